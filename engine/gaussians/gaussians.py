@@ -1,0 +1,57 @@
+"""Gaussians bound to a mesh: the representation that every system ends in and the avatar file stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class BoundGaussians:
+    """N Gaussians, each living in the frame of one triangle (x along its first edge, z its normal, y = z × x).
+
+    Under a deformed mesh a Gaussian's centre is ``barycentrics · corners + s · R · offset``, its rotation
+    ``R ∘ quat`` and its scales ``s · scales``, where R is the triangle's frame and ``s`` the square root of the
+    triangle's area over its rest area, kept within :data:`engine.gaussians.binding.STRETCH`.
+
+    Attributes:
+        triangles: [N] int64.
+        barycentrics: [N, 3].
+        offsets: [N, 3] metres, in the triangle's frame.
+        quats: [N, 4] wxyz, unit length, in the triangle's frame.
+        scales: [N, 3] metres, linear, positive.
+        opacities: [N] 0..1.
+        colors: [N, 3] display-referred sRGB 0..1.
+        parts: [N] uint8, what it belongs to: 0 surface, 1 hair, 2 torso (see :data:`PARTS`).
+    """
+
+    triangles: torch.Tensor
+    barycentrics: torch.Tensor
+    offsets: torch.Tensor
+    quats: torch.Tensor
+    scales: torch.Tensor
+    opacities: torch.Tensor
+    colors: torch.Tensor
+    parts: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.triangles)
+
+
+PARTS = ("surface", "hair", "torso")
+
+
+@dataclass(frozen=True)
+class Splats:
+    """N Gaussians in world space, ready for the rasteriser.
+
+    Attributes:
+        means: [N, 3] metres. quats: [N, 4] wxyz. scales: [N, 3] metres. opacities: [N] 0..1. colors: [N, 3] 0..1.
+    """
+
+    means: torch.Tensor
+    quats: torch.Tensor
+    scales: torch.Tensor
+    opacities: torch.Tensor
+    colors: torch.Tensor
