@@ -1,1 +1,63 @@
+"""Head models: ``load_head`` is the one door to all of them."""
 
+from __future__ import annotations
+
+import hashlib
+import inspect
+from pathlib import Path
+
+import numpy as np
+
+from engine import assets
+from engine.atomic import atomic_write
+from engine.heads.parametric import ParametricHead
+
+DEFAULT = "makehuman"
+
+
+def load_head(source: str | Path = DEFAULT) -> ParametricHead:
+    """Load a head model: ``makehuman``, or the path of a FLAME file that the user obtained.
+
+    Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached beside
+    the assets under a key of its inputs and of the code that builds it.
+
+    Raises:
+        AssetError: the default head's data have not been fetched.
+        HeadModelError: the file is missing, damaged, hostile or not a FLAME model.
+    """
+    from engine.heads import atlas, flame, landmarks, makehuman, transfer, unwrap
+
+    code = "".join(inspect.getsource(module) for module in (makehuman, landmarks, unwrap, atlas))
+    if str(source) == DEFAULT:
+        return _cached(hashlib.sha256(code.encode()).hexdigest(), "makehuman", makehuman.build)
+    code += inspect.getsource(flame) + inspect.getsource(transfer)
+    path = Path(source)
+    digest = hashlib.sha256(code.encode() + flame.read_bytes(path)).hexdigest()
+    return _cached(digest, "flame", lambda: flame.load_flame(path, load_head()))
+
+
+def _cached(digest: str, kind: str, build) -> ParametricHead:
+    path = assets.root() / "cache" / f"{kind}-{digest[:16]}.npz"
+    if not path.exists():
+        head = build()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary:
+            _save(head, temporary)
+    return _load(path)
+
+
+def _save(head: ParametricHead, path: Path) -> None:
+    arrays = {k: v for k, v in vars(head).items() if isinstance(v, np.ndarray)}
+    arrays |= {f"region:{k}": v for k, v in head.regions.items()}
+    arrays |= {k: np.array(getattr(head, k)) for k in ("name", "licence", "expression_names", "joint_names")}
+    with path.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _load(path: Path) -> ParametricHead:
+    with np.load(path, allow_pickle=False) as data:
+        arrays = {k: data[k] for k in data.files}
+    regions = {k.removeprefix("region:"): arrays.pop(k) for k in list(arrays) if k.startswith("region:")}
+    text = {k: str(arrays.pop(k)) for k in ("name", "licence")}
+    names = {k: tuple(str(x) for x in arrays.pop(k)) for k in ("expression_names", "joint_names")}
+    return ParametricHead(**text, **names, **arrays, regions=regions)
