@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from engine import assets
-from engine.atomic import atomic_write
 from engine.heads.parametric import ParametricHead
 
 DEFAULT = "makehuman"
@@ -39,6 +38,8 @@ def load_head(source: str | Path = DEFAULT) -> ParametricHead:
 def _cached(digest: str, kind: str, build) -> ParametricHead:
     path = assets.root() / "cache" / f"{kind}-{digest[:16]}.npz"
     if not path.exists():
+        from engine.atomic import atomic_write
+
         head = build()
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
