@@ -1,0 +1,1 @@
+"""The rasteriser's backends: one module per device, chosen by :func:`engine.splatting.rasterization`."""

@@ -1,0 +1,39 @@
+"""The CUDA rasteriser: gsplat's 3D Gaussian splatting."""
+
+from __future__ import annotations
+
+import torch
+
+from engine.errors import EngineError
+from engine.splatting.constants import EPS2D, FAR_PLANE, TILE
+
+
+def rasterize(means, quats, scales, opacities, colors, viewmats, Ks, width, height, *, near_plane, backgrounds, visible):
+    """See :func:`engine.splatting.rasterization`."""
+    try:
+        from gsplat import rasterization
+    except ImportError as error:
+        raise EngineError(
+            "The GPU rasteriser gsplat is not installed.", "Install gsplat 1.5.3, or run on the CPU."
+        ) from error
+    finite = torch.stack([x.detach().isfinite().all(-1) for x in (means, quats, scales, opacities[:, None], colors)])
+    kept = finite.all(0) if visible is None else finite.all(0) & visible
+    renders, alphas, meta = rasterization(
+        means,
+        quats,
+        scales,
+        torch.where(kept, opacities, 0.0),  # gsplat culls what is below its alpha cut-off
+        colors,
+        viewmats,
+        Ks,
+        width,
+        height,
+        near_plane=near_plane,
+        far_plane=FAR_PLANE,
+        eps2d=EPS2D,
+        tile_size=TILE,
+        packed=False,
+        backgrounds=backgrounds,
+        render_mode="RGB+D",
+    )
+    return renders, alphas, {name: meta[name].detach() for name in ("radii", "means2d", "depths")}
