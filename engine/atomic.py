@@ -1,0 +1,75 @@
+"""Writes files all or nothing: a reader sees the old file or the whole new one, never a half."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from engine.errors import OutputError
+
+FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write a temporary file beside ``path`` that takes its place when the block ends well.
+
+    The temporary file keeps the suffix of ``path``, since writers choose their format by it. When the block raises, it
+    is removed and an older file at ``path`` stays as it was.
+
+    Example:
+        >>> with atomic_write("head.npz") as temporary:
+        ...     temporary.write_bytes(data)
+
+    Raises:
+        OutputError: the folder is missing or read-only, or the disk is full. Any other exception passes unchanged.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    try:
+        # Created here, exclusively, so that the permissions are the user's ordinary ones and nothing is overwritten.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _output_error(target, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)  # after the replacement there is nothing left to remove
+    if os.name == "posix":
+        _flush(target.parent)
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file's data, or a folder's list of names, is on the disk."""
+    mode = os.O_RDONLY if path.is_dir() else os.O_RDWR
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _output_error(target: Path, error: OSError) -> OutputError:
+    folder = target.parent.absolute()
+    if error.errno in FULL:
+        return OutputError(
+            f"{target.name} does not fit into the folder {folder}: the disk is full.",
+            "Free some space or choose a folder on another disk.",
+        )
+    if error.errno in FORBIDDEN:
+        return OutputError(
+            f"{target.name} may not be written into the folder {folder}.",
+            "Choose a folder that you may write to, and close programs that hold the file open.",
+        )
+    if not folder.is_dir():
+        return OutputError(f"The folder {folder} does not exist.", "Create it or choose another folder.")
+    return OutputError(
+        f"{target.name} cannot be written into the folder {folder} ({error.strerror or error}).",
+        "Choose another name or folder.",
+    )
