@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 
@@ -40,6 +40,12 @@ class BoundGaussians:
 
 
 PARTS = ("surface", "hair", "torso")
+
+
+def concatenate(first: BoundGaussians, second: BoundGaussians) -> BoundGaussians:
+    """Both sets as one, in order."""
+    pairs = ((getattr(first, field.name), getattr(second, field.name)) for field in fields(BoundGaussians))
+    return BoundGaussians(*(torch.cat(pair) for pair in pairs))
 
 
 @dataclass(frozen=True)

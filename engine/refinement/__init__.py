@@ -1,1 +1,197 @@
+"""Photometric refinement: the Gaussians against the photos, for a bounded time, bounded in every parameter."""
 
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from engine.gaussians.binding import pose, triangle_frames
+from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.heads.parametric import ParametricHead
+from engine.models.surface import HeadGaussians
+from engine.perceptual import ssim_map
+from engine.photos.photo import CROP, MARGIN, Photo
+from engine.progress import Progress
+from engine.splatting import rasterization
+from engine.tracking.posing import FreeView
+from engine.tracking.tracked import View
+
+SECONDS = 10.0  # the product's default budget (FlexAvatar, arXiv 2512.17717: ten seconds)
+ITERATIONS = 60  # more changed nothing on other frames
+DECAY_AT, DECAY = 0.6, 0.3  # from this share of the budget on, learning rates shrink to this factor
+RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "quats": 0.01}
+VIEW_RATES = {"joint_rotations": 0.003, "gain": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
+L1_WEIGHT, SSIM_WEIGHT, MATTE_WEIGHT = 0.8, 0.2, 0.5
+SMOOTHNESS = 0.05  # of neighbouring offsets, in mm²
+COLOR_SMOOTHNESS = 0.002
+SCALE_PRIOR = 0.02
+EXPRESSION_PRIOR = 0.05
+REACH = {"face": 0.006, "inner": 0.001, "hair": 0.02, "beyond": 0.02}  # m, bounds of the offsets
+
+
+@dataclass(frozen=True)
+class Target:
+    """One photo's crop: image [H, W, 3] premultiplied by the matte, alpha [H, W, 1], valid [H, W, 1]."""
+
+    image: torch.Tensor
+    alpha: torch.Tensor
+    valid: torch.Tensor
+
+
+def crop_target(photo: Photo) -> Target:
+    """The inner crop of a photo as tensors."""
+    inner = slice(MARGIN, MARGIN + CROP)
+    alpha = torch.from_numpy(photo.alpha[inner, inner])[..., None]
+    valid = torch.from_numpy(photo.valid[inner, inner])[..., None].float()
+    return Target(torch.from_numpy(photo.image[inner, inner]) * alpha * valid, alpha * valid, valid)
+
+
+def crop_matrix(K: torch.Tensor) -> torch.Tensor:
+    """[3, 3] intrinsics of the inner crop from those of the window."""
+    shift = torch.zeros(3, 3)
+    shift[0, 2] = shift[1, 2] = MARGIN
+    return K - shift
+
+
+def image_loss(rgb: torch.Tensor, alpha: torch.Tensor, target: Target, background: float) -> torch.Tensor:
+    """L1 + SSIM over a plain background plus L1 of the matte; ``rgb`` [H, W, 3] is premultiplied."""
+    image = rgb + (1 - alpha) * background
+    goal = target.image + (1 - target.alpha) * background
+    l1 = (image - goal).abs().mean()
+    ssim = ssim_map(image.permute(2, 0, 1)[None], goal.permute(2, 0, 1)[None]).mean()
+    return L1_WEIGHT * l1 + SSIM_WEIGHT * (1 - ssim) + MATTE_WEIGHT * (alpha - target.alpha).abs().mean()
+
+
+class _Unknowns:
+    """The Gaussians' free parameters, in the spaces in which they are optimised."""
+
+    def __init__(self, start: HeadGaussians, head: ParametricHead):
+        g = start.gaussians
+        self.start = g
+        self.colors = g.colors.clone().requires_grad_()
+        self.opacities = torch.logit(g.opacities, eps=1e-3).requires_grad_()
+        self.scales = g.scales.log().requires_grad_()
+        self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
+        self.quats = g.quats.clone().requires_grad_()
+        self.rest_scales = g.scales.log()
+        corner_regions = {
+            name: torch.from_numpy(head.face_region(name))[g.triangles] & (g.parts == PARTS.index("surface"))
+            for name in ("mouth_interior", "teeth", "tongue", "eyes", "lashes", "lids", "lips", "scalp", "neck", "torso")
+        }
+        r = corner_regions
+        self.inner = r["mouth_interior"] | r["teeth"] | r["tongue"]
+        reach = torch.full((len(g),), REACH["face"])
+        reach[r["scalp"] | r["neck"] | r["torso"]] = REACH["hair"]
+        reach[g.parts != PARTS.index("surface")] = REACH["beyond"]
+        reach[r["eyes"] | r["lashes"] | self.inner] = REACH["inner"]
+        self.reach = reach[:, None]
+        # What no photo shows well must not be bent to explain it; the mouth's inside is nobody's business but its own.
+        self.frozen = ~start.trusted | self.inner
+
+    def groups(self) -> list[dict]:
+        return [
+            {"params": [self.colors], "lr": RATES["colors"]},
+            {"params": [self.opacities], "lr": RATES["opacities"]},
+            {"params": [self.scales], "lr": RATES["scales"]},
+            {"params": [self.moves], "lr": RATES["offsets"]},
+            {"params": [self.quats], "lr": RATES["quats"]},
+        ]
+
+    def freeze(self) -> None:
+        for parameter in (self.colors, self.opacities, self.scales, self.moves, self.quats):
+            if parameter.grad is not None:
+                parameter.grad[self.frozen] = 0
+
+    def gaussians(self) -> BoundGaussians:
+        return replace(
+            self.start,
+            colors=self.colors,
+            opacities=torch.sigmoid(self.opacities),
+            scales=self.scales.exp(),
+            offsets=self.start.offsets + self.reach * torch.tanh(self.moves / self.reach),
+            quats=self.quats,
+        )
+
+    def regularity(self, pairs: torch.Tensor) -> torch.Tensor:
+        bend = (self.moves[pairs[:, 0]] - self.moves[pairs[:, 1]]) * 1e3
+        shade = (self.colors[pairs[:, 0]] - self.colors[pairs[:, 1]]).abs()
+        growth = self.scales - self.rest_scales
+        return (
+            SMOOTHNESS * bend.square().sum(dim=1).mean()
+            + COLOR_SMOOTHNESS * shade.mean()
+            + SCALE_PRIOR * growth.square().mean()
+        )
+
+
+def refine(
+    start: HeadGaussians,
+    photos: Sequence[Photo],
+    views: Sequence[View],
+    head: ParametricHead,
+    progress: Progress,
+    seconds: float = SECONDS,
+) -> tuple[HeadGaussians, tuple[View, ...]]:
+    """Optimise the Gaussians against the photos they came from.
+
+    With one photo its pose and expression stay as tracked (appearance and pose would drift together); with several,
+    each photo's torso, expression and head pose are polished along.
+
+    Args:
+        seconds: wall-clock budget; 0 returns the start.
+
+    Returns:
+        The refined Gaussians and the views as they ended.
+    """
+    if seconds <= 0:
+        return start, tuple(views)
+    unknowns = _Unknowns(start, head)
+    free = [FreeView.of(view, start.rig) for view in views]
+    gains = [torch.from_numpy(gain).float().log() for gain in start.gains]
+    several = len(photos) > 1
+    groups = unknowns.groups()
+    if several:
+        for i, view in enumerate(free):
+            for name in ("joint_rotations", "expression", "turn", "shift"):
+                groups.append({"params": [getattr(view, name).requires_grad_()], "lr": VIEW_RATES[name]})
+            if i:
+                groups.append({"params": [gains[i].requires_grad_()], "lr": VIEW_RATES["gain"]})
+    tracked_expressions = [view.expression.detach().clone() for view in free]
+    targets = [crop_target(photo) for photo in photos]
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
+    rates = [group["lr"] for group in optimizer.param_groups]
+    rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
+    begun = time.perf_counter()
+    for iteration in range(ITERATIONS):
+        done = max(iteration / ITERATIONS, (time.perf_counter() - begun) / seconds)
+        if done >= 1:
+            break
+        progress.update(done)
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate * (DECAY if done > DECAY_AT else 1.0)
+        i = iteration % len(photos)
+        vertices, viewmat = free[i].place(start.rig)
+        splats = pose(unknowns.gaussians(), vertices, start.rig.faces, rest_areas)
+        renders, alphas, _ = rasterization(
+            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * gains[i].exp(),
+            viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,
+        )  # fmt: skip
+        valid = targets[i].valid
+        rgb, alpha = renders[0, ..., :3] * valid, alphas[0] * valid
+        loss = image_loss(rgb, alpha, targets[i], background=float(iteration // len(photos) % 2))
+        loss = loss + unknowns.regularity(start.pairs)
+        if several:
+            loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        unknowns.freeze()
+        optimizer.step()
+    with torch.no_grad():
+        g = unknowns.gaussians()
+        quats = torch.nn.functional.normalize(g.quats, dim=1)
+        final = replace(g, colors=g.colors.clamp(0, 1), quats=quats)
+        final = BoundGaussians(*(t.detach() for t in vars(final).values()))
+    ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
+    return replace(start, gaussians=final), ended

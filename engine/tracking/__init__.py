@@ -1,1 +1,116 @@
+"""Tracking: photos to one identity, and a camera, pose and expression for each photo."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from engine.heads.parametric import ParametricHead
+from engine.photos.photo import CROP, Photo
+from engine.progress import Progress
+from engine.tracking import personal
+from engine.tracking.pose import joint_chain, torso_view, upright_torso
+from engine.tracking.solver import EYES, LIPS, TO_CAMERA, Fit, LandmarkModel, Observation
+from engine.tracking.solver import landmark_model, pose_landmarks, project, solve
+from engine.tracking.tracked import Tracked, View
+
+__all__ = ["Subject", "Tracked", "View", "drive_landmarks", "subject", "track"]
+
+PORTRAIT_FOCAL = 1.5  # × the photo's longer side: the prior where EXIF is silent (SYSTEMS §8.4)
+LEAST_FOCAL = 2.2  # × the head crop: a tight crop's longer side says nothing about the lens
+SOURCE_SIGMA = 0.3  # expression weights around their ARKit scores, while identity is found
+DRIVE_SIGMA = 0.2  # the same, for a known person
+
+
+def _observe(photo: Photo, expressions: int, focal: float | None = None) -> Observation:
+    scores = np.zeros(expressions)
+    scores[: len(photo.scores)] = photo.scores
+    guess = max(PORTRAIT_FOCAL * float(photo.size.max()), LEAST_FOCAL * CROP)
+    return Observation(
+        photo.landmarks[:, :2].astype(np.float64),
+        scores,
+        photo.center.astype(np.float64),
+        focal or photo.focal or guess,
+    )
+
+
+def _view(name: str, chain: list[int], joints: np.ndarray, fit: Fit, seen: Observation, torso, residual) -> View:
+    viewmat, rotations = torso_view(chain, joints, fit.rotation, fit.translation, torso)
+    K = np.array([[fit.focal, 0, seen.center[0]], [0, fit.focal, seen.center[1]], [0, 0, 1.0]])
+    return View(name, viewmat, K, fit.expression, rotations, residual)
+
+
+def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> Tracked:
+    """Fit one identity to all photos, and each photo's camera, pose and expression.
+
+    Landmarks decide, ARKit scores are the prior of the expression, EXIF or a portrait lens that of the focal length.
+    What remains of the landmarks' residuals becomes a smooth field on top of the identity, so that the person's own
+    proportions are kept when the head is driven.
+    """
+    model = landmark_model(head)
+    seen = [_observe(photo, len(head.expression_names)) for photo in photos]
+    identity, fits = solve(model, seen, expression_sigma=SOURCE_SIGMA, fit_focal=True)
+    progress.update(0.5)
+    neutral = head.template + np.tensordot(identity, head.identity_basis, axes=1)
+    shaped = landmark_model(head, neutral)
+    offsets = personal.landmark_offsets(shaped, np.zeros(0), fits, seen)
+    neutral = (neutral + personal.spread(head, neutral, shaped.positions, offsets)).astype(np.float32)
+    joints = (head.joint_regressor @ neutral).astype(np.float32)
+    _, fits = solve(
+        landmark_model(head, neutral), seen, expression_sigma=DRIVE_SIGMA, fit_focal=False, start=fits
+    )
+    progress.update(0.9)
+    views, rows = [], []
+    chain, shaped = joint_chain(head), landmark_model(head, neutral)
+    for photo, fit, s in zip(photos, fits, seen, strict=True):
+        distance = _distances(shaped, fit, s)
+        views.append(
+            _view(photo.name, chain, joints, fit, s, upright_torso(fit.rotation), float(distance[:468].mean()))
+        )
+        yaw, pitch, _ = Rotation.from_matrix(TO_CAMERA @ fit.rotation).as_euler("YXZ", degrees=True)
+        lips, eyes = float(distance[list(LIPS)].mean()), float(distance[list(EYES)].mean())
+        rows.append((photo.name, float(distance[:468].mean()), lips, eyes, fit.focal, float(yaw), float(pitch)))
+    return Tracked(identity, neutral, joints, tuple(views), tuple(rows))
+
+
+def _distances(model: LandmarkModel, fit: Fit, seen: Observation) -> np.ndarray:
+    points = pose_landmarks(model, np.zeros(model.identity_basis.shape[-1]), fit.expression)
+    return np.linalg.norm(project(points, fit, seen.center) - seen.landmarks, axis=1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A known person, ready to be driven by photos or frames of themselves.
+
+    Attributes:
+        head: the head model. landmarks: its landmarks on this person. joints: [J, 3] rest positions.
+        source: the view that the torso's rest pose is taken from. focal: px per px of the photo's longer side.
+    """
+
+    head: ParametricHead
+    landmarks: LandmarkModel
+    joints: np.ndarray
+    source: View
+    focal: float
+
+
+def subject(tracked: Tracked, head: ParametricHead, photos: Sequence[Photo]) -> Subject:
+    """The person of a finished tracking, for :func:`drive_landmarks`."""
+    relative = [view.K[0, 0] / float(photo.size.max()) for view, photo in zip(tracked.views, photos, strict=True)]
+    return Subject(
+        head, landmark_model(head, tracked.neutral), tracked.joints, tracked.views[0], float(np.median(relative))
+    )
+
+
+def drive_landmarks(person: Subject, photo: Photo) -> View:
+    """Pose and expression of a known person in another photo of the same camera, by landmarks alone (10 ms)."""
+    seen = _observe(photo, len(person.head.expression_names), person.focal * float(photo.size.max()))
+    _, (fit,) = solve(person.landmarks, [seen], expression_sigma=DRIVE_SIGMA, fit_focal=False)
+    distance = _distances(person.landmarks, fit, seen)
+    # the camera of a clip stands still: the torso keeps the source's rotation
+    torso = person.source.viewmat[:3, :3]
+    chain = joint_chain(person.head)
+    return _view(photo.name, chain, person.joints, fit, seen, torso, float(distance[:468].mean()))

@@ -1,0 +1,132 @@
+"""The ``surface`` system: Gaussians at the texels of the tracked mesh, coloured from the photos. Needs no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from engine.gaussians.binding import triangle_frames
+from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.heads.atlas import make_atlas, texels_for_count
+from engine.heads.parametric import ParametricHead
+from engine.heads.rig import Rig, make_rig
+from engine.models.surface.beyond import add_beyond
+from engine.models.surface.hull import inflate, vertex_normals
+from engine.models.surface.texture import Texels, complete, project_photos
+from engine.models.surface.views import ViewGeometry, view_geometry
+from engine.photos.photo import Photo
+from engine.progress import Progress
+from engine.tracking.tracked import Tracked
+
+COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, SYSTEMS §2.6)
+OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along the surface, one through it
+OPACITY = 0.97
+LARGEST = 0.004  # m, of a standard deviation
+OUTSIDE = 5  # px outside the matte from which a surface Gaussian is cut away
+
+
+@dataclass(frozen=True)
+class HeadGaussians:
+    """What every system hands on.
+
+    Attributes:
+        rig: the person's rig (neutral mesh with hair).
+        gaussians: bound to ``rig``'s triangles.
+        trusted: [N] bool, Gaussians that some photo shows well; refinement leaves the others alone.
+        gains: [P, 3] exposure of each photo against the first.
+    """
+
+    rig: Rig
+    gaussians: BoundGaussians
+    trusted: torch.Tensor
+    gains: np.ndarray
+
+
+def surface(
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int = COUNT
+) -> HeadGaussians:
+    """Photos and their tracking to Gaussians.
+
+    Args:
+        count: Gaussians on the mesh; those beyond it come on top.
+    """
+    rig = make_rig(head, tracked.neutral, tracked.joints)
+    geometry = [view_geometry(rig, view) for view in tracked.views]
+    rig = replace(rig, neutral=torch.from_numpy(inflate(head, rig, photos, geometry)).float())
+    geometry = [view_geometry(rig, view) for view in tracked.views]
+    progress.update(0.2)
+    texels, scales = _texels(head, rig, count)
+    texture = project_photos(head, texels, photos, geometry)
+    progress.update(0.5)
+    colors = complete(head, texels, texture)
+    inside = ~_outside(texels, head, photos, geometry)
+    hidden = _never_seen(texels, head)
+    keep = inside & ~hidden
+    progress.update(0.8)
+    n = int(keep.sum())
+    gaussians = BoundGaussians(
+        torch.from_numpy(texels.triangle[keep]),
+        torch.from_numpy(texels.barycentric[keep]).float(),
+        torch.zeros(n, 3),
+        torch.tensor([1.0, 0, 0, 0]).repeat(n, 1),
+        torch.from_numpy(scales[keep]).float(),
+        torch.full((n,), OPACITY),
+        torch.from_numpy(colors[keep]).float(),
+        torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
+    )
+    trusted = torch.from_numpy(texture.seen[keep])
+    gaussians = add_beyond(gaussians, head, rig, photos, tracked.views, geometry)
+    trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
+    return HeadGaussians(rig, gaussians, trusted, texture.gains)
+
+
+def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndarray]:
+    """Surface samples at the atlas's texels and their standard deviations [N, 3] in metres."""
+    resolution = texels_for_count(head.uv, head.uv_faces, count)
+    atlas = make_atlas(head.uv, head.uv_faces, resolution)
+    triangle = atlas.triangle[atlas.mask].astype(np.int64)
+    barycentric = atlas.barycentric[atlas.mask].astype(np.float64)
+    vertices = rig.neutral.numpy().astype(np.float64)
+    corners = vertices[head.faces]
+    normals = vertex_normals(vertices, head.faces)
+    texels = Texels(
+        triangle,
+        barycentric,
+        np.einsum("nkc,nk->nc", corners[triangle], barycentric),
+        np.einsum("nkc,nk->nc", normals[head.faces[triangle]], barycentric),
+    )
+    areas = triangle_frames(rig.neutral, rig.faces)[1].numpy()
+    uv = head.uv[head.uv_faces] * resolution
+    a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+    texel_areas = 0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    spacing = np.sqrt(areas / np.maximum(texel_areas, 1e-6))[triangle]
+    return texels, np.clip(spacing[:, None] * OVERLAP, 5e-5, LARGEST)
+
+
+def _outside(
+    texels: Texels, head: ParametricHead, photos: Sequence[Photo], geometry: Sequence[ViewGeometry]
+) -> np.ndarray:
+    """[N] bool: texels that a photo shows to lie beyond the person. The bust is judged by the first photo alone,
+    because the torso's pose in the others is only guessed yet."""
+    from scipy.ndimage import distance_transform_edt
+
+    bust = texels.member(head, "torso", "neck")
+    face = texels.member(head, "face", "lips", "lids", "eyes", "mouth_interior", "teeth", "tongue", "lashes")
+    cut = np.zeros(len(bust), bool)
+    for i, (photo, g) in enumerate(zip(photos, geometry, strict=True)):
+        pixels = texels.sample(head.faces, g.pixels)
+        size = photo.alpha.shape[0]
+        column, row = pixels.astype(int).clip(0, size - 1).T
+        inside = ((pixels > 0) & (pixels < size)).all(axis=1) & photo.valid[row, column]
+        far = distance_transform_edt(photo.alpha < 0.5)[row, column] > OUTSIDE
+        cut |= inside & far & (bust if i == 0 else False) | inside & far & ~bust & ~face
+    return cut
+
+
+def _never_seen(texels: Texels, head: ParametricHead) -> np.ndarray:
+    """[N] bool: the back of the eyeballs, which no expression ever turns to the light."""
+    eyes = texels.member(head, "eyes")
+    return eyes & (texels.normal[:, 2] < -0.1)

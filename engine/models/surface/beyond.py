@@ -1,0 +1,113 @@
+"""Gaussians beyond the mesh: hair, beard, collars and shoulders that the matte calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from engine.gaussians.binding import bind, nearest_triangles, pose, triangle_frames
+from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate
+from engine.gaussians.rotations import matrix_to_quat
+from engine.heads.parametric import ParametricHead
+from engine.heads.rig import Rig
+from engine.models.surface.views import ViewGeometry
+from engine.photos.photo import WINDOW, Photo
+from engine.splatting import rasterization
+from engine.tracking.tracked import View
+
+STRIDE = 2  # window pixels between neighbours
+COVERED = 0.6  # alpha of the render above which the mesh's Gaussians fill a pixel
+PULL_IN = 5  # px by which the covered area is shrunk, so that both layers overlap at the rim
+BEHIND = 0.004  # m behind the nearest silhouette
+FLATNESS = (0.6, 0.6, 0.3)  # standard deviations in strides: across, down, along the ray
+STILL = 0.0006  # m: triangles that no expression moves further carry what lies far from the mesh
+
+
+def still_triangles(head: ParametricHead) -> np.ndarray:
+    """[K] triangles of the skin that stay put under every expression: scalp, ears, neck, torso and their rims."""
+    moves = np.linalg.norm(head.expression_basis, axis=2).max(axis=0)
+    solid = head.regions["eyes"] | head.regions["teeth"] | head.regions["tongue"] | head.regions["lashes"]
+    hidden = head.regions["mouth_interior"]
+    return np.flatnonzero(((moves < STILL) & ~solid & ~hidden)[head.faces].all(axis=1))
+
+
+def add_beyond(
+    gaussians: BoundGaussians,
+    head: ParametricHead,
+    rig: Rig,
+    photos: Sequence[Photo],
+    views: Sequence[View],
+    geometry: Sequence[ViewGeometry],
+) -> BoundGaussians:
+    """Fill what each photo's matte shows and the Gaussians so far do not cover, photo by photo.
+
+    A Gaussian is placed on the pixel's ray at the depth of the nearest silhouette and tied to the nearest still
+    triangle; its colour is the matte's foreground, its opacity the matte.
+    """
+    still = torch.from_numpy(still_triangles(head))
+    rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
+    for photo, view, g in zip(photos, views, geometry, strict=True):
+        with torch.no_grad():
+            expression, rotations = (
+                torch.from_numpy(view.expression).float(),
+                torch.from_numpy(view.joint_rotations).float(),
+            )
+            vertices = rig.deform(expression, rotations)
+            splats = pose(gaussians, vertices, rig.faces, rest_areas)
+            _, alphas, _ = rasterization(
+                splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+                torch.from_numpy(view.viewmat).float()[None], torch.from_numpy(view.K).float()[None], WINDOW, WINDOW,
+            )  # fmt: skip
+        added = _fill(photo, view, g, alphas[0, ..., 0].numpy(), rig, vertices, still)
+        if added is not None:
+            gaussians = concatenate(gaussians, added)
+    return gaussians
+
+
+def _fill(
+    photo: Photo,
+    view: View,
+    g: ViewGeometry,
+    alpha: np.ndarray,
+    rig: Rig,
+    vertices: torch.Tensor,
+    still: torch.Tensor,
+) -> BoundGaussians | None:
+    covered = cv2.erode((alpha > COVERED).astype(np.uint8), np.ones((2 * PULL_IN + 1,) * 2, np.uint8)) > 0
+    need = (photo.alpha > 0.1) & ~covered & photo.valid
+    on_grid = np.zeros_like(need)
+    on_grid[::STRIDE, ::STRIDE] = True
+    row, column = np.nonzero(need & on_grid)
+    silhouette = np.isfinite(g.raster.depth)
+    if not len(row) or not silhouette.any():
+        return None
+    where = distance_transform_edt(~silhouette, return_distances=False, return_indices=True)
+    depth = gaussian_filter(g.raster.depth[tuple(where)], 4)[row, column] + BEHIND
+    x = (column + 0.5 - view.K[0, 2]) / view.K[0, 0] * depth
+    y = (row + 0.5 - view.K[1, 2]) / view.K[1, 1] * depth
+    to_world = np.linalg.inv(view.viewmat)
+    world = np.stack([x, y, depth], axis=1) @ to_world[:3, :3].T + to_world[:3, 3]
+    means = torch.from_numpy(world).float()
+    triangles, barycentrics = nearest_triangles(means, vertices, rig.faces, still)
+    facing = matrix_to_quat(torch.from_numpy(to_world[:3, :3]).float())
+    scales = torch.from_numpy(depth / view.K[0, 0] * STRIDE).float()[:, None] * torch.tensor(FLATNESS)
+    a = photo.alpha[row, column]
+    colors = np.where((a > 0.95)[:, None], photo.image[row, column], photo.foreground[row, column])
+    on_torso = rig.skin_weights[rig.faces[triangles]].mean(dim=1)[:, 0] > 0.5
+    parts = torch.where(on_torso, PARTS.index("torso"), PARTS.index("hair")).to(torch.uint8)
+    return bind(
+        means,
+        facing.expand(len(means), 4),
+        scales,
+        torch.from_numpy(a.clip(0.02, 0.98)).float(),
+        torch.from_numpy(colors.clip(0, 1)).float(),
+        parts,
+        vertices,
+        rig.faces,
+        triangles,
+        barycentrics,
+    )

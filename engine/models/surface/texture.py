@@ -1,0 +1,182 @@
+"""Colours of the head's surface: what the photos show, then symmetry, then what lies near."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from scipy.ndimage import map_coordinates
+from scipy.spatial import cKDTree
+
+from engine.heads.parametric import ParametricHead
+from engine.models.surface.views import ViewGeometry
+from engine.photos.photo import Photo
+
+GRAZING = 0.28  # cosine under which a texel's pixels are smeared and not used
+BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
+MATTE_INSET = 3  # px taken off the matte: its rim carries background
+BEHIND = 0.003  # m behind the depth buffer that still counts as seen
+NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
+GAIN_LIMITS = (0.6, 1.7)
+MIRROR_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its colour
+NEIGHBOURS = 24
+SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
+UNSEEN_MOUTH = {"mouth_interior": (0.20, 0.07, 0.07), "tongue": (0.48, 0.20, 0.20), "teeth": (0.86, 0.82, 0.76)}
+UNSEEN_EYE = (0.88, 0.86, 0.84)
+
+
+@dataclass(frozen=True)
+class Texels:
+    """Surface samples. triangle: [N]; barycentric: [N, 3]; position, normal: [N, 3] on the neutral mesh."""
+
+    triangle: np.ndarray
+    barycentric: np.ndarray
+    position: np.ndarray
+    normal: np.ndarray
+
+    def sample(self, faces: np.ndarray, attribute: np.ndarray) -> np.ndarray:
+        """[N, C] a vertex attribute [V, C] at the texels."""
+        return np.einsum("nkc,nk->nc", attribute[faces[self.triangle]], self.barycentric)
+
+    def member(self, head: ParametricHead, *regions: str) -> np.ndarray:
+        """[N] bool: texels on triangles of any of the regions."""
+        mask = np.zeros(len(head.faces), bool)
+        for name in regions:
+            mask |= head.face_region(name)
+        return mask[self.triangle]
+
+
+@dataclass(frozen=True)
+class Texture:
+    """colors: [N, 3] 0..1; seen: [N] bool, some photo shows the texel well; gains: [P, 3] of each photo to the first."""
+
+    colors: np.ndarray
+    seen: np.ndarray
+    gains: np.ndarray
+
+
+def _look(
+    head: ParametricHead, texels: Texels, photo: Photo, g: ViewGeometry
+) -> tuple[np.ndarray, np.ndarray]:
+    """One photo's colours [N, 3] and weights [N] (0 where unseen) at the texels."""
+    corners = g.camera[head.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normal = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-15)
+    camera = texels.sample(head.faces, g.camera)
+    cosine = -(normal[texels.triangle] * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
+    pixels = texels.sample(head.faces, g.pixels)
+    size = photo.alpha.shape[0]
+    inside = ((pixels > 1) & (pixels < size - 1)).all(axis=1)
+    column, row = pixels.astype(int).clip(0, size - 1).T
+    depth = camera[:, 2]
+    buffer = np.where(np.isfinite(g.raster.depth), g.raster.depth, 1e3).astype(np.float32)
+    nearest = cv2.erode(buffer, np.ones((5, 5), np.uint8))
+    matte = cv2.erode(photo.alpha, np.ones((2 * MATTE_INSET + 1,) * 2, np.uint8))
+    seen = inside & (depth < buffer[row, column] + BEHIND) & (depth < nearest[row, column] + NEAR_EDGE)
+    seen &= (matte[row, column] > 0.9) & (cosine > GRAZING)
+    yx = (pixels[:, 1] - 0.5, pixels[:, 0] - 0.5)
+    colors = np.stack([map_coordinates(photo.image[..., c], yx, order=1, mode="nearest") for c in range(3)], axis=1)
+    return colors, np.where(seen, cosine.clip(0) ** BEST_VIEW, 0.0)
+
+
+def _gains(colors: list[np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
+    """[P, 3] exposure of each photo against the first, from texels that both see."""
+    gains = np.ones((len(colors), 3))
+    for i in range(1, len(colors)):
+        both = (weights[0] > 0.05) & (weights[i] > 0.05)
+        if both.sum() > 500:
+            ratio = colors[i][both].clip(0.02) / colors[0][both].clip(0.02)
+            gains[i] = np.clip(np.median(ratio, axis=0), *GAIN_LIMITS)
+    return gains
+
+
+def project_photos(
+    head: ParametricHead, texels: Texels, photos: Sequence[Photo], geometry: Sequence[ViewGeometry]
+) -> Texture:
+    """Visibility- and angle-weighted reprojection of all photos, exposure evened out to the first photo's."""
+    looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
+    colors, weights = [c for c, _ in looks], [w for _, w in looks]
+    gains = _gains(colors, weights)
+    total = sum(weights)
+    blended = sum(w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True))
+    seen = total > GRAZING**BEST_VIEW
+    return Texture(np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1), seen, gains)
+
+
+def _near(tree: cKDTree, colors: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Inverse-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest."""
+    distance, index = tree.query(points, k=min(NEIGHBOURS, tree.n), workers=-1)
+    weight = 1 / np.maximum(distance, 1e-4)
+    return (colors[index] * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True), distance[:, 0]
+
+
+def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarray:
+    """[N, 3] colours everywhere: mirrored skin matched to its surroundings, then the nearest; hair stays hair."""
+    colors, seen = texture.colors.copy(), texture.seen
+    inner = texels.member(head, *UNSEEN_MOUTH, "eyes", "lashes")
+    scalp = texels.member(head, "scalp")
+    groups = {"scalp": scalp, "skin": ~inner & ~scalp}
+    for name, group in groups.items():
+        known, unknown = np.flatnonzero(group & seen), np.flatnonzero(group & ~seen)
+        if name == "scalp":
+            known = _hair_only(head, texels, colors, seen, known)
+        if len(known) < 50 or not len(unknown):
+            known = np.flatnonzero(seen & ~inner)
+        tree = cKDTree(texels.position[known])
+        near, distance = _near(tree, colors[known], texels.position[unknown])
+        mirrored = texels.position[unknown] * [-1, 1, 1]
+        reach, twin = tree.query(mirrored, workers=-1)
+        around_twin, _ = _near(tree, colors[known], texels.position[known][twin])
+        # near the border to the seen side the mirrored detail takes on that side's light
+        gain = np.clip(near / np.maximum(around_twin, 0.02), 0.5, 2.0)
+        local = np.exp(-distance / 0.03)[:, None]
+        lent = np.clip(colors[known][twin] * (gain * local + 1 - local), 0, 1)
+        colors[unknown] = np.where((reach < MIRROR_REACH)[:, None], lent, near)
+    return _inner_colors(head, texels, colors, seen)
+
+
+def _hair_only(
+    head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """Of the seen scalp texels those that do not have the face's skin colour; all where the head is shaved."""
+    face = colors[seen & texels.member(head, "face")]
+    if not len(face) or not len(known):
+        return known
+    middle = np.median(face, axis=0)
+    spread = np.maximum(1.4826 * np.median(np.abs(face - middle), axis=0), 0.02)
+    is_hair = np.abs((colors[known] - middle) / spread).max(axis=1) > SKIN_SPREAD
+    return known[is_hair] if is_hair.sum() > 0.15 * len(known) else known
+
+
+def _inner_colors(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Mouth, teeth, tongue, eyes and lashes where no photo shows them, in the light that falls on the face."""
+    face = seen & texels.member(head, "face", "lips")
+    light = np.clip(np.median(colors[face], axis=0).mean() / 0.55, 0.4, 1.2) if face.any() else 1.0
+    for name, color in UNSEEN_MOUTH.items():
+        unknown = texels.member(head, name) & ~seen
+        colors[unknown] = np.array(color) * light
+    lashes = texels.member(head, "lashes")
+    colors[lashes] = np.array([0.10, 0.07, 0.06]) * light
+    eyes = texels.member(head, "eyes")
+    for side in (texels.position[:, 0] > 0, texels.position[:, 0] <= 0):
+        ball = eyes & side
+        if ball.any():
+            colors[ball] = _eyeball(texels.position[ball], colors[ball], seen[ball], np.array(UNSEEN_EYE) * light)
+    return colors
+
+
+def _eyeball(position: np.ndarray, colors: np.ndarray, seen: np.ndarray, white: np.ndarray) -> np.ndarray:
+    """[M, 3] a whole eyeball from its seen sector: unseen rings take the median colour of their angle to the gaze."""
+    centre = (position.max(axis=0) + position.min(axis=0)) / 2
+    ray = position - centre
+    angle = np.arccos(np.clip(ray[:, 2] / np.linalg.norm(ray, axis=1), -1, 1))
+    edges = np.deg2rad([0, 8, 13, 18, 23, 28, 34, 42])
+    out = colors.copy()
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        ring = (angle >= low) & (angle < high)
+        fill = np.median(colors[ring & seen], axis=0) if (ring & seen).sum() > 5 else white
+        out[ring & ~seen] = fill
+    out[(angle >= edges[-1]) & ~seen] = white
+    return out

@@ -1,0 +1,35 @@
+"""The mesh as each photo sees it: camera-space vertices, pixels and a depth buffer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engine.gaussians.mesh_raster import MeshRaster, rasterize_mesh
+from engine.heads.rig import Rig
+from engine.photos.photo import WINDOW
+from engine.tracking.tracked import View
+
+
+@dataclass(frozen=True)
+class ViewGeometry:
+    """camera: [V, 3] vertices in camera space; pixels: [V, 2]; focal px; raster: the mesh in the photo's window."""
+
+    camera: np.ndarray
+    pixels: np.ndarray
+    focal: float
+    raster: MeshRaster
+
+
+def view_geometry(rig: Rig, view: View) -> ViewGeometry:
+    """Pose the rig as in a view and rasterise it into the photo's window."""
+    with torch.no_grad():
+        vertices = rig.deform(
+            torch.from_numpy(view.expression).float(), torch.from_numpy(view.joint_rotations).float()
+        ).numpy()
+    camera = vertices.astype(np.float64) @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]
+    pixels = camera @ view.K.T
+    raster = rasterize_mesh(camera, rig.faces.numpy(), view.K, WINDOW, WINDOW)
+    return ViewGeometry(camera, pixels[:, :2] / pixels[:, 2:], float(view.K[0, 0]), raster)
