@@ -14,6 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
@@ -258,8 +260,16 @@ def _joint_regressor(samples: np.ndarray, joints: np.ndarray, near: int = 48) ->
     return regressor
 
 
+def _largest_component(mask: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """[V] bool: the largest connected patch of a vertex mask."""
+    inner = faces[mask[faces].all(axis=1)]
+    edges = coo_matrix((np.ones(2 * len(inner)), (inner[:, :2].ravel(), inner[:, 1:].ravel())), shape=(len(mask),) * 2)
+    labels = connected_components(edges, directed=False)[1]
+    return mask & (labels == np.bincount(labels[mask]).argmax())
+
+
 def _regions(
-    base: BaseMesh, keep: np.ndarray, skin: np.ndarray, weights: np.ndarray, shape: np.ndarray
+    base: BaseMesh, keep: np.ndarray, skin: np.ndarray, weights: np.ndarray, shape: np.ndarray, faces: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Region masks over kept vertices, from MakeHuman's painted masks, groups and skin weights."""
     uv = np.zeros((len(base.positions), 2))
@@ -281,7 +291,8 @@ def _regions(
     ears = shape[regions["ears"]]
     above = shape[:, 1] > ears[:, 1].min() + 0.25 * np.ptp(ears[:, 1])
     inside = regions["mouth_interior"]
-    regions["scalp"] = skin & (head >= 0.5) & above & ~regions["face"] & ~regions["ears"] & ~inside
+    scalp = skin & (head >= 0.5) & above & ~regions["face"] & ~regions["ears"] & ~inside
+    regions["scalp"] = _largest_component(scalp, faces)  # the eye sockets' inside is no scalp
     regions["face"] = skin & (head >= 0.5) & ~regions["scalp"] & ~regions["ears"] & ~regions["neck"] & ~inside
     eyes = shape[regions["eyes"]]
     brow = (shape[:, 1] > eyes[:, 1].max()) & (shape[:, 1] < eyes[:, 1].max() + 0.16)
@@ -364,7 +375,7 @@ def build(seed: int = 0) -> ParametricHead:
     is_skin = np.zeros(count, bool)
     is_skin[base.group("body")] = True
     skin = is_skin[keep]
-    regions = _regions(base, keep, skin, weights[keep], shape)
+    regions = _regions(base, keep, skin, weights[keep], shape, faces)
     expressions = _expressions(root / "faceunits", count, keep, shape, regions)
 
     origin = (regressor @ shape)[JOINTS.index("head")]

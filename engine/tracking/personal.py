@@ -57,7 +57,7 @@ def spread(head: ParametricHead, neutral: np.ndarray, positions: np.ndarray, off
     anchors = np.flatnonzero(still)[::ANCHOR_STRIDE]
     points = np.concatenate([positions[trusted], neutral[anchors]])
     values = np.concatenate([offsets[trusted], np.zeros((len(anchors), 3))])
-    field = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=2e-6, neighbors=64)
+    field = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=1e-4, neighbors=64)
     moved = np.zeros(len(neutral), bool)
     for name in (*FACE_REACH, "lashes", "eyes", "teeth", "tongue", "ears"):
         moved |= head.regions[name]
