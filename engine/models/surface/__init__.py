@@ -10,7 +10,7 @@ import torch
 
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians
-from engine.heads.atlas import make_atlas, texels_for_count
+from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
@@ -37,12 +37,14 @@ class HeadGaussians:
         gaussians: bound to ``rig``'s triangles.
         trusted: [N] bool, Gaussians that some photo shows well; refinement leaves the others alone.
         gains: [P, 3] exposure of each photo against the first.
+        pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
     """
 
     rig: Rig
     gaussians: BoundGaussians
     trusted: torch.Tensor
     gains: np.ndarray
+    pairs: torch.Tensor
 
 
 def surface(
@@ -58,7 +60,7 @@ def surface(
     rig = replace(rig, neutral=torch.from_numpy(inflate(head, rig, photos, geometry)).float())
     geometry = [view_geometry(rig, view) for view in tracked.views]
     progress.update(0.2)
-    texels, scales = _texels(head, rig, count)
+    texels, scales, pairs = _texels(head, rig, count)
     texture = project_photos(head, texels, photos, geometry)
     progress.update(0.5)
     colors = complete(head, texels, texture)
@@ -80,11 +82,13 @@ def surface(
     trusted = torch.from_numpy(texture.seen[keep])
     gaussians = add_beyond(gaussians, head, rig, photos, tracked.views, geometry)
     trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
-    return HeadGaussians(rig, gaussians, trusted, texture.gains)
+    renumber = np.cumsum(keep) - 1
+    kept_pairs = torch.from_numpy(renumber[pairs[keep[pairs].all(axis=1)]])
+    return HeadGaussians(rig, gaussians, trusted, texture.gains, kept_pairs)
 
 
-def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndarray]:
-    """Surface samples at the atlas's texels and their standard deviations [N, 3] in metres."""
+def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndarray, np.ndarray]:
+    """Surface samples at the atlas's texels, their standard deviations [N, 3] in metres, neighbours [M, 2]."""
     resolution = texels_for_count(head.uv, head.uv_faces, count)
     atlas = make_atlas(head.uv, head.uv_faces, resolution)
     triangle = atlas.triangle[atlas.mask].astype(np.int64)
@@ -103,7 +107,9 @@ def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndar
     a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     texel_areas = 0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
     spacing = np.sqrt(areas / np.maximum(texel_areas, 1e-6))[triangle]
-    return texels, np.clip(spacing[:, None] * OVERLAP, 5e-5, LARGEST)
+    positions = position_map(atlas, head.faces, rig.neutral).numpy()
+    pairs = texel_neighbours(atlas, head.faces, positions)
+    return texels, np.clip(spacing[:, None] * OVERLAP, 5e-5, LARGEST), pairs
 
 
 def _outside(

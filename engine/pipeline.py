@@ -1,0 +1,151 @@
+"""The product's main sentence: photos in, an animatable Gaussian head out."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import engine
+from engine.avatar import Avatar, SourceView
+from engine.errors import EngineError
+from engine.heads import DEFAULT, load_head
+from engine.heads.parametric import ParametricHead
+from engine.models.surface import COUNT, HeadGaussians, surface
+from engine.photos import load_photos, set_aside_outliers
+from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
+from engine.progress import Progress
+from engine.refinement import SECONDS, refine
+from engine.tracking import track
+from engine.tracking.tracked import Tracked, View
+
+SYSTEMS = {"surface": surface}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose.
+
+    Attributes:
+        system: a key of :data:`SYSTEMS`.
+        head: ``makehuman`` or the path of a FLAME file.
+        refine_seconds: budget of the photometric refinement; 0 skips it.
+        count: Gaussians on the surface; hair and torso come on top.
+        frames: frames taken from each clip.
+    """
+
+    system: str = "surface"
+    head: str = DEFAULT
+    refine_seconds: float = SECONDS
+    count: int = COUNT
+    frames: int = 4
+
+    def __post_init__(self) -> None:
+        if self.system not in SYSTEMS:
+            raise EngineError(f"There is no system called {self.system}.", f"Choose one of: {', '.join(SYSTEMS)}.")
+        if not 1_000 <= self.count <= 2_000_000:
+            raise EngineError(f"{self.count} Gaussians are out of range.", "Choose 1 000 to 2 000 000.")
+        if not 0 <= self.refine_seconds <= 3600:
+            raise EngineError(f"A refinement of {self.refine_seconds} s is out of range.", "Choose 0 to 3600 seconds.")
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A finished head and everything that led to it.
+
+    Attributes:
+        avatar: the result. photos: those used. set_aside: those not used, and why. tracked: the fit, with its report.
+        model: rig and Gaussians as tensors. head: the head model. seconds: wall-clock time per stage.
+    """
+
+    avatar: Avatar
+    photos: tuple[Photo, ...]
+    set_aside: tuple[SetAside, ...]
+    tracked: Tracked
+    model: HeadGaussians
+    head: ParametricHead
+    seconds: dict[str, float]
+
+
+def reconstruct(paths: Sequence[Path], name: str, options: Options, progress: Progress) -> Reconstruction:
+    """Photos or clips to an avatar.
+
+    Args:
+        paths: image files, clips, or both; see :func:`engine.photos.load_photos`.
+        name: the avatar's name in Blender.
+
+    Raises:
+        PhotoError: no photo is usable. HeadModelError, AssetError: the head model cannot be loaded.
+        Cancelled: the user asked to stop.
+    """
+    progress.start("photos")
+    chosen = set_aside_outliers(load_photos(paths, progress, frames=options.frames))
+    return reconstruct_photos(chosen, name, options, progress)
+
+
+def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: Progress) -> Reconstruction:
+    """The same from photos that are already prepared."""
+    photos = chosen.photos
+    progress.start("head model")
+    head = load_head(options.head)
+    progress.start("tracking")
+    tracked = track(photos, head, progress)
+    progress.start(options.system)
+    model = SYSTEMS[options.system](photos, tracked, head, progress, options.count)
+    progress.start("refinement")
+    model, views = refine(model, photos, tracked.views, head, progress, options.refine_seconds)
+    progress.start("avatar")
+    tracked = replace(tracked, views=views)
+    avatar = make_avatar(name, head, model, photos, tracked, options)
+    progress.finish()
+    return Reconstruction(avatar, photos, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+
+
+def make_avatar(
+    name: str, head: ParametricHead, model: HeadGaussians, photos: Sequence[Photo], tracked: Tracked, options: Options
+) -> Avatar:
+    """Put a head together: mesh, keys, joints, Gaussians, views and where it all came from."""
+    return Avatar(
+        name=name,
+        vertices=model.rig.neutral.numpy(),
+        faces=head.faces,
+        uv=head.uv,
+        uv_faces=head.uv_faces,
+        regions=head.regions,
+        key_names=head.expression_names,
+        key_deltas=head.expression_basis,
+        joint_names=head.joint_names,
+        joint_parents=head.joint_parents,
+        joint_positions=tracked.joints,
+        skin_weights=head.skin_weights,
+        gaussians=model.gaussians,
+        views=tuple(source_view(view) for view in tracked.views),
+        provenance={
+            "photos": [{"name": photo.name, "sha256": photo.sha256} for photo in photos],
+            "head_model": {"name": head.name, "licence": head.licence},
+            "options": asdict(options),
+            "versions": {"engine": engine.__version__, "torch": torch.__version__, "python": platform.python_version()},
+            "metrics": {
+                "landmark_px": {view.name: round(float(row[1]), 3) for view, row in zip(tracked.views, tracked.residuals, strict=True)}
+            },
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        },
+    )
+
+
+def source_view(view: View) -> SourceView:
+    """A tracked view as the avatar file keeps it."""
+    return SourceView(
+        view.name,
+        view.viewmat,
+        view.K,
+        WINDOW,
+        WINDOW,
+        np.asarray(view.expression, np.float64),
+        np.asarray(view.joint_rotations, np.float64),
+    )
