@@ -10,6 +10,8 @@ so the engine must not need it; the tests compare with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -27,7 +29,7 @@ def pose_features(rotvecs: torch.Tensor) -> torch.Tensor:
     return (rotvec_to_matrix(rotvecs) - torch.eye(3, dtype=rotvecs.dtype, device=rotvecs.device)).flatten()
 
 
-def joint_transforms(rotvecs: torch.Tensor, joints: torch.Tensor, parents: np.ndarray) -> torch.Tensor:
+def joint_transforms(rotvecs: torch.Tensor, joints: torch.Tensor, parents: Sequence[int] | np.ndarray) -> torch.Tensor:
     """Where each joint carries the points around it, relative to rest.
 
     Args:
