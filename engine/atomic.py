@@ -6,7 +6,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import OutputError
@@ -30,6 +30,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: the folder is missing or read-only, or the disk is full. Any other exception passes unchanged.
     """
     target = Path(path)
+    if not target.name:
+        raise OutputError(f"{target} is a folder, not a file name.", "Name the file to write.")
     temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
     try:
         # Created here, exclusively, so that the permissions are the user's ordinary ones and nothing is overwritten.
@@ -40,9 +42,11 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise _output_error(target, error) from error
     finally:
-        temporary.unlink(missing_ok=True)  # after the replacement there is nothing left to remove
+        with suppress(OSError):  # after the replacement, or without a folder, there is nothing to remove
+            temporary.unlink()
     if os.name == "posix":
-        _flush(target.parent)
+        with suppress(OSError):  # the file is complete already; some network folders cannot be flushed
+            _flush(target.parent)
 
 
 def _flush(path: Path) -> None:

@@ -45,9 +45,7 @@ def triangle_frames(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.
     return torch.stack((x, y, z), dim=-1), areas
 
 
-def pose(
-    gaussians: BoundGaussians, vertices: torch.Tensor, faces: torch.Tensor, rest_areas: torch.Tensor
-) -> Splats:
+def pose(gaussians: BoundGaussians, vertices: torch.Tensor, faces: torch.Tensor, rest_areas: torch.Tensor) -> Splats:
     """Gaussians in world space under a deformed mesh; differentiable in the Gaussians and in the vertices.
 
     Args:

@@ -8,7 +8,7 @@ from numba import njit, prange
 LEAF = 4  # triangles per leaf
 DEEPEST = 64  # entries of the traversal's stack: one more per level of the tree, which has at most 30
 GRID = 1024  # cells per axis of the Morton order, 10 bits
-WELL_SHAPED = 1e-12  # squared sine of the corner angle above which the plane's solution needs no check against the edges
+WELL_SHAPED = 1e-12  # squared sine of a corner angle; above it the plane's solution needs no check
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
