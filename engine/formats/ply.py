@@ -15,7 +15,7 @@ from plyfile import PlyData, PlyElement
 
 from engine.atomic import atomic_write
 from engine.errors import AvatarError
-from engine.formats.splats import turn_over, visible
+from engine.formats.viewers import turn_over, visible
 from engine.gaussians.gaussians import Splats
 
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic, 1 / (2 √π)

@@ -10,7 +10,7 @@ import os
 import numpy as np
 
 from engine.atomic import atomic_write
-from engine.formats.splats import turn_over, visible
+from engine.formats.viewers import turn_over, visible
 from engine.gaussians.gaussians import Splats
 
 RECORD = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
