@@ -1,0 +1,172 @@
+"""The protocol with fake avatars whose errors are known, and the choice of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import PhotoError
+from engine.evaluation.metrics import PSNR_CAP
+from engine.evaluation.reenactment import reenact, truth_of
+from engine.evaluation.selection import APART, candidates, choose_sources, choose_targets, head_angles
+from engine.perceptual import LPIPS
+from engine.photos.photo import Photo
+from engine.progress import Progress
+from engine.rendering import Picture
+from engine.tracking.tracked import View
+
+
+def view(photo: Photo, shift: tuple[int, int]) -> View:
+    """A view that carries a name and, in its principal point, by how many pixels the render shall miss."""
+    K = np.eye(3)
+    K[:2, 2] = shift
+    return View(photo.name, np.eye(4), K, np.zeros(52), np.zeros((1, 3)), 0.0)
+
+
+@dataclass
+class Mirror:
+    """An avatar that looks exactly like every photo it is shown, but misses by a given shift."""
+
+    sources: Sequence[Photo]
+    tracked_shift: tuple[int, int]
+    landmark_shift: tuple[int, int]
+    photos: dict[str, Photo] = field(default_factory=dict)
+
+    @property
+    def source_views(self) -> list[View]:
+        return [self._see(photo, (0, 0)) for photo in self.sources]
+
+    def drive_landmarks(self, photo: Photo) -> View:
+        return self._see(photo, self.landmark_shift)
+
+    def drive_photometric(self, photo: Photo, start: View) -> View:
+        return self._see(photo, self.tracked_shift)
+
+    def picture(self, view: View) -> Picture:
+        truth = truth_of(self.photos[view.name])
+        shift = tuple(int(s) for s in view.K[[1, 0], 2])
+        return Picture(
+            torch.roll(truth.image * truth.alpha[..., None], shift, (0, 1)), torch.roll(truth.alpha, shift, (0, 1))
+        )
+
+    def _see(self, photo: Photo, shift: tuple[int, int]) -> View:
+        self.photos[photo.name] = photo
+        return view(photo, shift)
+
+
+@dataclass(frozen=True)
+class ToyInstruments:
+    """Finds a face by the matte: landmarks ride on the centre of what is not white; none in an empty picture."""
+
+    lpips: LPIPS
+
+    def landmarks(self, image: np.ndarray) -> np.ndarray | None:
+        rows, columns = np.nonzero((image < 250).all(-1))
+        if not len(rows):
+            return None
+        return np.array([columns.mean(), rows.mean()]) + np.zeros((478, 1))
+
+    def embedding(self, image: np.ndarray) -> np.ndarray | None:
+        values = image.reshape(-1, 3).mean(0)
+        return values / np.linalg.norm(values)
+
+
+@pytest.fixture(scope="module")
+def instruments(lpips: LPIPS) -> ToyInstruments:
+    return ToyInstruments(lpips)
+
+
+def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments: ToyInstruments) -> None:
+    sources, targets = [toy_photo(0)], [toy_photo(number) for number in (10, 20, 30)]
+    seen: list[str] = []
+
+    def reconstruct(photos: Sequence[Photo], progress: Progress) -> Mirror:
+        progress.start("reconstruct")
+        seen.extend(photo.name for photo in photos)
+        return Mirror(photos, tracked_shift=(0, 0), landmark_shift=(6, 8))
+
+    evaluation = reenact(sources, targets, reconstruct, instruments, Progress())
+    report = evaluation.report
+    assert seen == ["clip.mp4#0"]
+    assert [frame.name for frame in report.frames] == [photo.name for photo in targets]
+    for perfect in (report.tracked, report.source_view):
+        for name in ("full", "head", "face", "full_black", "head_black", "face_black"):
+            assert perfect.regions[name].psnr == pytest.approx(PSNR_CAP, abs=1e-3)
+            assert perfect.regions[name].ssim == pytest.approx(1.0)
+        assert (perfect.iou, perfect.akd, perfect.csim) == (1.0, 0.0, pytest.approx(1.0))
+    missed = report.landmark
+    assert missed.akd == pytest.approx(10.0, abs=0.3)  # 6, 8 px; rows that leave the photo are masked
+    assert missed.iou < 0.97 and missed.regions["face"].psnr < 20 < report.tracked.regions["face"].psnr
+    assert missed.regions["full"].lpips > 0.01
+    assert list(report.seconds) == ["reconstruct", "drive by landmarks", "drive by photos", "measure"]
+    assert [c.name for c in evaluation.comparisons] == [photo.name for photo in targets]
+    torch.testing.assert_close(evaluation.comparisons[0].tracked, evaluation.comparisons[0].target)
+
+
+def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo], instruments: ToyInstruments) -> None:
+    class Invisible(Mirror):
+        def picture(self, view: View) -> Picture:
+            seen = super().picture(view)
+            gone = view.K[0, 2] > 0
+            return Picture(torch.zeros_like(seen.rgb), torch.zeros_like(seen.alpha)) if gone else seen
+
+    report = reenact(
+        [toy_photo(0)], [toy_photo(9)], lambda photos, _: Invisible(photos, (0, 0), (1, 0)), instruments, Progress()
+    ).report
+    assert (report.tracked.faces_missed, report.landmark.faces_missed) == (0, 1)
+    assert report.to_json()["landmark"]["akd"] is None
+    assert report.landmark.iou == 0.0
+
+
+def test_a_target_that_is_a_source_is_refused(toy_photo: Callable[..., Photo], instruments: ToyInstruments) -> None:
+    def refuse(photos: Sequence[Photo], progress: Progress) -> Mirror:
+        raise AssertionError("nothing may be reconstructed from a leaking split")
+
+    with pytest.raises(PhotoError, match="also a source"):
+        reenact([toy_photo(3)], [toy_photo(4), toy_photo(3)], refuse, instruments, Progress())
+    renamed = replace(toy_photo(3), name="copy.jpg"), replace(toy_photo(3), name="original.jpg")
+    with pytest.raises(PhotoError, match=r"copy\.jpg is also a source \(original\.jpg\)"):
+        reenact([renamed[1]], [renamed[0]], refuse, instruments, Progress())
+    with pytest.raises(PhotoError, match="No usable target"):
+        reenact([toy_photo(3)], [], refuse, instruments, Progress())
+
+
+@given(count=st.integers(60, 5000), wanted=st.integers(20, 40), picked=st.lists(st.integers(0, 60), max_size=4))
+def test_targets_never_are_sources_and_cover_the_clip(count: int, wanted: int, picked: list[int]) -> None:
+    frames = candidates(count, wanted)
+    assert not set(frames.sources) & set(frames.targets)
+    assert frames == candidates(count, wanted)
+    sources = [frames.sources[i % len(frames.sources)] for i in picked]
+    chosen = [frames.targets[i] for i in choose_targets(frames.targets, sources, wanted)]
+    assert chosen == sorted(set(chosen)) and len(chosen) <= wanted
+    assert all(abs(target - source) >= APART for target in chosen for source in sources)
+    if count >= 250:
+        assert len(chosen) == wanted
+        assert chosen[0] <= 0.1 * count and chosen[-1] >= 0.9 * count
+
+
+@pytest.mark.parametrize("yaw", [-50.0, -10.0, 0.0, 35.0])
+def test_head_angles(yaw: float, toy_photo: Callable[..., Photo]) -> None:
+    assert head_angles(toy_photo(yaw=yaw))[0] == pytest.approx(yaw, abs=1e-3)
+
+
+def test_sources_are_frontal_first_then_far_apart(toy_photo: Callable[..., Photo]) -> None:
+    photos = [
+        toy_photo(0, yaw=-30),
+        toy_photo(1, yaw=2, smile=0.9),
+        toy_photo(2, yaw=1, sharpness=0.1),
+        toy_photo(3, yaw=4),
+        toy_photo(4, yaw=35),
+        toy_photo(5, yaw=30, sharpness=0.1),
+        toy_photo(6, yaw=-28),
+    ]
+    assert choose_sources(photos, 1) == [3]
+    assert choose_sources(photos, 4)[:1] == [3]
+    assert set(choose_sources(photos, 4)) == {0, 1, 3, 4}
+    assert len(choose_sources(photos[:2], 4)) == 2
