@@ -34,7 +34,7 @@ def rasterization(
         opacities: [N] 0..1. colors: [N, 3] display-referred sRGB 0..1.
         viewmats: [C, 4, 4] world to camera, OpenCV axes. Ks: [C, 3, 3] in pixels, pixel centres at +0.5.
         width, height: image size in pixels.
-        near_plane: metres; Gaussians whose centre is nearer are left out.
+        near_plane: metres, positive; Gaussians whose centre is nearer are left out.
         backgrounds: [C, 3] colour behind everything; black when None.
         visible: [N] bool, False leaves a Gaussian out; all are drawn when None.
 
@@ -66,8 +66,9 @@ def rasterization(
     assert colors.shape == (n, 3), colors.shape
     assert viewmats.shape == (c, 4, 4), viewmats.shape
     assert Ks.shape == (c, 3, 3), Ks.shape
-    assert backgrounds is None or backgrounds.shape == (c, 3), backgrounds
-    assert visible is None or visible.shape == (n,), visible
+    assert backgrounds is None or backgrounds.shape == (c, 3), backgrounds.shape
+    assert visible is None or visible.shape == (n,), visible.shape
+    assert near_plane > 0.0, near_plane
     if means.device.type == "cpu":
         from engine.splatting.backends.numba_backend import rasterize
     elif means.device.type == "cuda":
@@ -88,3 +89,11 @@ def rasterization(
         backgrounds=backgrounds,
         visible=visible,
     )
+
+
+def warm_up() -> None:
+    """Compile the CPU kernels, or load them from numba's cache, so that the first image does not wait for it."""
+    values = [torch.ones(1, size, requires_grad=True) for size in (3, 4, 3, 1, 3)]
+    viewmats, Ks = torch.eye(4)[None], torch.eye(3)[None]
+    renders, _, _ = rasterization(*values[:3], values[3][:, 0], values[4], viewmats, Ks, 1, 1)
+    renders.sum().backward()

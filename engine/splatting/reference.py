@@ -92,8 +92,9 @@ def composite(
     Returns:
         Summed features [P, F] and alphas [P].
     """
-    offsets = pixels[:, None] - means2d  # [P, M, 2]
-    sigmas = 0.5 * (offsets[..., None, :] @ torch.linalg.inv(covariances) @ offsets[..., None])[..., 0, 0]
+    dx, dy = (pixels[:, None] - means2d).unbind(-1)  # [P, M]
+    conics = torch.linalg.inv(covariances)
+    sigmas = 0.5 * (conics[:, 0, 0] * dx * dx + conics[:, 1, 1] * dy * dy) + conics[:, 0, 1] * dx * dy
     alphas = (opacities * torch.exp(-sigmas)).clamp(max=ALPHA_CAP)
     alphas = torch.where(alphas >= ALPHA_MIN, alphas, 0.0)
     log_behind = torch.log1p(-alphas).cumsum(-1)  # transmittance behind each splat, which only falls

@@ -8,7 +8,21 @@ from engine.errors import EngineError
 from engine.splatting.constants import EPS2D, FAR_PLANE, TILE
 
 
-def rasterize(means, quats, scales, opacities, colors, viewmats, Ks, width, height, *, near_plane, backgrounds, visible):
+def rasterize(
+    means: torch.Tensor,
+    quats: torch.Tensor,
+    scales: torch.Tensor,
+    opacities: torch.Tensor,
+    colors: torch.Tensor,
+    viewmats: torch.Tensor,
+    Ks: torch.Tensor,
+    width: int,
+    height: int,
+    *,
+    near_plane: float,
+    backgrounds: torch.Tensor | None,
+    visible: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """See :func:`engine.splatting.rasterization`."""
     try:
         from gsplat import rasterization

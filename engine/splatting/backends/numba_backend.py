@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +37,18 @@ class _View:
     last: np.ndarray
 
 
-def _render(gaussians, visible, camera, K, width, height, near_plane, renders, transmittances) -> _View:
+def _render(
+    gaussians: list[np.ndarray],
+    visible: np.ndarray,
+    camera: np.ndarray,
+    K: np.ndarray,
+    width: int,
+    height: int,
+    near_plane: float,
+    renders: np.ndarray,
+    transmittances: np.ndarray,
+) -> _View:
+    """Draw one camera into ``renders`` [H, W, 4] and ``transmittances`` [H, W]."""
     n = len(visible)
     lens = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height], np.float64)
     splats = np.empty((n, projection.SPLAT), np.float32)
@@ -52,7 +64,7 @@ def _render(gaussians, visible, camera, K, width, height, near_plane, renders, t
     return _View(camera, lens, splats, rects, radii, *binned, transmittances, last)
 
 
-def _in_chunks(kernel, *arguments) -> None:
+def _in_chunks(kernel: Callable[..., None], *arguments: object) -> None:
     before = set_parallel_chunksize(TILES_PER_CHUNK)
     try:
         kernel(*arguments)
@@ -132,7 +144,21 @@ class _Rasterise(torch.autograd.Function):
         return *gradients, d_viewmats, None, None, None, None, None
 
 
-def rasterize(means, quats, scales, opacities, colors, viewmats, Ks, width, height, *, near_plane, backgrounds, visible):
+def rasterize(
+    means: torch.Tensor,
+    quats: torch.Tensor,
+    scales: torch.Tensor,
+    opacities: torch.Tensor,
+    colors: torch.Tensor,
+    viewmats: torch.Tensor,
+    Ks: torch.Tensor,
+    width: int,
+    height: int,
+    *,
+    near_plane: float,
+    backgrounds: torch.Tensor | None,
+    visible: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """See :func:`engine.splatting.rasterization`."""
     if visible is None:
         visible = torch.ones(len(means), dtype=torch.bool)

@@ -74,7 +74,7 @@ def _project_one(g, means, quats, scales, opacities, colors, camera, lens, near,
     xx += EPS2D
     yy += EPS2D
     px, py = lens[FX] * x / z + lens[CX], lens[FY] * y / z + lens[CY]
-    total = abs(px) + abs(py) + xx + yy + det + opacity
+    total = abs(px) + abs(py) + xx + yy + opacity
     total += abs(np.float64(colors[g, 0])) + abs(np.float64(colors[g, 1])) + abs(np.float64(colors[g, 2]))
     if not total < 1e30:
         return  # NaN, infinite or beyond float32
@@ -151,15 +151,11 @@ def project(means, quats, scales, opacities, colors, visible, camera, lens, near
     """
     for g in prange(means.shape[0]):
         if visible[g]:
-            _project_one(
-                g, means, quats, scales, opacities, colors, camera, lens, near, splats, rects, radii
-            )
+            _project_one(g, means, quats, scales, opacities, colors, camera, lens, near, splats, rects, radii)
 
 
 @njit(fastmath=FLAGS, error_model="numpy", cache=True)
-def _pull_back_one(
-    g, sums, means, quats, scales, camera, lens, splats, d_means, d_quats, d_scales, d_camera
-):
+def _pull_back_one(g, sums, means, quats, scales, camera, lens, splats, d_means, d_quats, d_scales, d_camera):
     """Chain rule from one Gaussian's summed tile gradients to its mean, quaternion, scales and the camera [3, 4]."""
     mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
     x = camera[0, 0] * mx + camera[0, 1] * my + camera[0, 2] * mz + camera[0, 3]

@@ -118,10 +118,9 @@ def _blend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, gr
         dx = x0 + np.float32(np.int32(p & np.uint32(TILE - 1)))
         dy = y0 + np.float32(np.int32(p // np.uint32(TILE)))
         u, v = xx * dx + xy * dy, yy * dy
-        exponent = -(u * u + v * v)
-        exponent = exponent if exponent > LOWEST_EXPONENT else LOWEST_EXPONENT
+        exponent = max(LOWEST_EXPONENT, -(u * u + v * v))
         alpha = opacity * _exp2(exponent)
-        alpha = alpha if alpha < CAP else CAP
+        alpha = min(CAP, alpha)
         t = planes[T_PLANE + p]
         after = t * (ONE - alpha)
         hit = (alpha >= MIN_ALPHA) & (t > ZERO)
@@ -208,10 +207,9 @@ def _unblend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, 
         dx = x0 + np.float32(np.int32(p & np.uint32(TILE - 1)))
         dy = y0 + np.float32(np.int32(p // np.uint32(TILE)))
         u, v = xx * dx + xy * dy, yy * dy
-        exponent = -(u * u + v * v)
-        exponent = exponent if exponent > LOWEST_EXPONENT else LOWEST_EXPONENT
+        exponent = max(LOWEST_EXPONENT, -(u * u + v * v))
         free = opacity * _exp2(exponent)
-        alpha = free if free < CAP else CAP
+        alpha = min(CAP, free)
         blended = (alpha >= MIN_ALPHA) & (number <= planes[LAST_PLANE + p])
         alpha = alpha if blended else ZERO
         d_red, d_green, d_blue = planes[R_PLANE + p], planes[G_PLANE + p], planes[B_PLANE + p]
