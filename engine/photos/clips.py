@@ -1,0 +1,163 @@
+"""Reads video clips: single frames by number, and a small set of frames that shows much of the person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engine.arkit import ARKIT_NAMES
+from engine.errors import PhotoError
+from engine.photos.decode import check_file, scale_down
+from engine.photos.landmarks import Face, detect_faces
+from engine.photos.preparation import sharpness
+from engine.progress import Progress
+
+CLIP_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"})
+# Byte offset and signature of each container. FFmpeg would also follow a playlist that only pretends to be a clip.
+SIGNATURES = (
+    (4, (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
+    (0, (b"\x1aE\xdf\xa3", b"RIFF")),
+)
+MAX_CLIP_BYTES = 4_000_000_000
+MAX_CANDIDATES = 80  # frames looked at when a spread of them is chosen
+SEEK_GAP = 50  # frames; reading on is quicker than seeking over less
+DETECT_SIDE = 640  # px, enough to judge pose and expression
+SHARP_ENOUGH = 0.5  # of the candidates' median sharpness
+SCORE_WEIGHT = 0.5  # an expression score going from 0 to 1 counts as much as this rotation in radians
+# [55] what does not count when a frame is judged frontal and neutral: where the eyes look.
+GAZE = np.array([False] * 3 + [name.startswith("eyeLook") for name in ARKIT_NAMES])
+
+
+def is_clip(path: Path) -> bool:
+    """Whether the file's name says that it is a video clip."""
+    return path.suffix.lower() in CLIP_SUFFIXES
+
+
+def clip_length(path: Path) -> int:
+    """Number of frames, counted by reading where the container does not say.
+
+    Raises:
+        PhotoError: the clip cannot be read.
+    """
+    capture = _open(path)
+    try:
+        stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        if stated > 0:
+            return stated
+        count = 0
+        while capture.grab():
+            count += 1
+        return count
+    finally:
+        capture.release()
+
+
+def clip_frames(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Read frames of a clip, one at a time, in ascending order.
+
+    Args:
+        path: the clip.
+        indices: frame numbers from 0, in any order. Numbers that the clip does not have are left out.
+
+    Yields:
+        The number and the frame, [H, W, 3] uint8 sRGB, upright, at most ``MAX_SIDE`` px on its longer side.
+
+    Raises:
+        PhotoError: the clip cannot be read.
+    """
+    capture = _open(path)
+    try:
+        at = 0
+        for index in sorted(set(indices)):
+            if index - at > SEEK_GAP:
+                capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+                at = index
+            while at < index and capture.grab():
+                at += 1
+            read, frame = capture.read()
+            if not read:
+                return
+            at += 1
+            yield index, scale_down(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+    finally:
+        capture.release()
+
+
+def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float, float] = (0.0, 1.0)) -> list[int]:
+    """Choose frames that show the person in many poses and expressions.
+
+    Looks at up to ``MAX_CANDIDATES`` frames, drops the blurred, takes the most frontal and neutral one, then always the
+    one that differs most from those taken (farthest-point sampling over head rotation and expression scores).
+
+    Args:
+        path: the clip.
+        count: frames wanted; fewer are returned when the clip has not as many with a sharp face.
+        progress: told how far it is.
+        span: the part of the running stage that this takes, as fractions.
+
+    Returns:
+        Frame numbers, the neutral one first.
+
+    Raises:
+        PhotoError: the clip cannot be read, or no frame looked at shows a face.
+    """
+    length = clip_length(path)
+    numbers = np.unique(np.linspace(0, length - 1, min(length, MAX_CANDIDATES)).round().astype(int))
+    candidates: list[_Candidate] = []
+    for done, (index, frame) in enumerate(clip_frames(path, numbers.tolist())):
+        progress.update(span[0] + (span[1] - span[0]) * done / len(numbers))
+        scale = min(1.0, DETECT_SIDE / max(frame.shape[:2]))
+        small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        faces = detect_faces(small)
+        if faces:
+            face = max(faces, key=lambda other: other.height)
+            candidates.append(_Candidate(index, face, sharpness(small, face)))
+    if not candidates:
+        raise PhotoError(
+            f"No face found in {path.name}, of which {len(numbers)} frames were looked at.",
+            "Use a clip in which the face is seen from the front, well lit and in focus.",
+        )
+    limit = SHARP_ENOUGH * float(np.median([candidate.sharpness for candidate in candidates]))
+    candidates = [candidate for candidate in candidates if candidate.sharpness >= limit]
+    features = np.array([candidate.features for candidate in candidates])
+    taken = [int(np.argmin([candidate.distance_from_neutral for candidate in candidates]))]
+    distances = np.linalg.norm(features - features[taken[0]], axis=1)
+    while len(taken) < min(count, len(candidates)):
+        taken.append(int(np.argmax(distances)))
+        distances = np.minimum(distances, np.linalg.norm(features - features[taken[-1]], axis=1))
+        distances[taken] = -1.0
+    return [candidates[i].index for i in taken]
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    index: int
+    face: Face
+    sharpness: float
+
+    @property
+    def features(self) -> np.ndarray:
+        """[55] rotation vector in radians and weighted scores."""
+        return np.append(cv2.Rodrigues(self.face.rotation)[0], SCORE_WEIGHT * self.face.scores)
+
+    @property
+    def distance_from_neutral(self) -> float:
+        return float(np.linalg.norm(np.where(GAZE, 0.0, self.features)))
+
+
+def _open(path: Path) -> cv2.VideoCapture:
+    check_file(path, MAX_CLIP_BYTES)
+    with path.open("rb") as file:
+        head = file.read(16)
+    if any(head[offset : offset + len(mark)] == mark for offset, marks in SIGNATURES for mark in marks):
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        if capture.isOpened():
+            return capture
+    raise PhotoError(
+        f"{path.name} is not a video clip that can be read.",
+        "Give an MP4, MOV, WebM, MKV or AVI clip, or export it again.",
+    )

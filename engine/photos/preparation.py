@@ -1,0 +1,87 @@
+"""Turns one image into a Photo: find the face, cut the window, separate the person, measure."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from engine.photos.identity import embed
+from engine.photos.landmarks import Face, find_face, warp
+from engine.photos.matting import matte
+from engine.photos.photo import Photo
+from engine.photos.window import Window
+
+MATTE_REACH = 1.5  # window sides; RVM errs less when it sees the shoulders too
+MATTE_SIDE = 1024  # px, longer side of what RVM sees
+SHARPNESS_SIDE = 128  # px, the face's height when its sharpness is measured
+
+
+def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None = None) -> Photo:
+    """Prepare one decoded image.
+
+    Args:
+        image: [H, W, 3] uint8 sRGB, upright.
+        name: what messages and reports call it.
+        sha256: of the file that it comes from.
+        exif_focal: focal length in pixels of ``image``, where known.
+
+    Raises:
+        PhotoError: no usable face.
+    """
+    found = find_face(image, name)
+    image, face = found.image, found.face
+    height, width = image.shape[:2]
+    window = Window.around(face)
+    valid = window.inside(width, height)
+
+    near, near_window = window.cut(image, reach=1.0)
+    pixels = near_window.resample(near, fill=255).astype(np.float32) / 255
+    pixels[~valid] = 1.0
+    foreground, alpha = _matte_window(image, face, window)
+    placed = face.landmarks * window.scale + np.append(window.shift, 0.0)
+    return Photo(
+        name=name,
+        sha256=sha256,
+        image=pixels,
+        alpha=np.where(valid, alpha.clip(0, 1), 0).astype(np.float32),
+        foreground=foreground.clip(0, 1),
+        valid=valid,
+        landmarks=placed.astype(np.float32),
+        scores=face.scores.astype(np.float32),
+        center=(window.scale * np.array([width, height]) / 2 + window.shift).astype(np.float32),
+        size=(window.scale * np.array([width, height])).astype(np.float32),
+        focal=None if exif_focal is None else exif_focal * window.scale,
+        embedding=embed(image, face.landmarks),
+        sharpness=sharpness(image, face),
+        warnings=found.warnings,
+    )
+
+
+def sharpness(image: np.ndarray, face: Face) -> float:
+    """Variance of the Laplacian of the face at ``SHARPNESS_SIDE`` px, over its grey values' variance.
+
+    The division makes dark and flat photos comparable with bright ones.
+
+    Args:
+        image: [H, W, 3] uint8 sRGB.
+        face: in its pixels.
+    """
+    scale = SHARPNESS_SIDE / face.height
+    shift = SHARPNESS_SIDE / 2 - scale * face.center
+    patch = warp(image, np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]]), SHARPNESS_SIDE)
+    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(grey.var(), 1.0))
+
+
+def _matte_window(image: np.ndarray, face: Face, window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """Foreground and alpha in the window, from the photo's own pixels at no finer than the window's scale."""
+    around, seen = window.cut(image, MATTE_REACH)
+    scale = min(1.0, window.scale, MATTE_SIDE / max(around.shape[:2]))
+    if scale < 1:
+        size = (round(around.shape[1] * scale), round(around.shape[0] * scale))
+        scale = size[0] / around.shape[1]
+        around = cv2.resize(around, size, interpolation=cv2.INTER_AREA)
+        seen = seen.shrunk(scale)
+    on_face = (face.center * window.scale + window.shift - seen.shift) / seen.scale
+    foreground, alpha = matte(around, on_face)
+    return seen.resample(foreground, fill=1.0), seen.resample(alpha, fill=0.0)
