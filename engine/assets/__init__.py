@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.errors import AssetError
 
 
-def folder() -> Path:
+def root() -> Path:
     """Where the files lie: ``GAUSSIAN_HEADS_ASSETS`` where that is set, otherwise ``files`` beside this module."""
     return Path(os.environ.get("GAUSSIAN_HEADS_ASSETS") or Path(__file__).with_name("files"))
 
@@ -26,9 +26,9 @@ def path(name: str) -> Path:
         >>> path("face_landmarker.task").stat().st_size
         3758596
     """
-    found = folder() / name
+    found = root() / name
     if not found.exists():
-        raise AssetError(f"The data file {name} is missing from {folder()}.", f"Run `{_command(name)}` to fetch it.")
+        raise AssetError(f"The data file {name} is missing from {root()}.", f"Run `{_command(name)}` to fetch it.")
     return found
 
 

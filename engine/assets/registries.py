@@ -47,8 +47,8 @@ def _from_pypi(package: Package, target: Path, progress: Progress) -> None:
     options, _ = command.parse_args(["--platform", "manylinux_2_28_x86_64", "--python-version", "3.11"])
     try:
         with command.main_context():
-            session = command.get_default_session(options)
-            finder = command._build_package_finder(options, session, ignore_requires_python=True)
+            session = command.get_default_session(options)  # type: ignore[attr-defined]
+            finder = command._build_package_finder(options, session, ignore_requires_python=True)  # type: ignore
             links = [c.link for c in finder.find_all_candidates(package.name) if c.link.filename == package.filename]
             if not links:
                 raise AssetError(
