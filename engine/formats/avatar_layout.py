@@ -67,7 +67,7 @@ def pack_metadata(metadata: Mapping[str, Any], source: str) -> np.ndarray:
         AvatarError: something in it is not JSON, NaN included.
     """
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, sort_keys=True)
+        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise AvatarError(
             f"{source}: the provenance is not JSON ({error}).", "Keep to text and finite numbers."

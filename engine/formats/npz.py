@@ -1,4 +1,4 @@
-"""Reads .npz archives of strangers: sizes, types and shapes are settled from the headers before anything is allocated."""
+"""Reads .npz archives of strangers: sizes, types and shapes are settled from headers before anything is allocated."""
 
 from __future__ import annotations
 
