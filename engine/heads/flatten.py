@@ -1,7 +1,7 @@
 """Lay one piece of a surface flat: bijective, with its shapes kept as far as can be.
 
-A Tutte embedding is where SLIM (Rabinovich et al., "Scalable Locally Injective Mappings", 2017) starts from; no triangle
-is flipped in the one, and none by the other.
+A Tutte embedding is where SLIM (Rabinovich et al., "Scalable Locally Injective Mappings", 2017) starts from; no
+triangle is flipped in the one, and none by the other.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ FACE_SHARE = 0.45
 DENSITY = {
     "eyes": 1.0,
     "eyes_back": 0.25,
-    "eye_sockets": 0.25,
+    "eye_sockets": 0.35,
     "mouth_interior": 0.45,
     "teeth": 0.6,
     "tongue": 0.45,
@@ -37,6 +37,7 @@ DENSITY = {
 NEAREST, FARTHEST = 2.5, 40.0  # of the inversion's centre before the face, in face radii: strongest and no emphasis
 CROWN = 30.0  # degrees forward of straight up at which the seam over the back of the head ends
 DART = 60.0  # degrees from straight back at which the cuts behind the ears end
+SPLINTER = 40  # faces: smaller pieces join the island beside them
 ITERATIONS, DRAFT_ITERATIONS = 60, 30
 
 
@@ -44,9 +45,9 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, regions: dict[str, np.ndarra
     """Lay a head mesh out flat without flips or overlaps.
 
     Args:
-        vertices: [V, 3] metres, y up, z toward the viewer, x the subject's left. The skin is open at the neck or chest.
+        vertices: [V, 3] metres, y up, z toward the viewer, x the subject's left. The skin is open at neck or chest.
         faces: [F, 3] int, counter-clockwise seen from outside.
-        regions: name -> [V] bool (:data:`engine.heads.parametric.REGIONS`); ``face`` is needed, what else is there helps.
+        regions: name -> [V] bool (:data:`engine.heads.parametric.REGIONS`); ``face`` is needed, the others help.
 
     Returns:
         uv: [T, 2] float32 in 0..1, v up, the face upright and seen from the front.
@@ -107,33 +108,56 @@ def _islands(
         names[~skin & inside.get(name, False)] = name
     for name in ("torso", "mouth_interior"):
         names[skin & inside.get(name, False)] = name
-    open_pieces = np.setdiff1d(np.arange(faces.size), pairs[:, [0, 3]])
-    closed = np.setdiff1d(pieces, pieces[open_pieces // 3])
-    half = np.zeros(len(faces), bool)
-    middle = vertices[faces].mean(axis=1)
+    closed = np.setdiff1d(pieces, pieces[np.setdiff1d(np.arange(faces.size), pairs[:, [0, 3]]) // 3])
+    under = np.zeros(len(faces), bool)
+    middle, normal = vertices[faces].mean(axis=1), _normals(vertices, faces)
     for piece in np.unique(pieces):
         member = pieces == piece
         points = vertices[np.unique(faces[member])]
         centre = (points.min(axis=0) + points.max(axis=0)) / 2
         if (names[member] == "eyes").all():
-            names[skin & _behind_eye(vertices, centre, np.ptp(points[:, 0]) / 2)[faces].all(axis=1)] = "eye_sockets"
+            names[skin & _lines_socket((middle - centre) / (np.ptp(points[:, 0]) / 2), normal)] = "eye_sockets"
             names[member & (middle[:, 2] < centre[2])] = "eyes_back"
         elif piece in closed:
-            # Thin solids come apart best along their flat side.
             thinnest = np.linalg.svd(points - centre, full_matrices=False)[2][-1]
-            half[member] = (middle[member] - centre) @ thinnest > 0
-    same = (names[pairs[:, 0] // 3] == names[pairs[:, 3] // 3]) & (half[pairs[:, 0] // 3] == half[pairs[:, 3] // 3])
-    labels = _components(len(faces), pairs[same])
-    island_names = [str(names[labels == label][0]) for label in range(labels.max() + 1)]
-    largest = np.argmax(np.bincount(labels, names == "skin"))
-    return labels, ["other" if n == "skin" and k != largest else n for k, n in enumerate(island_names)]
+            under[member] = normal[member] @ thinnest < 0
+    known, kind = np.unique(names, return_inverse=True)
+    kind = _absorb_splinters(2 * kind + under, pairs)
+    labels = _components(len(faces), pairs[kind[pairs[:, 0] // 3] == kind[pairs[:, 3] // 3]])
+    island_names = [str(known[kind[labels == label][0] // 2]) for label in range(labels.max() + 1)]
+    main = np.argmax(np.bincount(labels, inside["face"]))
+    return labels, ["other" if n == "skin" and k != main else n for k, n in enumerate(island_names)]
 
 
-def _behind_eye(vertices: np.ndarray, centre: np.ndarray, radius: float) -> np.ndarray:
-    """[V] bool: within or behind the eyeball as seen from the front, where only the socket's skin can be."""
-    offset = (vertices - centre) / radius
+def _lines_socket(offset: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    """[F] bool: skin behind an eyeball, or against it and facing it: the socket and the inside of the lids.
+
+    Args:
+        offset: [F, 3] from the eyeball's centre, in its radii. normal: [F, 3] unit.
+    """
     distance = np.linalg.norm(offset, axis=1)
-    return (np.linalg.norm(offset[:, :2], axis=1) < 1) & (offset[:, 2] < 0.5) & (distance < 2)
+    behind = (np.linalg.norm(offset[:, :2], axis=1) < 1) & (offset[:, 2] < 0.5) & (distance < 2)
+    return behind | ((distance < 1.25) & ((normal * offset).sum(axis=1) < -0.3 * distance))
+
+
+def _absorb_splinters(kind: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """[F] kinds in which connected pieces of fewer than ``SPLINTER`` faces have gone over to a neighbour's kind."""
+    kind, a, b = kind.copy(), pairs[:, 0] // 3, pairs[:, 3] // 3
+    labels = _components(len(kind), pairs[kind[a] == kind[b]])
+    sizes = np.bincount(labels)
+    for label in np.argsort(sizes, kind="stable")[: int((sizes < SPLINTER).sum())]:
+        around = np.r_[kind[b[labels[a] == label]], kind[a[labels[b] == label]]]
+        around = around[around != kind[np.argmax(labels == label)]]
+        if len(around):
+            kind[labels == label] = np.argmax(np.bincount(around))
+    return kind
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """[F, 3] unit normals."""
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    normal = np.cross(b - a, c - a)
+    return normal / np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-20)
 
 
 def _components(count: int, pairs: np.ndarray) -> np.ndarray:
@@ -212,7 +236,7 @@ def _seams(
 
 
 def _flatten_skin(points: np.ndarray, faces: np.ndarray, face: np.ndarray, others: float) -> np.ndarray:
-    """[K, 2]: the skin laid flat with the emphasis on the face that brings it to ``FACE_SHARE``, at the face's true area.
+    """[K, 2]: the skin laid flat, the face at its true area and with the emphasis that brings it to ``FACE_SHARE``.
 
     Args:
         points: [K, 3]. faces: [F, 3]. face: [K] bool. others: area that the other islands take.
