@@ -149,7 +149,7 @@ def _check(what: str, found: str, pinned: str) -> None:
     if found != pinned:
         raise AssetError(
             f"{what} is not the pinned one: its sha256 is {found}, pinned is {pinned}.",
-            "Nothing was kept. The download may have been cut short or tampered with: try again, or check the registry.",
+            "Nothing was kept. It may have been cut short or tampered with: try again, or check the registry.",
         )
 
 
