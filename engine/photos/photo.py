@@ -31,7 +31,7 @@ class Photo:
         size: [2] float32, the original photo's width and height in window pixels.
         focal: focal length in window pixels from EXIF, or None where the file does not say.
         embedding: [128] float32 unit-length SFace identity, from the largest face.
-        sharpness: variance of the Laplacian of the face at a common scale, over that of its grey values; low is blurred.
+        sharpness: variance of the Laplacian of the face at a common scale, over that of its greys; low is blurred.
         warnings: sentences for the report ("2 faces found, the largest is used").
     """
 
