@@ -88,6 +88,9 @@ class LPIPS(torch.nn.Module):
         >>> loss = lpips(render, target).mean()  # every iteration
     """
 
+    shift: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, checkpoint: Path | None = None):
         super().__init__()
         path = checkpoint or assets.path("lpips_alexnet.ckpt")

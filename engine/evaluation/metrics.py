@@ -5,6 +5,7 @@ The protocol of the papers' self-reenactment tables at 512²: PSNR, SSIM, LPIPS 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -137,16 +138,9 @@ def matte_iou(alpha: torch.Tensor, truth: Truth) -> float:
     return int((a & b).sum()) / union if union else 1.0
 
 
-def keypoint_distance(render: np.ndarray | None, target: np.ndarray | None) -> float:
-    """Mean distance in pixels between landmarks [L, 2]; NaN where a face was not found."""
-    if render is None or target is None:
-        return float("nan")
+def keypoint_distance(render: np.ndarray, target: np.ndarray) -> float:
+    """Mean distance in pixels between landmarks [L, 2]."""
     return float(np.linalg.norm(render - target, axis=1).mean())
-
-
-def cosine(a: np.ndarray | None, b: np.ndarray | None) -> float:
-    """Cosine of two unit-length embeddings; NaN where one is missing."""
-    return float("nan") if a is None or b is None else float(np.dot(a, b))
 
 
 def mean_scores(frames: Sequence[Scores]) -> Scores:
@@ -155,15 +149,16 @@ def mean_scores(frames: Sequence[Scores]) -> Scores:
     return Scores(
         {
             name: ImageScores(
-                *(_mean([getattr(frame.regions[name], key) for frame in frames]) for key in ("psnr", "ssim", "lpips"))
+                *(mean([getattr(frame.regions[name], key) for frame in frames]) for key in ("psnr", "ssim", "lpips"))
             )
             for name in names
         },
-        *(_mean([getattr(frame, key) for frame in frames]) for key in ("iou", "akd", "csim", "csim_source")),
+        *(mean([getattr(frame, key) for frame in frames]) for key in ("iou", "akd", "csim", "csim_source")),
         faces_missed=sum(frame.faces_missed for frame in frames),
     )
 
 
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not np.isnan(value)]
-    return float(np.mean(known)) if known else float("nan")
+def mean(values: Sequence[float]) -> float:
+    """Mean of the values that are known (not NaN); NaN when none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else math.nan

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -15,16 +16,16 @@ from engine.evaluation.metrics import (
     BACKGROUNDS,
     Scores,
     Truth,
-    cosine,
     image_scores,
     keypoint_distance,
     matte_iou,
+    mean,
     mean_scores,
     regions,
 )
 from engine.evaluation.report import FrameReport, Report
 from engine.perceptual import LPIPS
-from engine.photos.photo import CROP, MARGIN, Photo
+from engine.photos.photo import CROP, MARGIN, Photo, SetAside
 from engine.progress import Progress
 from engine.rendering import Picture
 from engine.tracking.tracked import View
@@ -32,7 +33,7 @@ from engine.tracking.tracked import View
 STRIP_FRAMES = 6
 
 
-class Subject(Protocol):
+class Drivable(Protocol):
     """A finished avatar that can be posed like a photo of the same person. Its appearance never changes again."""
 
     @property
@@ -49,18 +50,25 @@ class Subject(Protocol):
         """The avatar in a view, over the inner :data:`~engine.photos.photo.CROP` of that photo's window."""
 
 
-class Instruments(Protocol):
-    """The measuring networks, all run on matted crops over white, renders and photos alike, so that bias cancels."""
+@dataclass(frozen=True)
+class Sighting:
+    """A face as measured in a crop: landmarks [478, 2] in its pixels, unit-length SFace embedding [128]."""
 
-    @property
-    def lpips(self) -> LPIPS:
-        """The perceptual distance."""
+    landmarks: np.ndarray
+    embedding: np.ndarray
 
-    def landmarks(self, image: np.ndarray) -> np.ndarray | None:
-        """[478, 2] float32 pixels in ``image`` [H, W, 3] uint8, or None where no face is found."""
 
-    def embedding(self, image: np.ndarray) -> np.ndarray | None:
-        """[128] float32 unit-length identity in ``image`` [H, W, 3] uint8, or None where no face is found."""
+@dataclass(frozen=True)
+class Instruments:
+    """The measuring networks. All look at matted crops over white, renders and photos alike, so that bias cancels.
+
+    Attributes:
+        lpips: the perceptual distance.
+        look: the face in [H, W, 3] uint8, or None where none is found.
+    """
+
+    lpips: LPIPS
+    look: Callable[[np.ndarray], Sighting | None]
 
 
 @dataclass(frozen=True)
@@ -73,13 +81,16 @@ class Comparison:
     landmark: torch.Tensor
 
 
+DrivableT = TypeVar("DrivableT", bound=Drivable)
+
+
 @dataclass(frozen=True)
-class Evaluation:
+class Reenactment(Generic[DrivableT]):
     """A report, the pictures that go with it, and the avatar that was measured."""
 
     report: Report
     comparisons: tuple[Comparison, ...]
-    subject: Subject
+    subject: DrivableT
 
 
 def truth_of(photo: Photo) -> Truth:
@@ -96,10 +107,11 @@ def truth_of(photo: Photo) -> Truth:
 def reenact(
     sources: Sequence[Photo],
     targets: Sequence[Photo],
-    reconstruct: Callable[[Sequence[Photo], Progress], Subject],
+    reconstruct: Callable[[Sequence[Photo], Progress], DrivableT],
     instruments: Instruments,
     progress: Progress,
-) -> Evaluation:
+    set_aside: Sequence[SetAside] = (),
+) -> Reenactment[DrivableT]:
     """Reconstruct from ``sources``, then drive and measure on ``targets``.
 
     ``reconstruct`` sees the sources and nothing else; a target only ever poses the finished avatar.
@@ -107,6 +119,7 @@ def reenact(
     Args:
         sources: one or more prepared photos.
         targets: one or more prepared photos of the same person, none of them a source.
+        set_aside: what could not be used, for the report.
 
     Raises:
         PhotoError: there is no source or no target, or a target is one of the sources.
@@ -126,16 +139,18 @@ def reenact(
         progress.update((i + 1) / len(targets))
 
     progress.start("measure")
-    ruler = _Ruler(instruments, sources)
+    known = [_sight(photo, instruments) for photo in sources]
     source_scores = [
-        ruler.score(subject.picture(view), photo) for photo, view in zip(sources, subject.source_views, strict=True)
+        _score(subject.picture(view), photo, face, known, instruments)
+        for view, photo, face in zip(subject.source_views, sources, known, strict=True)
     ]
     frames, comparisons, real = [], [], []
     shown = set(np.linspace(0, len(targets) - 1, min(STRIP_FRAMES, len(targets))).round().astype(int).tolist())
     for i, (photo, tracked, landmark) in enumerate(zip(targets, tracked_views, landmark_views, strict=True)):
-        pictures = subject.picture(tracked), subject.picture(landmark)
-        frames.append(FrameReport(photo.name, *(ruler.score(picture, photo) for picture in pictures)))
-        real.append(ruler.likeness(ruler.photo_embedding(photo)))
+        pictures, face = (subject.picture(tracked), subject.picture(landmark)), _sight(photo, instruments)
+        scores = (_score(picture, photo, face, known, instruments) for picture in pictures)
+        frames.append(FrameReport(photo.name, *scores))
+        real.append(_likeness(face, known))
         if i in shown:
             truth = truth_of(photo)
             comparisons.append(Comparison(photo.name, truth.over(1.0), *(_masked(p, truth) for p in pictures)))
@@ -146,58 +161,47 @@ def reenact(
         tracked=mean_scores([frame.tracked for frame in frames]),
         landmark=mean_scores([frame.landmark for frame in frames]),
         source_view=mean_scores(source_scores),
-        csim_real=float(np.nanmean(real)) if not np.isnan(real).all() else float("nan"),
+        csim_real=mean(real),
         seconds=dict(progress.seconds),
         sources=tuple(photo.name for photo in sources),
         frames=tuple(frames),
-        set_aside={},
+        set_aside={photo.name: photo.reason for photo in set_aside},
     )
-    return Evaluation(report, tuple(comparisons), subject)
+    return Reenactment(report, tuple(comparisons), subject)
 
 
-class _Ruler:
-    """Measures pictures against photos; looks at every photo's real face once."""
-
-    def __init__(self, instruments: Instruments, sources: Sequence[Photo]):
-        self._instruments = instruments
-        self._seen: dict[tuple[str, str], tuple[np.ndarray | None, np.ndarray | None]] = {}
-        self._source_embeddings = [self.photo_embedding(photo) for photo in sources]
-
-    def photo_embedding(self, photo: Photo) -> np.ndarray | None:
-        """[128] identity in the photo's matted crop."""
-        return self._look(photo)[1]
-
-    def likeness(self, embedding: np.ndarray | None) -> float:
-        """Mean cosine against the sources; NaN without a face."""
-        values = [value for source in self._source_embeddings if not np.isnan(value := cosine(embedding, source))]
-        return float(np.mean(values)) if values else float("nan")
-
-    def score(self, picture: Picture, photo: Photo) -> Scores:
-        """All measures of one picture."""
-        truth = truth_of(photo)
-        landmarks, embedding = self._look(photo)
-        seen = _eight_bit(_masked(picture, truth))
-        found, identity = self._instruments.landmarks(seen), self._instruments.embedding(seen)
-        measured = {
-            name + suffix: image_scores(picture.over(grey), truth.over(grey), region, grey, self._instruments.lpips)
+def _score(
+    picture: Picture, photo: Photo, real: Sighting | None, sources: Sequence[Sighting | None], instruments: Instruments
+) -> Scores:
+    """All measures of one picture of the avatar."""
+    truth = truth_of(photo)
+    made = instruments.look(_eight_bit(_masked(picture, truth)))
+    akd = csim = math.nan
+    if made is not None and real is not None:
+        akd, csim = keypoint_distance(made.landmarks, real.landmarks), float(made.embedding @ real.embedding)
+    return Scores(
+        regions={
+            name + suffix: image_scores(picture.over(grey), truth.over(grey), region, grey, instruments.lpips)
             for suffix, grey in BACKGROUNDS.items()
             for name, region in regions(truth).items()
-        }
-        return Scores(
-            regions=measured,
-            iou=matte_iou(picture.alpha, truth),
-            akd=keypoint_distance(found, landmarks),
-            csim=cosine(identity, embedding),
-            csim_source=self.likeness(identity),
-            faces_missed=int(found is None),
-        )
+        },
+        iou=matte_iou(picture.alpha, truth),
+        akd=akd,
+        csim=csim,
+        csim_source=_likeness(made, sources),
+        faces_missed=int(made is None),
+    )
 
-    def _look(self, photo: Photo) -> tuple[np.ndarray | None, np.ndarray | None]:
-        key = photo.name, photo.sha256
-        if key not in self._seen:
-            image = _eight_bit(truth_of(photo).over(1.0))
-            self._seen[key] = self._instruments.landmarks(image), self._instruments.embedding(image)
-        return self._seen[key]
+
+def _sight(photo: Photo, instruments: Instruments) -> Sighting | None:
+    return instruments.look(_eight_bit(truth_of(photo).over(1.0)))
+
+
+def _likeness(face: Sighting | None, sources: Sequence[Sighting | None]) -> float:
+    """Mean cosine against the sources; NaN without a face."""
+    if face is None:
+        return math.nan
+    return mean([float(face.embedding @ source.embedding) for source in sources if source is not None])
 
 
 def _masked(picture: Picture, truth: Truth) -> torch.Tensor:

@@ -60,9 +60,9 @@ class Report:
             "set_aside": dict(self.set_aside),
         }
 
-    def table(self, title: str) -> Table:
+    def table(self) -> Table:
         """Regions as rows, drives as groups of columns."""
-        table = Table(title=title, caption=self._caption())
+        table = Table(title="Self-reenactment", caption=self._caption())
         table.add_column("")
         for drive in ("tracked", "landmark", "source view"):
             for column in ("PSNR", "SSIM", "LPIPS"):

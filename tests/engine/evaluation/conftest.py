@@ -26,8 +26,8 @@ def lpips() -> LPIPS:
 
 @pytest.fixture(scope="session")
 def toy_photo() -> Callable[..., Photo]:
-    def make(number: int = 0, yaw: float = 0.0, smile: float = 0.0, sharpness: float = 1.0) -> Photo:
-        """A shaded ellipse with a face-like cloud of landmarks turned by ``yaw`` degrees; the top rows are no photo."""
+    def make(number: int) -> Photo:
+        """A patterned ellipse, its pattern told apart by ``number``, under landmarks; the top rows are no photo."""
         y, x = np.mgrid[0:WINDOW, 0:WINDOW].astype(np.float32) + 0.5
         across, down = (x - WINDOW / 2) / 150, (y - WINDOW / 2 + 10) / 190
         alpha = (np.clip(1.2 - (across**2 + down**2), 0, 0.2) * 5).astype(np.float32)
@@ -36,14 +36,8 @@ def toy_photo() -> Callable[..., Photo]:
         waves = [0.5 + 0.4 * np.sin(x / (9 + k) + number) * np.cos(y / (11 - k)) for k in range(3)]
         image = np.stack(waves, -1).astype(np.float32)
 
-        spread = np.random.default_rng(5).uniform(-1, 1, (478, 2))
-        cloud = np.stack([spread[:, 0], spread[:, 1], 0.4 * (spread**2).sum(1)], 1) * (90, 120, 90)
-        cloud[[33, 263]] = (-60, -40, 0), (60, -40, 0)
-        cloud[[10, 152]] = (0, -120, 0), (0, 120, 0)
-        turn = np.radians(yaw)
-        turned = cloud @ np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
-        scores = np.zeros(52, np.float32)
-        scores[ARKIT_NAMES.index("mouthSmileLeft")] = smile
+        landmarks = np.random.default_rng(5).uniform(-1, 1, (478, 3)) * (90, 120, 40)
+        landmarks[152] = 0, 120, 0  # the chin
         return Photo(
             name=f"clip.mp4#{number}",
             sha256="0" * 64,
@@ -51,13 +45,13 @@ def toy_photo() -> Callable[..., Photo]:
             alpha=alpha * valid,
             foreground=image,
             valid=valid,
-            landmarks=(turned + (WINDOW / 2, WINDOW / 2, 0)).astype(np.float32),
-            scores=scores,
+            landmarks=(landmarks + (WINDOW / 2, WINDOW / 2, 0)).astype(np.float32),
+            scores=np.zeros(52, np.float32),
             center=np.full(2, WINDOW / 2, np.float32),
             size=np.full(2, WINDOW, np.float32),
             focal=None,
             embedding=np.full(128, 128**-0.5, np.float32),
-            sharpness=sharpness,
+            sharpness=1.0,
         )
 
     return make

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from engine.errors import PhotoError
 from engine.evaluation.metrics import PSNR_CAP
-from engine.evaluation.reenactment import reenact, truth_of
-from engine.evaluation.selection import APART, candidates, choose_sources, choose_targets, head_angles
+from engine.evaluation.reenactment import Instruments, Sighting, reenact, truth_of
+from engine.evaluation.run import APART, target_numbers
 from engine.perceptual import LPIPS
 from engine.photos.photo import Photo
 from engine.progress import Progress
@@ -60,29 +59,21 @@ class Mirror:
         return view(photo, shift)
 
 
-@dataclass(frozen=True)
-class ToyInstruments:
-    """Finds a face by the matte: landmarks ride on the centre of what is not white; none in an empty picture."""
-
-    lpips: LPIPS
-
-    def landmarks(self, image: np.ndarray) -> np.ndarray | None:
-        rows, columns = np.nonzero((image < 250).all(-1))
-        if not len(rows):
-            return None
-        return np.array([columns.mean(), rows.mean()]) + np.zeros((478, 1))
-
-    def embedding(self, image: np.ndarray) -> np.ndarray | None:
-        values = image.reshape(-1, 3).mean(0)
-        return values / np.linalg.norm(values)
+def look(image: np.ndarray) -> Sighting | None:
+    """A toy face finder: landmarks ride on the centre of what is not white; identity is the mean colour."""
+    rows, columns = np.nonzero((image < 250).all(-1))
+    if not len(rows):
+        return None
+    colour = image.reshape(-1, 3).mean(0)
+    return Sighting(np.array([columns.mean(), rows.mean()]) + np.zeros((478, 1)), colour / np.linalg.norm(colour))
 
 
 @pytest.fixture(scope="module")
-def instruments(lpips: LPIPS) -> ToyInstruments:
-    return ToyInstruments(lpips)
+def instruments(lpips: LPIPS) -> Instruments:
+    return Instruments(lpips, look)
 
 
-def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments: ToyInstruments) -> None:
+def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments: Instruments) -> None:
     sources, targets = [toy_photo(0)], [toy_photo(number) for number in (10, 20, 30)]
     seen: list[str] = []
 
@@ -109,7 +100,7 @@ def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments
     torch.testing.assert_close(evaluation.comparisons[0].tracked, evaluation.comparisons[0].target)
 
 
-def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo], instruments: ToyInstruments) -> None:
+def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo], instruments: Instruments) -> None:
     class Invisible(Mirror):
         def picture(self, view: View) -> Picture:
             seen = super().picture(view)
@@ -124,7 +115,7 @@ def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo], ins
     assert report.landmark.iou == 0.0
 
 
-def test_a_target_that_is_a_source_is_refused(toy_photo: Callable[..., Photo], instruments: ToyInstruments) -> None:
+def test_a_target_that_is_a_source_is_refused(toy_photo: Callable[..., Photo], instruments: Instruments) -> None:
     def refuse(photos: Sequence[Photo], progress: Progress) -> Mirror:
         raise AssertionError("nothing may be reconstructed from a leaking split")
 
@@ -137,36 +128,13 @@ def test_a_target_that_is_a_source_is_refused(toy_photo: Callable[..., Photo], i
         reenact([toy_photo(3)], [], refuse, instruments, Progress())
 
 
-@given(count=st.integers(60, 5000), wanted=st.integers(20, 40), picked=st.lists(st.integers(0, 60), max_size=4))
-def test_targets_never_are_sources_and_cover_the_clip(count: int, wanted: int, picked: list[int]) -> None:
-    frames = candidates(count, wanted)
-    assert not set(frames.sources) & set(frames.targets)
-    assert frames == candidates(count, wanted)
-    sources = [frames.sources[i % len(frames.sources)] for i in picked]
-    chosen = [frames.targets[i] for i in choose_targets(frames.targets, sources, wanted)]
-    assert chosen == sorted(set(chosen)) and len(chosen) <= wanted
-    assert all(abs(target - source) >= APART for target in chosen for source in sources)
-    if count >= 250:
-        assert len(chosen) == wanted
-        assert chosen[0] <= 0.1 * count and chosen[-1] >= 0.9 * count
-
-
-@pytest.mark.parametrize("yaw", [-50.0, -10.0, 0.0, 35.0])
-def test_head_angles(yaw: float, toy_photo: Callable[..., Photo]) -> None:
-    assert head_angles(toy_photo(yaw=yaw))[0] == pytest.approx(yaw, abs=1e-3)
-
-
-def test_sources_are_frontal_first_then_far_apart(toy_photo: Callable[..., Photo]) -> None:
-    photos = [
-        toy_photo(0, yaw=-30),
-        toy_photo(1, yaw=2, smile=0.9),
-        toy_photo(2, yaw=1, sharpness=0.1),
-        toy_photo(3, yaw=4),
-        toy_photo(4, yaw=35),
-        toy_photo(5, yaw=30, sharpness=0.1),
-        toy_photo(6, yaw=-28),
-    ]
-    assert choose_sources(photos, 1) == [3]
-    assert choose_sources(photos, 4)[:1] == [3]
-    assert set(choose_sources(photos, 4)) == {0, 1, 3, 4}
-    assert len(choose_sources(photos[:2], 4)) == 2
+@given(length=st.integers(1, 5000), wanted=st.integers(20, 40), sources=st.sets(st.integers(0, 4999), max_size=4))
+def test_targets_never_are_sources_and_cover_the_clip(length: int, wanted: int, sources: set[int]) -> None:
+    numbers = target_numbers(length, sorted(sources), wanted)
+    assert numbers == sorted(set(numbers)) and len(numbers) <= wanted
+    assert all(0 <= number < length for number in numbers)
+    assert all(abs(number - source) >= APART for number in numbers for source in sources)
+    if length >= wanted + 4 * (2 * APART - 1):
+        assert len(numbers) == wanted
+        assert numbers[0] <= 4 * (2 * APART - 1) and numbers[-1] >= length - 1 - 4 * (2 * APART - 1)
+        assert np.diff(numbers).max() <= 2 * length / wanted + 4 * (2 * APART - 1)

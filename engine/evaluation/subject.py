@@ -1,0 +1,80 @@
+"""A reconstructed avatar as the evaluation drives it, and the networks that measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine import tracking
+from engine.avatar import Avatar, SourceView
+from engine.evaluation.reenactment import Instruments, Sighting
+from engine.perceptual import LPIPS
+from engine.photos.identity import embed
+from engine.photos.landmarks import detect_faces
+from engine.photos.photo import CROP, MARGIN, Photo, PhotoSet
+from engine.pipeline import Options, reconstruct_photos
+from engine.progress import Progress
+from engine.rendering import Picture, render_view
+from engine.tracking.photometric import Appearance, drive_photometric
+from engine.tracking.tracked import View
+
+
+@dataclass(frozen=True)
+class AvatarSubject:
+    """A finished avatar with what tracking knows about its person.
+
+    Attributes:
+        avatar: what is rendered. person: for the landmark drive. look: for the photometric drive.
+        source_views: the source photos' own views, in their order.
+    """
+
+    avatar: Avatar
+    person: tracking.Subject
+    look: Appearance
+    source_views: Sequence[View]
+
+    def drive_landmarks(self, photo: Photo) -> View:
+        """The avatar's pose and expression in another photo, from its landmarks alone."""
+        return tracking.drive_landmarks(self.person, photo)
+
+    def drive_photometric(self, photo: Photo, start: View) -> View:
+        """The same, polished against the photo's pixels."""
+        return drive_photometric(self.look, photo, start)
+
+    def picture(self, view: View) -> Picture:
+        """The avatar in a view, over the inner crop of that photo's window."""
+        K = view.K.copy()
+        K[:2, 2] -= MARGIN
+        return render_view(
+            self.avatar, SourceView(view.name, view.viewmat, K, CROP, CROP, view.expression, view.joint_rotations)
+        )
+
+
+def reconstruct_subject(sources: Sequence[Photo], options: Options, progress: Progress) -> AvatarSubject:
+    """Run the product's pipeline on the source photos, and on nothing else."""
+    made = reconstruct_photos(PhotoSet(tuple(sources)), "evaluated", options, progress)
+    return AvatarSubject(
+        made.avatar,
+        tracking.subject(made.tracked, made.head, made.photos),
+        Appearance(made.model.rig, made.model.gaussians, made.head),
+        made.tracked.views,
+    )
+
+
+def make_instruments() -> Instruments:
+    """LPIPS-AlexNet, MediaPipe's landmarks and SFace's embedding.
+
+    Raises:
+        AssetError: their files have not been fetched.
+    """
+    return Instruments(LPIPS(), _look)
+
+
+def _look(image: np.ndarray) -> Sighting | None:
+    faces = detect_faces(image)
+    if not faces:
+        return None
+    landmarks = max(faces, key=lambda face: face.height).landmarks[:, :2]
+    return Sighting(landmarks, embed(image, landmarks))
