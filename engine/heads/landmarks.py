@@ -64,13 +64,15 @@ def find_landmarks(
         take_portrait(template, faces[visible], regions, yaw, pitch, np.array(light))
         for (yaw, pitch), light in product(VIEWS, KEY_LIGHTS)
     ]
-    found = [(portrait, pixels) for portrait, pixels in zip(portraits, _detect(portraits)) if pixels is not None]
+    found = [
+        (portrait, pixels) for portrait, pixels in zip(portraits, _detect(portraits), strict=True) if pixels is not None
+    ]
     if not found:
         raise HeadModelError("No face is seen in the portraits of this head model.", "Check that it is a human head.")
     points, spread = _locate(found, template, faces[visible])
     skin = ~_touching(faces, regions, NOT_SKIN)
     allowed = np.broadcast_to(skin, (COUNT, len(faces))).copy()
-    upper = _nearer_to_nose(template, faces[skin], points)
+    upper = nearer_to_nose(template, faces[skin], points)
     allowed[list(UPPER_LIP_INNER)] &= upper[faces].all(axis=1)
     allowed[list(LOWER_LIP_INNER)] &= ~upper[faces].any(axis=1)
     if _is_symmetric(template):
@@ -171,7 +173,7 @@ def _under(portrait: Portrait, pixels: np.ndarray) -> np.ndarray:
     return portrait.points[rows[nearest], columns[nearest]].astype(np.float64)
 
 
-def _nearer_to_nose(template: np.ndarray, skin_faces: np.ndarray, points: np.ndarray) -> np.ndarray:
+def nearer_to_nose(template: np.ndarray, skin_faces: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[V] bool: skin that is nearer to the nose than to the chin along the surface, which parts at the mouth."""
     ends = np.unique(skin_faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=0)
     length = np.linalg.norm(template[ends[:, 0]] - template[ends[:, 1]], axis=1)
@@ -195,7 +197,7 @@ def _symmetrise(points: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.
 def _on_eyeballs(template: np.ndarray, eyes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """[10, 3] the irises: centre on the pole of each eyeball, four points on the ring, each where it was seen."""
     placed = np.empty((10, 3))
-    for eye, first in zip(eyeballs(template, eyes), (LEFT_IRIS, RIGHT_IRIS)):
+    for eye, first in zip(eyeballs(template, eyes), (LEFT_IRIS, RIGHT_IRIS), strict=True):
         ring = points[first + 1 : first + 5] - points[first]
         ring[:, 2] = 0
         # Snap the seen directions to the cross that they stand for: left, right, up, down.

@@ -82,7 +82,7 @@ def brow_cover(points: np.ndarray, balls: tuple[Eyeball, Eyeball]) -> np.ndarray
     """
     outward, up, half = np.array(BROW).T * 1e-3
     cover = np.zeros(points.shape[:-1])
-    for side, ball in zip((1, -1), balls):
+    for side, ball in zip((1, -1), balls, strict=True):
         x = side * (points[..., 0] - ball.centre[0])
         inside = np.interp(x, outward, half, left=0, right=0)
         above = np.abs(points[..., 1] - ball.centre[1] - np.interp(x, outward, up))
