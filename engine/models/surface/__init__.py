@@ -133,6 +133,7 @@ def _outside(
 
 
 def _never_seen(texels: Texels, head: ParametricHead) -> np.ndarray:
-    """[N] bool: the back of the eyeballs, which no expression ever turns to the light."""
-    eyes = texels.member(head, "eyes")
-    return eyes & (texels.normal[:, 2] < -0.1)
+    """[N] bool: the back of the eyeballs, which no expression turns to the light, and the lash strips: the photo's
+    lashes are painted on the lids already, and strips before the eyes would darken them."""
+    back = texels.member(head, "eyes") & (texels.normal[:, 2] < -0.1)
+    return back | texels.member(head, "lashes")

@@ -22,8 +22,9 @@ from engine.tracking.tracked import View
 STRIDE = 2  # window pixels between neighbours
 COVERED = 0.6  # alpha of the render above which the mesh's Gaussians fill a pixel
 PULL_IN = 5  # px by which the covered area is shrunk, so that both layers overlap at the rim
+SMOOTHING = 10  # px, of the depth that is carried outwards
 BEHIND = 0.004  # m behind the nearest silhouette
-FLATNESS = (0.6, 0.6, 0.3)  # standard deviations in strides: across, down, along the ray
+FLATNESS = (0.65, 0.65, 0.65)  # standard deviations in strides: across, down, along the ray
 STILL = 0.0006  # m: triangles that no expression moves further carry what lies far from the mesh
 
 
@@ -86,7 +87,7 @@ def _fill(
     if not len(row) or not silhouette.any():
         return None
     where = distance_transform_edt(~silhouette, return_distances=False, return_indices=True)
-    depth = gaussian_filter(g.raster.depth[tuple(where)], 4)[row, column] + BEHIND
+    depth = gaussian_filter(g.raster.depth[tuple(where)], SMOOTHING)[row, column] + BEHIND
     x = (column + 0.5 - view.K[0, 2]) / view.K[0, 0] * depth
     y = (row + 0.5 - view.K[1, 2]) / view.K[1, 1] * depth
     to_world = np.linalg.inv(view.viewmat)

@@ -20,10 +20,13 @@ MATTE_INSET = 3  # px taken off the matte: its rim carries background
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
 GAIN_LIMITS = (0.6, 1.7)
-MIRROR_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its colour
-NEIGHBOURS = 24
+SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carried elsewhere
+TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
+FOLD_RADIUS = 0.05  # m per radian, when hair is folded
+NEIGHBOURS = 64
+FIELD_SAMPLES, FIELD_BLUR = 3000, 0.006  # known texels behind a smooth field; m under which they count alike
 SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
-UNSEEN_MOUTH = {"mouth_interior": (0.20, 0.07, 0.07), "tongue": (0.48, 0.20, 0.20), "teeth": (0.86, 0.82, 0.76)}
+UNSEEN_MOUTH = {"mouth_interior": (0.13, 0.04, 0.04), "tongue": (0.36, 0.14, 0.14), "teeth": (0.74, 0.70, 0.63)}
 UNSEEN_EYE = (0.88, 0.86, 0.84)
 
 
@@ -50,17 +53,19 @@ class Texels:
 
 @dataclass(frozen=True)
 class Texture:
-    """colors: [N, 3] 0..1; seen: [N] bool, some photo shows the texel well; gains: [P, 3] of each photo to the first."""
+    """colors: [N, 3] 0..1; seen: [N] bool, some photo shows the texel; sure: [N] bool, it does so squarely and away from
+    the matte's rim; gains: [P, 3] exposure of each photo against the first."""
 
     colors: np.ndarray
     seen: np.ndarray
+    sure: np.ndarray
     gains: np.ndarray
 
 
 def _look(
     head: ParametricHead, texels: Texels, photo: Photo, g: ViewGeometry
-) -> tuple[np.ndarray, np.ndarray]:
-    """One photo's colours [N, 3] and weights [N] (0 where unseen) at the texels."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One photo's colours [N, 3], weights [N] (0 where unseen) and sureness [N] at the texels."""
     corners = g.camera[head.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-15)
@@ -73,12 +78,13 @@ def _look(
     depth = camera[:, 2]
     buffer = np.where(np.isfinite(g.raster.depth), g.raster.depth, 1e3).astype(np.float32)
     nearest = cv2.erode(buffer, np.ones((5, 5), np.uint8))
-    matte = cv2.erode(photo.alpha, np.ones((2 * MATTE_INSET + 1,) * 2, np.uint8))
+    matte, core = (cv2.erode(photo.alpha, np.ones((2 * n + 1,) * 2, np.uint8)) for n in (MATTE_INSET, SURE_INSET))
     seen = inside & (depth < buffer[row, column] + BEHIND) & (depth < nearest[row, column] + NEAR_EDGE)
     seen &= (matte[row, column] > 0.9) & (cosine > GRAZING)
     yx = (pixels[:, 1] - 0.5, pixels[:, 0] - 0.5)
     colors = np.stack([map_coordinates(photo.image[..., c], yx, order=1, mode="nearest") for c in range(3)], axis=1)
-    return colors, np.where(seen, cosine.clip(0) ** BEST_VIEW, 0.0)
+    sure = seen & (core[row, column] > 0.9) & (cosine > SURE_COSINE)
+    return colors, np.where(seen, cosine.clip(0) ** BEST_VIEW, 0.0), sure
 
 
 def _gains(colors: list[np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
@@ -97,68 +103,106 @@ def project_photos(
 ) -> Texture:
     """Visibility- and angle-weighted reprojection of all photos, exposure evened out to the first photo's."""
     looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
-    colors, weights = [c for c, _ in looks], [w for _, w in looks]
+    colors, weights = [look[0] for look in looks], [look[1] for look in looks]
     gains = _gains(colors, weights)
     total = sum(weights)
     blended = sum(w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True))
     seen = total > GRAZING**BEST_VIEW
-    return Texture(np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1), seen, gains)
+    sure = np.any([look[2] for look in looks], axis=0)
+    return Texture(np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1), seen, sure, gains)
 
 
-def _near(tree: cKDTree, colors: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Inverse-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest."""
-    distance, index = tree.query(points, k=min(NEIGHBOURS, tree.n), workers=-1)
-    weight = 1 / np.maximum(distance, 1e-4)
-    return (colors[index] * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True), distance[:, 0]
+class _Surroundings:
+    """Smooth colour fields from scattered known texels: what lies near, without its detail."""
+
+    def __init__(self, position: np.ndarray, colors: np.ndarray, seed: int = 0):
+        pick = np.random.default_rng(seed).permutation(len(position))[:FIELD_SAMPLES]
+        self._tree, self._colors = cKDTree(position[pick]), colors[pick]
+
+    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse-square-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest."""
+        distance, index = self._tree.query(points, k=min(NEIGHBOURS, self._tree.n), workers=-1)
+        weight = 1 / np.maximum(distance, FIELD_BLUR) ** 2
+        return (self._colors[index] * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True), distance[:, 0]
 
 
 def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarray:
-    """[N, 3] colours everywhere: mirrored skin matched to its surroundings, then the nearest; hair stays hair."""
+    """[N, 3] colours everywhere: mirrored skin and folded hair, matched to their surroundings; else what lies near."""
     colors, seen = texture.colors.copy(), texture.seen
+    sure = texture.sure
     inner = texels.member(head, *UNSEEN_MOUTH, "eyes", "lashes")
-    scalp = texels.member(head, "scalp")
-    groups = {"scalp": scalp, "skin": ~inner & ~scalp}
-    for name, group in groups.items():
-        known, unknown = np.flatnonzero(group & seen), np.flatnonzero(group & ~seen)
-        if name == "scalp":
-            known = _hair_only(head, texels, colors, seen, known)
-        if len(known) < 50 or not len(unknown):
+    scalp, lids = texels.member(head, "scalp"), texels.member(head, "lids")
+    bust = texels.member(head, "torso", "neck")
+    plain = ~inner & ~scalp & ~lids & ~bust & ~texels.member(head, "brows")
+    hair = _hair_only(head, texels, colors, sure, scalp & sure)
+    # an open lid's hidden fold is skin: it must not take on the lashes' dark rim
+    groups = (
+        (scalp, hair, _fold),
+        (lids, plain & sure, _mirror),
+        (bust, bust & sure, _mirror),
+        (~inner & ~scalp & ~lids & ~bust, plain & sure, _mirror),
+    )
+    for group, known, twin_of in groups:
+        known, unknown = np.flatnonzero(known), np.flatnonzero(group & ~seen)
+        if len(known) < 50:
             known = np.flatnonzero(seen & ~inner)
-        tree = cKDTree(texels.position[known])
-        near, distance = _near(tree, colors[known], texels.position[unknown])
-        mirrored = texels.position[unknown] * [-1, 1, 1]
-        reach, twin = tree.query(mirrored, workers=-1)
-        around_twin, _ = _near(tree, colors[known], texels.position[known][twin])
-        # near the border to the seen side the mirrored detail takes on that side's light
+        if not len(unknown) or not len(known):
+            continue
+        field = _Surroundings(texels.position[known], colors[known])
+        near, distance = field.at(texels.position[unknown])
+        reach, twin = twin_of(texels.position[known], texels.position[unknown])
+        around_twin, _ = field.at(texels.position[known[twin]])
+        # the borrowed detail takes on the light of the place where it is put
         gain = np.clip(near / np.maximum(around_twin, 0.02), 0.5, 2.0)
-        local = np.exp(-distance / 0.03)[:, None]
-        lent = np.clip(colors[known][twin] * (gain * local + 1 - local), 0, 1)
-        colors[unknown] = np.where((reach < MIRROR_REACH)[:, None], lent, near)
+        lent = np.clip(colors[known[twin]] * gain, 0, 1)
+        fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
+        colors[unknown] = lent * fade + near * (1 - fade)
     return _inner_colors(head, texels, colors, seen)
 
 
+def _mirror(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance [M] to, and index [M] of, the known texel nearest to each unknown one's mirror image."""
+    return cKDTree(known).query(unknown * [-1, 1, 1], workers=-1)
+
+
+def _fold(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same for hair: the seen front is folded back and forth around the vertical axis onto the unseen back."""
+    centre = np.array([0.0, known[:, 1].mean() - 0.04, unknown[:, 2].mean() / 2])
+
+    def polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, y, z = (points - centre).T
+        return np.arctan2(np.abs(x), z), np.arctan2(y, np.hypot(x, z)), np.sign(x)
+
+    azimuth, height, side = polar(known)
+    last = np.quantile(azimuth, 0.95)
+    turned, level, flank = polar(unknown)
+    period = turned % (2 * last)
+    folded = np.where(period > last, 2 * last - period, period)
+    tree = cKDTree(np.column_stack([azimuth * side, height]))
+    distance, index = tree.query(np.column_stack([folded * np.where(flank == 0, 1, flank), level]), workers=-1)
+    return distance * FOLD_RADIUS, index
+
+
 def _hair_only(
-    head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, known: np.ndarray
+    head: ParametricHead, texels: Texels, colors: np.ndarray, sure: np.ndarray, known: np.ndarray
 ) -> np.ndarray:
-    """Of the seen scalp texels those that do not have the face's skin colour; all where the head is shaved."""
-    face = colors[seen & texels.member(head, "face")]
-    if not len(face) or not len(known):
+    """[N] bool: of the known scalp texels those that do not have the face's skin colour; all on a shaved head."""
+    face = colors[sure & texels.member(head, "face")]
+    if not len(face) or not known.any():
         return known
     middle = np.median(face, axis=0)
     spread = np.maximum(1.4826 * np.median(np.abs(face - middle), axis=0), 0.02)
-    is_hair = np.abs((colors[known] - middle) / spread).max(axis=1) > SKIN_SPREAD
-    return known[is_hair] if is_hair.sum() > 0.15 * len(known) else known
+    is_hair = known & (np.abs((colors - middle) / spread).max(axis=1) > SKIN_SPREAD)
+    return is_hair if is_hair.sum() > 0.15 * known.sum() else known
 
 
 def _inner_colors(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mouth, teeth, tongue, eyes and lashes where no photo shows them, in the light that falls on the face."""
+    """Mouth, teeth, tongue and eyes where no photo shows them, in the light that falls on the face."""
     face = seen & texels.member(head, "face", "lips")
     light = np.clip(np.median(colors[face], axis=0).mean() / 0.55, 0.4, 1.2) if face.any() else 1.0
     for name, color in UNSEEN_MOUTH.items():
         unknown = texels.member(head, name) & ~seen
         colors[unknown] = np.array(color) * light
-    lashes = texels.member(head, "lashes")
-    colors[lashes] = np.array([0.10, 0.07, 0.06]) * light
     eyes = texels.member(head, "eyes")
     for side in (texels.position[:, 0] > 0, texels.position[:, 0] <= 0):
         ball = eyes & side

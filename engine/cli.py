@@ -1,0 +1,278 @@
+"""The command line: ``python -m engine reconstruct | render | inspect | export | evaluate | benchmark``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress as Bars, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import engine
+from engine.atomic import atomic_write
+from engine.errors import Cancelled, EngineError
+from engine.progress import Progress
+
+CONSOLE = Console(stderr=True)
+USAGE = 2  # exit code of a wrong command line, as argparse has it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns the exit code: 0, or the error's own (see :mod:`engine.errors`)."""
+    options = _parser().parse_args(arguments)
+    try:
+        with _cancellable() as progress:
+            options.run(options, progress)
+    except EngineError as error:
+        CONSOLE.print(f"[red]{type(error).__name__}:[/red] {error.message}", highlight=False, markup=True)
+        CONSOLE.print(error.hint, highlight=False, markup=False)
+        return error.exit_code
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m engine", description="Portrait photos to 3D Gaussian heads.")
+    parser.add_argument("--version", action="version", version=engine.__version__)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    def add_options(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--system", default="surface", help="reconstruction system (default: surface)")
+        sub.add_argument("--head", default="makehuman", help="makehuman, or the path of a FLAME .pkl or .npz file")
+        sub.add_argument("--refine", type=float, default=10.0, metavar="SECONDS", help="refinement budget (default 10)")
+        sub.add_argument("--gaussians", type=int, default=130_000, metavar="N", help="on the surface (default 130000)")
+
+    sub = command("reconstruct", _reconstruct, "Photos or a clip to an avatar.")
+    sub.add_argument("photos", nargs="+", type=Path, help="photos and clips of one person")
+    sub.add_argument("-o", "--output", type=Path, required=True, help="avatar file to write (.npz)")
+    sub.add_argument("--name", help="the avatar's name (default: the output's)")
+    sub.add_argument("--frames", type=int, default=4, metavar="N", help="frames taken from each clip (default 4)")
+    sub.add_argument("--ply", type=Path, help="also write a standard 3DGS .ply")
+    sub.add_argument("--sheet", type=Path, help="also write a contact sheet .png")
+    _json_option(sub)
+    add_options(sub)
+
+    sub = command("render", _render, "An avatar as PNG, or as a turntable MP4.")
+    sub.add_argument("avatar", type=Path)
+    sub.add_argument("-o", "--output", type=Path, required=True, help=".png or .mp4 (turntable)")
+    sub.add_argument("--yaw", type=float, default=0.0, metavar="DEG", help="positive shows the subject's left side")
+    sub.add_argument("--pitch", type=float, default=0.0, metavar="DEG", help="positive looks from above")
+    sub.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT", help="for example jawOpen=0.6")
+    sub.add_argument("--joint", nargs="*", default=[], metavar="JOINT=X,Y,Z", help="rotation in degrees, e.g. neck=0,20,0")
+    sub.add_argument("--size", type=int, default=768, metavar="PX")
+    sub.add_argument("--background", choices=("white", "black", "transparent"), default="white")
+    sub.add_argument("--seconds", type=float, default=4.0, help="length of a turntable")
+
+    sub = command("inspect", _inspect, "What is in an avatar file.")
+    sub.add_argument("avatar", type=Path)
+    _json_option(sub)
+
+    sub = command("export", _export, "An avatar as .ply or .splat for other programs.")
+    sub.add_argument("avatar", type=Path)
+    sub.add_argument("-o", "--output", type=Path, required=True, help=".ply (3DGS) or .splat")
+    sub.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT")
+
+    sub = command("evaluate", _evaluate, "Measure likeness by self-reenactment.")
+    sub.add_argument("clip", nargs="?", type=Path, help="a clip of one person")
+    sub.add_argument("--sources", type=int, choices=(1, 4), default=1, help="source frames of the clip")
+    sub.add_argument("--frames", type=int, default=24, help="target frames of the clip")
+    sub.add_argument("--source-photos", type=Path, metavar="DIR", help="ready-made split: the photos to reconstruct from")
+    sub.add_argument("--target-photos", type=Path, metavar="DIR", help="ready-made split: the photos to compare with")
+    sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the strip and the yaw sweep")
+    _json_option(sub)
+    add_options(sub)
+
+    sub = command("benchmark", _benchmark, "How fast this machine is, as figures and ratios of one run.")
+    _json_option(sub)
+    return parser
+
+
+def _json_option(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", nargs="?", const="-", metavar="FILE", help="machine-readable result, to FILE or stdout")
+
+
+def _write_json(target: str | None, value: object) -> None:
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+    elif target:
+        with atomic_write(target) as temporary:
+            temporary.write_text(text)
+
+
+@contextmanager
+def _cancellable() -> Iterator[Progress]:
+    """Progress bars on stderr; the first Ctrl-C stops the work at its next report, the second at once."""
+    stop = threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise Cancelled
+        stop.set()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    columns = (TextColumn("{task.description:<14}"), BarColumn(), TimeElapsedColumn())
+    try:
+        with Bars(*columns, console=CONSOLE, transient=False) as bars:
+            tasks: dict[str, int] = {}
+
+            def show(stage: str, fraction: float) -> None:
+                task = tasks.get(stage)
+                if task is None:
+                    task = tasks[stage] = bars.add_task(stage, total=1.0)
+                bars.update(task, completed=fraction)  # type: ignore[arg-type]
+                if fraction >= 1:
+                    bars.stop_task(task)  # type: ignore[arg-type]
+
+            yield Progress(show, stop.is_set)
+            if stop.is_set():
+                raise Cancelled
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _pairs(words: Sequence[str], what: str) -> dict[str, list[float]]:
+    pairs = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            pairs[name] = [float(x) for x in value.split(",")]
+        except ValueError:
+            raise EngineError(f"{word} is not {what}.", "Write NAME=NUMBER, for example jawOpen=0.6.") from None
+    return pairs
+
+
+def _expression(words: Sequence[str]) -> dict[str, float]:
+    return {name: values[0] for name, values in _pairs(words, "an expression weight").items()}
+
+
+def _check_output(path: Path, endings: tuple[str, ...]) -> None:
+    if path.suffix.lower() not in endings:
+        raise EngineError(f"{path.name} is of an unknown kind.", f"Choose a name that ends in {' or '.join(endings)}.")
+
+
+def _options(options: argparse.Namespace):
+    from engine.pipeline import Options
+
+    frames = getattr(options, "frames", 4)
+    return Options(options.system, options.head, options.refine, options.gaussians, frames)
+
+
+def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
+    from engine import avatar, pipeline
+    from engine.formats import ply
+    from engine.report import photo_report, write_sheet
+
+    _check_output(options.output, (".npz",))
+    with atomic_write(options.output):  # an output that cannot be written is found out before the work, not after
+        pass
+    made = pipeline.reconstruct(options.photos, options.name or options.output.stem, _options(options), progress)
+    progress.start("files")
+    avatar.save(made.avatar, options.output)
+    if options.ply:
+        ply.write(avatar.drive(made.avatar, {}), options.ply)
+    if options.sheet:
+        write_sheet(made, options.sheet)
+    report = photo_report(made)
+    progress.finish()
+    report["seconds"] = dict(progress.seconds)
+    report["files"] = [str(p) for p in (options.output, options.ply, options.sheet) if p]
+    for entry in made.set_aside:
+        CONSOLE.print(f"Set aside: {entry.reason}", highlight=False, markup=False)
+    if options.json:
+        _write_json(options.json, report)
+    if options.json != "-":
+        _photo_table(report)
+
+
+def _photo_table(report: dict) -> None:
+    table = Table("photo", "landmarks px", "lips px", "eyes px", "yaw°", "pitch°", "PSNR dB")
+    for row in report["photos"]:
+        figures = (row[key] for key in ("landmark_px", "lips_px", "eyes_px", "yaw", "pitch", "psnr"))
+        table.add_row(row["name"], *(f"{x:.2f}" for x in figures))
+    CONSOLE.print(table)
+    seconds = ", ".join(f"{stage} {t:.1f} s" for stage, t in report["seconds"].items())
+    CONSOLE.print(f"{report['gaussians']} Gaussians; {seconds}", highlight=False)
+
+
+def _render(options: argparse.Namespace, progress: Progress) -> None:
+    from engine import avatar
+    from engine.report import turntable, write_picture
+
+    _check_output(options.output, (".png", ".mp4"))
+    head = avatar.load(options.avatar)
+    expression = _expression(options.expression)
+    joints = _pairs(options.joint, "a joint rotation")
+    progress.start("render")
+    if options.output.suffix.lower() == ".mp4":
+        turntable(head, expression, joints, options, progress)
+    else:
+        write_picture(head, expression, joints, options)
+    progress.finish()
+
+
+def _inspect(options: argparse.Namespace, progress: Progress) -> None:
+    from engine import avatar
+    from engine.report import summary
+
+    found = summary(avatar.load(options.avatar))
+    if options.json:
+        _write_json(options.json, found)
+    if options.json != "-":
+        table = Table(show_header=False)
+        for key, value in found.items():
+            table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+        Console().print(table)
+
+
+def _export(options: argparse.Namespace, progress: Progress) -> None:
+    from engine import avatar
+    from engine.formats import ply, splat
+
+    _check_output(options.output, (".ply", ".splat"))
+    splats = avatar.drive(avatar.load(options.avatar), _expression(options.expression))
+    writer = ply if options.output.suffix.lower() == ".ply" else splat
+    writer.write(splats, options.output)
+
+
+def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.evaluation.run import evaluate_clip, evaluate_split
+
+    split = (options.source_photos, options.target_photos)
+    if options.clip and not any(split):
+        result = evaluate_clip(options.clip, options.sources, options.frames, _options(options), progress)
+    elif all(split) and not options.clip:
+        result = evaluate_split(*split, _options(options), progress)
+    else:
+        raise EngineError("Nothing to evaluate.", "Give a clip, or both --source-photos and --target-photos.")
+    if options.output:
+        result.write_pictures(options.output)
+    if options.json:
+        _write_json(options.json, result.report.to_json())
+    if options.json != "-":
+        Console().print(result.report.table())
+
+
+def _benchmark(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.benchmark import benchmark
+
+    figures = benchmark(progress)
+    if options.json:
+        _write_json(options.json, figures)
+    if options.json != "-":
+        table = Table(show_header=False)
+        for key, value in figures.items():
+            table.add_row(key, f"{value:.3g}" if isinstance(value, float) else str(value))
+        Console().print(table)
