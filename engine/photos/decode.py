@@ -153,8 +153,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None, name: str) -> tuple[Imag
     if profile is None:
         return image.convert("RGB"), ()
     try:
+        mode = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}[profile[16:20]]  # ICC.1:2022, table 17
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}[source.profile.xcolor_space.strip()]
         converted = ImageCms.profileToProfile(
             image.convert(mode), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )

@@ -13,6 +13,7 @@ import numpy as np
 from engine import assets
 from engine.arkit import ARKIT_NAMES
 from engine.errors import PhotoError
+from engine.photos.resampling import warp
 
 if TYPE_CHECKING:
     from mediapipe.tasks.python.vision import FaceLandmarker
@@ -171,7 +172,7 @@ def refine(image: np.ndarray, face: Face) -> Face:
         linear = scale * np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         middle = REFINE_SIDE * (0.5 + np.array([shift_x, shift_y]))
         to_crop = np.column_stack([linear, middle - linear @ face.center])
-        crop = warp(image, to_crop, REFINE_SIDE, border=cv2.BORDER_REPLICATE)
+        crop = warp(image, to_crop, REFINE_SIDE)
         found = detect_faces(crop)
         if found:
             nearest = min(found, key=lambda other: float(np.linalg.norm(other.center - middle)))
@@ -182,36 +183,6 @@ def refine(image: np.ndarray, face: Face) -> Face:
         np.mean([look.landmarks for look in looks], axis=0),
         np.mean([look.scores for look in looks], axis=0),
         face.rotation,
-    )
-
-
-def warp(
-    image: np.ndarray, matrix: np.ndarray, side: int, border: int = cv2.BORDER_CONSTANT, fill: float = 0
-) -> np.ndarray:
-    """Resample an image through a similarity, without aliasing when it shrinks.
-
-    Args:
-        image: [H, W] or [H, W, C], uint8 or float32.
-        matrix: [2, 3] from the image's pixel coordinates to the result's; centres at +0.5 in both.
-        side: of the square result, pixels.
-        border: OpenCV's border mode.
-        fill: value outside the image for ``cv2.BORDER_CONSTANT``.
-
-    Returns:
-        [side, side] or [side, side, C] of the same kind.
-    """
-    scale = np.sqrt(np.linalg.det(matrix[:, :2]))
-    if scale < 1:  # area-average first; the warp then only moves and turns
-        height, width = image.shape[:2]
-        small = cv2.resize(
-            image, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA
-        )
-        matrix = matrix @ np.diag([width / small.shape[1], height / small.shape[0], 1.0])
-        image = small
-    center_at_zero = matrix.copy()  # OpenCV counts pixel centres from 0
-    center_at_zero[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
-    return cv2.warpAffine(
-        image, center_at_zero, (side, side), flags=cv2.INTER_CUBIC, borderMode=border, borderValue=(fill,) * 4
     )
 
 
@@ -233,7 +204,7 @@ def _upside_down(image: np.ndarray, face: Face) -> bool:
     zoom = REFINE_FILL * REFINE_SIDE / face.height
     shift = REFINE_SIDE / 2 - zoom * face.center
     to_crop = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
-    crop = warp(image, to_crop, REFINE_SIDE, border=cv2.BORDER_REPLICATE)
+    crop = warp(image, to_crop, REFINE_SIDE)
     as_is, turned = (_detect_boxes(view)[:, BOX_SCORE].max(initial=0.0) for view in (crop, np.rot90(crop, 2)))
     return bool(turned > as_is + UPRIGHT_LEAD)
 
@@ -258,7 +229,7 @@ def _detect_around_boxes(image: np.ndarray) -> list[Face]:
         zoom = REFINE_SIDE / side
         corner = np.array([x + box_width / 2, y + box_height / 2]) - side / 2
         to_crop = np.array([[zoom, 0.0, -zoom * corner[0]], [0.0, zoom, -zoom * corner[1]]])
-        found = detect_faces(warp(image, to_crop, REFINE_SIDE, border=cv2.BORDER_REPLICATE))
+        found = detect_faces(warp(image, to_crop, REFINE_SIDE))
         if found:
             faces.append(_largest(found).moved(cv2.invertAffineTransform(to_crop)))
     return faces
@@ -291,6 +262,10 @@ def _landmarker() -> FaceLandmarker:
 
 @lru_cache(maxsize=1)
 def _box_detector() -> cv2.FaceDetectorYN:
-    return cv2.FaceDetectorYN.create(
-        str(assets.path("face_detection_yunet.onnx")), "", (320, 320), score_threshold=DETECTOR_SCORE
-    )
+    loud = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a default that it sets itself
+    try:
+        return cv2.FaceDetectorYN.create(
+            str(assets.path("face_detection_yunet.onnx")), "", (320, 320), score_threshold=DETECTOR_SCORE
+        )
+    finally:
+        cv2.utils.logging.setLogLevel(loud)

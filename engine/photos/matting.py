@@ -12,7 +12,6 @@ from engine import assets
 from engine.photos.onnx import open_model
 
 COARSE_SIDE = 512  # px, RVM's inner resolution; its authors advise 256 to 512 for the longer side
-PASSES = 2  # the second look at the same picture, with the first one's memory, firms up faint edges
 CONNECTED = 0.1  # alpha from which pixels count as one body
 
 
@@ -29,10 +28,11 @@ def matte(image: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """
     source = (image.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     ratio = np.array([min(1.0, COARSE_SIDE / max(image.shape[:2]))], dtype=np.float32)
-    memory = [np.zeros((1, 1, 1, 1), np.float32)] * 4
-    for _ in range(PASSES):
-        names = ("src", "r1i", "r2i", "r3i", "r4i", "downsample_ratio")
-        foreground, alpha, *memory = _rvm().run(None, dict(zip(names, (source, *memory, ratio), strict=True)))
+    names = ("src", "downsample_ratio", "r1i", "r2i", "r3i", "r4i")
+    empty = [np.zeros((1, 1, 1, 1), np.float32)] * 4
+    foreground, alpha, *memory = _rvm().run(None, dict(zip(names, (source, ratio, *empty), strict=True)))
+    # The second look at the same picture, with the memory of the first, firms up faint edges.
+    foreground, alpha, *_ = _rvm().run(None, dict(zip(names, (source, ratio, *memory), strict=True)))
     return foreground[0].transpose(1, 2, 0), _keep_body(alpha[0, 0], point)
 
 

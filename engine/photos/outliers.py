@@ -8,7 +8,7 @@ import numpy as np
 
 from engine.photos.photo import Photo, PhotoSet, SetAside
 
-SAME_PERSON = 0.35  # SFace cosine; on the sample photos one person agrees at 0.47 and more, two at 0.25 and less
+SAME_PERSON = 0.35  # SFace cosine; on the sample photos one person agrees at 0.50 and more, two at 0.29 and less
 # Of the person's photos' median sharpness. Sharp sample photos differ by a factor of 4 at most; a blur whose sigma is
 # 1.5 % of the face's height costs a factor of 20.
 BLURRED = 0.2

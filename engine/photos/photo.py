@@ -16,7 +16,8 @@ class Photo:
     """One photo, scaled and cut to a square window around the head. Pixel centres lie at +0.5, x right, y down.
 
     The inner ``CROP`` × ``CROP`` pixels (from ``MARGIN`` to ``MARGIN + CROP``) are the head crop; the window around
-    it carries what hangs over. Where the window leaves the original photo, ``valid`` is False.
+    it carries what hangs over. Where the window leaves the original photo, ``valid`` is False and the
+    colours are white.
 
     Attributes:
         name: file name, or ``clip.mp4#123`` for frame 123 of a clip.

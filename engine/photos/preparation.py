@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 
 from engine.photos.identity import embed
-from engine.photos.landmarks import Face, find_face, warp
+from engine.photos.landmarks import Face, find_face
 from engine.photos.matting import matte
 from engine.photos.photo import Photo
+from engine.photos.resampling import warp
 from engine.photos.window import Window
 
 MATTE_REACH = 1.5  # window sides; RVM errs less when it sees the shoulders too
@@ -34,16 +35,15 @@ def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None 
     window = Window.around(face)
     valid = window.inside(width, height)
 
-    near, near_window = window.cut(image, reach=1.0)
-    pixels = near_window.resample(near, fill=255).astype(np.float32) / 255
-    pixels[~valid] = 1.0
+    pixels = window.resample(image).astype(np.float32) / 255
     foreground, alpha = _matte_window(image, face, window)
+    pixels[~valid], foreground[~valid], alpha[~valid] = 1.0, 1.0, 0.0
     placed = face.landmarks * window.scale + np.append(window.shift, 0.0)
     return Photo(
         name=name,
         sha256=sha256,
         image=pixels,
-        alpha=np.where(valid, alpha.clip(0, 1), 0).astype(np.float32),
+        alpha=alpha.clip(0, 1),
         foreground=foreground.clip(0, 1),
         valid=valid,
         landmarks=placed.astype(np.float32),
@@ -84,4 +84,4 @@ def _matte_window(image: np.ndarray, face: Face, window: Window) -> tuple[np.nda
         seen = seen.shrunk(scale)
     on_face = (face.center * window.scale + window.shift - seen.shift) / seen.scale
     foreground, alpha = matte(around, on_face)
-    return seen.resample(foreground, fill=1.0), seen.resample(alpha, fill=0.0)
+    return seen.resample(foreground), seen.resample(alpha)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.photos.landmarks import Face, warp
+from engine.photos.landmarks import Face
 from engine.photos.photo import CROP, WINDOW
+from engine.photos.resampling import warp
 
 CROP_SIDE = 2.4  # crop side in face heights: from chin to the top of the hair a head then fills about 60 % of it
 RAISE = 0.1  # the crop's middle lies this many face heights above the face's, which leaves room for hair
@@ -32,10 +33,10 @@ class Window:
         middle = face.center - (0.0, RAISE * face.height)
         return cls(scale, WINDOW / 2 - scale * middle)
 
-    def resample(self, image: np.ndarray, fill: float) -> np.ndarray:
-        """[H, W] or [H, W, C] photo pixels to [WINDOW, WINDOW(, C)]; ``fill`` where there is no photo."""
+    def resample(self, image: np.ndarray) -> np.ndarray:
+        """[H, W] or [H, W, C] photo pixels to [WINDOW, WINDOW(, C)]; the photo's border goes on outside of it."""
         matrix = np.array([[self.scale, 0.0, self.shift[0]], [0.0, self.scale, self.shift[1]]])
-        return warp(image, matrix, WINDOW, fill=fill)
+        return warp(image, matrix, WINDOW)
 
     def inside(self, width: int, height: int) -> np.ndarray:
         """[WINDOW, WINDOW] bool, pixels whose centre lies in a photo of that size."""
