@@ -7,6 +7,7 @@ import http.server
 import io
 import tarfile
 import threading
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -169,8 +170,11 @@ def test_a_link_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_more_bytes_than_pinned_are_refused(tmp_path: Path) -> None:
     bomb = make_zip(tmp_path / "archive", {"toy/model.onnx": bytes(50_000_000)})
+    tracemalloc.start()
     with pytest.raises(AssetError, match="larger than pinned"):
         extract(bomb, MEMBERS[:1], tmp_path / "out")
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000  # the rest of the bomb is never unpacked
+    tracemalloc.stop()
     crowd = make_zip(tmp_path / "archive", FILES | {"toy/shapes/third.target": b"x"})
     with pytest.raises(AssetError, match="larger than pinned"):
         extract(crowd, MEMBERS[1:], tmp_path / "out")
