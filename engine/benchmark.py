@@ -103,7 +103,7 @@ def benchmark(progress: Progress) -> dict[str, object]:
     forward, backward = [], []
     for repeat in range(REPEATS):
         started = time.perf_counter()
-        renders, alphas, _ = rasterization(*inputs, Ks, SIZE, SIZE)
+        renders, alphas, _ = rasterization(*inputs, Ks=Ks, width=SIZE, height=SIZE)
         forward.append(time.perf_counter() - started)
         loss = renders.sum() + alphas.sum()
         started = time.perf_counter()

@@ -93,7 +93,15 @@ def rasterization(
 
 def warm_up() -> None:
     """Compile the CPU kernels, or load them from numba's cache, so that the first image does not wait for it."""
-    values = [torch.ones(1, size, requires_grad=True) for size in (3, 4, 3, 1, 3)]
-    viewmats, Ks = torch.eye(4)[None], torch.eye(3)[None]
-    renders, _, _ = rasterization(*values[:3], values[3][:, 0], values[4], viewmats, Ks, 1, 1)
+    renders, _, _ = rasterization(
+        means=torch.ones(1, 3, requires_grad=True),
+        quats=torch.ones(1, 4),
+        scales=torch.ones(1, 3),
+        opacities=torch.ones(1),
+        colors=torch.ones(1, 3),
+        viewmats=torch.eye(4)[None],
+        Ks=torch.eye(3)[None],
+        width=1,
+        height=1,
+    )
     renders.sum().backward()

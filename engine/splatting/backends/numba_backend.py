@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from numba import set_parallel_chunksize
 
-from engine.splatting.backends import numba_projection as projection
-from engine.splatting.backends import numba_tiles as tiles
+from engine.splatting.backends import numba_projection as projection, numba_tiles as tiles
 
 _one_at_a_time = threading.Lock()
 """Numba's fallback threading layer ends the process when two threads enter parallel kernels at once."""
@@ -38,7 +37,7 @@ class _View:
 
 
 def _render(
-    gaussians: list[np.ndarray],
+    gaussians: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     visible: np.ndarray,
     camera: np.ndarray,
     K: np.ndarray,
@@ -76,7 +75,7 @@ class _Rasterise(torch.autograd.Function):
     @staticmethod
     def forward(ctx, means, quats, scales, opacities, colors, viewmats, Ks, visible, width, height, near_plane):
         inputs = (means, quats, scales, opacities, colors)
-        gaussians = [x.numpy() for x in inputs]
+        gaussians = (means.numpy(), quats.numpy(), scales.numpy(), opacities.numpy(), colors.numpy())
         renders = torch.empty(len(viewmats), height, width, 4)
         transmittances = torch.empty(len(viewmats), height, width, 1)
         with _one_at_a_time:
@@ -138,7 +137,7 @@ class _Rasterise(torch.autograd.Function):
                     view.lens,
                     view.splats,
                     *(x.numpy() for x in gradients),
-                    d_camera,
+                    d_camera=d_camera,
                 )
                 d_viewmats[c, :3] = torch.from_numpy(d_camera.sum(axis=0)).float()
         return *gradients, d_viewmats, None, None, None, None, None

@@ -109,9 +109,10 @@ def bin_splats(order, rects, width, height):
 
 @njit(fastmath=FLAGS, error_model="numpy", cache=True)
 def _blend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, green, blue, depth):
-    """Blend one splat into ``count`` pixels of a tile from pixel ``base`` on; x0, y0: the tile's corner less the centre.
+    """Blend one splat into ``count`` pixels of a tile from pixel ``base`` on.
 
-    A finished pixel keeps its transmittance with the sign turned.
+    (x0, y0) is the centre of the tile's first pixel less the splat's centre, ``number`` the splat's place in the tile's
+    list. A finished pixel keeps its transmittance with the sign turned.
     """
     for i in range(count):
         p = np.uint32(base + i)
