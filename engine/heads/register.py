@@ -21,25 +21,33 @@ STIFFNESS = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0)  # of the displacements, agains
 REACH = (0.03, 0.025, 0.02, 0.015, 0.01, 0.01)  # metres within which surfaces are matched, step by step
 LANDMARK_PULL = 2.0
 TURNED = 0.005  # metres that a place may be farther away for each unit between the normals
-OTHER_LIP = 0.01  # metres that a place on the same lip may be farther away than one on the other
+OTHER_SIDE = 0.01  # metres that a place on the same side may be farther away than one on the other lip or lid
 MOUTH = 0.03  # metres around the lips over which the two sides of the mouth fade into one
+EYE = 0.012  # metres around the lids' rims, likewise
+RIGHT_LIDS = ((246, 161, 160, 159, 158, 157, 173), (7, 163, 144, 145, 153, 154, 155))  # landmarks, upper and lower rim
+LEFT_LIDS = ((466, 388, 387, 386, 385, 384, 398), (249, 390, 373, 374, 380, 381, 382))
 CANDIDATES = 12  # triangles that are looked at exactly
 HELD = 0.05  # pull of vertices without a counterpart toward where the landmarks put them
 
 
 @dataclass(frozen=True)
 class Surface:
-    """One side of a registration: the skin of a head, its landmarks, and which side of the mouth's line it is on.
+    """One side of a registration: the skin of a head, its landmarks, and what lies above and below its openings.
 
     Attributes:
-        vertices: [V, 3] metres. faces: [F, 3] skin only. landmarks: [478, 3].
-        lip_side: [V] 1 on the upper lip, -1 on the lower, fading to 0 away from the mouth.
+        vertices: [V, 3] metres. faces: [F, 3] skin only.
+        pins: [478, V] sparse, the landmarks' places as weights of the vertices. landmarks: [478, 3] where they lie.
+        side: [V] 1 on the upper lip and lids, -1 on the lower ones, fading to 0 away from mouth and eyes.
     """
 
     vertices: np.ndarray
     faces: np.ndarray
-    landmarks: np.ndarray
-    lip_side: np.ndarray
+    pins: sparse.csr_array
+    side: np.ndarray
+
+    @property
+    def landmarks(self) -> np.ndarray:
+        return self.pins @ self.vertices
 
 
 @dataclass(frozen=True)
@@ -59,13 +67,28 @@ class Correspondence:
     similarity: np.ndarray
 
 
-def surface(vertices: np.ndarray, faces: np.ndarray, skin: np.ndarray, landmarks: np.ndarray) -> Surface:
-    """A head's ``Surface`` from its vertices [V, 3], faces [F, 3], skin faces [F] bool and landmarks [478, 3]."""
+def surface(
+    vertices: np.ndarray, faces: np.ndarray, skin: np.ndarray, triangles: np.ndarray, barycentrics: np.ndarray
+) -> Surface:
+    """A head's ``Surface``.
+
+    Args:
+        vertices: [V, 3]. faces: [F, 3]. skin: [F] bool.
+        triangles: [478] into ``faces``. barycentrics: [478, 3]; the landmarks.
+    """
     vertices = np.asarray(vertices, np.float64)
+    rows = np.repeat(np.arange(len(triangles)), 3)
+    entries = (barycentrics.ravel().astype(np.float64), (rows, faces[triangles].ravel()))
+    pins = sparse.coo_array(entries, shape=(len(triangles), len(vertices))).tocsr()
+    landmarks = pins @ vertices
     upper = nearer_to_nose(vertices, faces[skin], landmarks)
-    lips = landmarks[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
-    away, _ = cKDTree(lips).query(vertices)
-    return Surface(vertices, faces[skin], landmarks, np.where(upper, 1, -1) * np.clip(1 - away / MOUTH, 0, 1))
+    away, _ = cKDTree(landmarks[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]).query(vertices)
+    side = np.where(upper, 1, -1) * np.clip(1 - away / MOUTH, 0, 1)
+    for above, below in (RIGHT_LIDS, LEFT_LIDS):
+        to_upper, _ = cKDTree(landmarks[list(above)]).query(vertices)
+        to_lower, _ = cKDTree(landmarks[list(below)]).query(vertices)
+        side += np.sign(to_lower - to_upper) * np.clip(1 - np.minimum(to_upper, to_lower) / EYE, 0, 1)
+    return Surface(vertices, faces[skin], pins, side)
 
 
 def register(source: ParametricHead, target: Surface) -> Correspondence:
@@ -79,13 +102,11 @@ def register(source: ParametricHead, target: Surface) -> Correspondence:
         source: the head that is laid over the target.
         target: the mesh of another head, in metres, with its landmarks.
     """
-    points = source.template[source.faces[source.landmark_triangles]].astype(np.float64)
-    points = (points * source.landmark_barycentrics[..., None]).sum(axis=1)
     inside = np.zeros(len(source.faces), bool)
     for name in set(NOT_SKIN) - {"mouth_interior"}:
         inside |= source.face_region(name)
-    own = surface(source.template, source.faces, ~inside, points)
-
+    own = surface(source.template, source.faces, ~inside, source.landmark_triangles, source.landmark_barycentrics)
+    points = own.landmarks
     similarity = _similarity(points, target.landmarks, source.landmark_weights)
     aligned = own.vertices @ similarity[:, :3].T + similarity[:, 3]
     start = aligned + _landmark_field(aligned, points @ similarity[:, :3].T + similarity[:, 3], target, source)
@@ -96,7 +117,7 @@ def register(source: ParametricHead, target: Surface) -> Correspondence:
 
     triangles, barycentrics = np.zeros(len(target.vertices), np.int64), np.zeros((len(target.vertices), 3))
     hidden = source.face_region("mouth_interior")
-    for mine, onto in ((target.lip_side == 0, ~inside & ~hidden), (target.lip_side != 0, ~inside)):
+    for mine, onto in ((target.side == 0, ~inside & ~hidden), (target.side != 0, ~inside)):
         found, places, _ = _match(target, replace(own, vertices=placed, faces=source.faces[onto]))
         triangles[mine], barycentrics[mine] = np.nonzero(onto)[0][found[mine]], places[mine]
     return Correspondence(placed, triangles, barycentrics, similarity)
@@ -128,15 +149,12 @@ def _landmark_field(vertices: np.ndarray, points: np.ndarray, target: Surface, s
 def _settle(start: np.ndarray, own: Surface, target: Surface, source: ParametricHead) -> np.ndarray:
     """[S, 3] the source's skin on the target's."""
     count = len(start)
-    laplacian = _laplacian(own.faces, count)
-    bending = laplacian.T @ laplacian
-    used = np.setdiff1d(np.arange(len(own.landmarks)), IRISES)
-    rows = np.repeat(np.arange(len(used)), 3)
-    corners = source.faces[source.landmark_triangles[used]].ravel()
-    values = source.landmark_barycentrics[used].ravel().astype(np.float64)
-    pick = sparse.csr_array((values, (rows, corners)), shape=(len(used), count))
+    bent = laplacian(own.faces, count)
+    bending = bent.T @ bent
+    used = np.setdiff1d(np.arange(own.pins.shape[0]), IRISES)
+    pins, goal_marks = own.pins[used], target.landmarks[used]
     pull = sparse.diags_array(LANDMARK_PULL * source.landmark_weights[used].astype(np.float64))
-    pinned = pick.T @ pull @ pick
+    pinned = pins.T @ pull @ pins
     border = _border(target.faces, len(target.vertices))
 
     hidden = source.regions["mouth_interior"]
@@ -148,23 +166,23 @@ def _settle(start: np.ndarray, own: Surface, target: Surface, source: Parametric
         on_border = (barycentrics * border[corners]).sum(axis=1) > 0.99
         weights = np.where((distance < reach) & ~on_border & ~hidden, 1.0, 0.0)
         matrix = sparse.diags_array(np.where(hidden, HELD, weights + 1e-6)) + pinned + stiffness * bending
-        right = weights[:, None] * (goals - start) + pick.T @ pull @ (target.landmarks[used] - pick @ start)
+        right = weights[:, None] * (goals - start) + pins.T @ pull @ (goal_marks - pins @ start)
         placed = start + splu(matrix.tocsc()).solve(right)
     return placed
 
 
 def _match(from_surface: Surface, onto: Surface) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Closest triangle [V], barycentrics [V, 3] and distance [V] on ``onto``, alike in orientation and lip side."""
+    """Closest triangle [V], barycentrics [V, 3] and distance [V] on ``onto``, alike in orientation and side."""
     normals = vertex_normals(from_surface.vertices, from_surface.faces)
     corners = onto.vertices[onto.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-15)
 
     def features(places: np.ndarray, directions: np.ndarray, sides: np.ndarray) -> np.ndarray:
-        return np.concatenate([places, TURNED * directions, OTHER_LIP * sides[:, None]], axis=1)
+        return np.concatenate([places, TURNED * directions, OTHER_SIDE * sides[:, None]], axis=1)
 
-    wanted = features(from_surface.vertices, normals, from_surface.lip_side)
-    tree = cKDTree(features(corners.mean(axis=1), flat, onto.lip_side[onto.faces].mean(axis=1)))
+    wanted = features(from_surface.vertices, normals, from_surface.side)
+    tree = cKDTree(features(corners.mean(axis=1), flat, onto.side[onto.faces].mean(axis=1)))
     _, nearest = tree.query(wanted, k=CANDIDATES)  # [V, k]
     points = np.repeat(from_surface.vertices, CANDIDATES, axis=0)
     reached = trimesh.triangles.closest_point(corners[nearest.ravel()], points).reshape(*nearest.shape, 3)
@@ -178,7 +196,7 @@ def _match(from_surface: Surface, onto: Surface) -> tuple[np.ndarray, np.ndarray
     return triangles, barycentrics, np.linalg.norm(reached - from_surface.vertices, axis=1)
 
 
-def _laplacian(faces: np.ndarray, count: int) -> sparse.csr_array:
+def laplacian(faces: np.ndarray, count: int) -> sparse.csr_array:
     """[V, V] the graph's Laplacian, each row the difference to the mean of the neighbours."""
     ends = np.unique(np.sort(faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1), axis=0)
     linked = sparse.coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
