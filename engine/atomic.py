@@ -49,6 +49,20 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             _flush(target.parent)
 
 
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out before long work whether ``path`` can be written at all; nothing is left behind, nothing replaced.
+
+    Raises:
+        OutputError: the folder is missing or read-only, or the disk is full.
+    """
+
+    class Enough(Exception):
+        pass
+
+    with suppress(Enough), atomic_write(path):
+        raise Enough
+
+
 def _flush(path: Path) -> None:
     """Wait until a file's data, or a folder's list of names, is on the disk."""
     mode = os.O_RDONLY if path.is_dir() else os.O_RDWR

@@ -17,12 +17,12 @@ from rich.progress import BarColumn, Progress as Bars, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 import engine
-from engine.atomic import atomic_write
+from engine.atomic import atomic_write, check_writable
 from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
 
 CONSOLE = Console(stderr=True)
-USAGE = 2  # exit code of a wrong command line, as argparse has it
+
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--yaw", type=float, default=0.0, metavar="DEG", help="positive shows the subject's left side")
     sub.add_argument("--pitch", type=float, default=0.0, metavar="DEG", help="positive looks from above")
     sub.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT", help="for example jawOpen=0.6")
-    sub.add_argument("--joint", nargs="*", default=[], metavar="JOINT=X,Y,Z", help="rotation in degrees, e.g. neck=0,20,0")
+    sub.add_argument("--joint", nargs="*", default=[], metavar="JOINT=X,Y,Z", help="degrees, e.g. neck=0,20,0")
     sub.add_argument("--size", type=int, default=768, metavar="PX")
     sub.add_argument("--background", choices=("white", "black", "transparent"), default="white")
     sub.add_argument("--seconds", type=float, default=4.0, help="length of a turntable")
@@ -88,8 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("clip", nargs="?", type=Path, help="a clip of one person")
     sub.add_argument("--sources", type=int, choices=(1, 4), default=1, help="source frames of the clip")
     sub.add_argument("--frames", type=int, default=24, help="target frames of the clip")
-    sub.add_argument("--source-photos", type=Path, metavar="DIR", help="ready-made split: the photos to reconstruct from")
-    sub.add_argument("--target-photos", type=Path, metavar="DIR", help="ready-made split: the photos to compare with")
+    sub.add_argument("--source-photos", type=Path, metavar="DIR", help="ready-made split: photos to reconstruct")
+    sub.add_argument("--target-photos", type=Path, metavar="DIR", help="ready-made split: photos to compare with")
     sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the strip and the yaw sweep")
     _json_option(sub)
     add_options(sub)
@@ -172,19 +172,19 @@ def _options(options: argparse.Namespace):
 
 def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     from engine import avatar, pipeline
-    from engine.formats import ply
-    from engine.report import photo_report, write_sheet
+    from engine.formats.ply import write_ply
+    from engine.report import photo_report, write_photo_sheet
 
     _check_output(options.output, (".npz",))
-    with atomic_write(options.output):  # an output that cannot be written is found out before the work, not after
-        pass
+    for path in filter(None, (options.output, options.ply, options.sheet)):
+        check_writable(path)
     made = pipeline.reconstruct(options.photos, options.name or options.output.stem, _options(options), progress)
     progress.start("files")
     avatar.save(made.avatar, options.output)
     if options.ply:
-        ply.write(avatar.drive(made.avatar, {}), options.ply)
+        write_ply(avatar.drive(made.avatar, {}), options.ply)
     if options.sheet:
-        write_sheet(made, options.sheet)
+        write_photo_sheet(made, options.sheet)
     report = photo_report(made)
     progress.finish()
     report["seconds"] = dict(progress.seconds)
@@ -209,17 +209,22 @@ def _photo_table(report: dict) -> None:
 
 def _render(options: argparse.Namespace, progress: Progress) -> None:
     from engine import avatar
-    from engine.report import turntable, write_picture
+    from engine.report import write_still, write_turntable
 
     _check_output(options.output, (".png", ".mp4"))
     head = avatar.load(options.avatar)
     expression = _expression(options.expression)
     joints = _pairs(options.joint, "a joint rotation")
     progress.start("render")
-    if options.output.suffix.lower() == ".mp4":
-        turntable(head, expression, joints, options, progress)
+    shared = {"pitch": options.pitch, "size": options.size, "path": options.output}
+    background = {"white": 1.0, "black": 0.0, "transparent": None}[options.background]
+    if options.output.suffix.lower() == ".png":
+        write_still(head, expression, joints, yaw=options.yaw, background=background, **shared)
+    elif background is None:
+        raise EngineError("An MP4 cannot be transparent.", "Choose a white or black background, or a PNG.")
     else:
-        write_picture(head, expression, joints, options)
+        movie = {"seconds": options.seconds, "background": background, "progress": progress}
+        write_turntable(head, expression, joints, **movie, **shared)
     progress.finish()
 
 
@@ -239,12 +244,13 @@ def _inspect(options: argparse.Namespace, progress: Progress) -> None:
 
 def _export(options: argparse.Namespace, progress: Progress) -> None:
     from engine import avatar
-    from engine.formats import ply, splat
+    from engine.formats.ply import write_ply
+    from engine.formats.splat import write_splat
 
     _check_output(options.output, (".ply", ".splat"))
     splats = avatar.drive(avatar.load(options.avatar), _expression(options.expression))
-    writer = ply if options.output.suffix.lower() == ".ply" else splat
-    writer.write(splats, options.output)
+    write = write_ply if options.output.suffix.lower() == ".ply" else write_splat
+    write(splats, options.output)
 
 
 def _evaluate(options: argparse.Namespace, progress: Progress) -> None:

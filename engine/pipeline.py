@@ -17,7 +17,7 @@ from engine.errors import EngineError
 from engine.heads import DEFAULT, load_head
 from engine.heads.parametric import ParametricHead
 from engine.models.surface import COUNT, HeadGaussians, surface
-from engine.photos import load_photos, set_aside_outliers
+from engine.photos import load_photos
 from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
 from engine.progress import Progress
 from engine.refinement import SECONDS, refine
@@ -84,7 +84,7 @@ def reconstruct(paths: Sequence[Path], name: str, options: Options, progress: Pr
         Cancelled: the user asked to stop.
     """
     progress.start("photos")
-    chosen = set_aside_outliers(load_photos(paths, progress, frames=options.frames))
+    chosen = load_photos(paths, progress, frames=options.frames)
     return reconstruct_photos(chosen, name, options, progress)
 
 
@@ -130,9 +130,7 @@ def make_avatar(
             "head_model": {"name": head.name, "licence": head.licence},
             "options": asdict(options),
             "versions": {"engine": engine.__version__, "torch": torch.__version__, "python": platform.python_version()},
-            "metrics": {
-                "landmark_px": {view.name: round(float(row[1]), 3) for view, row in zip(tracked.views, tracked.residuals, strict=True)}
-            },
+            "metrics": {"landmark_px": {name: round(pixels, 3) for name, pixels, *_ in tracked.residuals}},
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         },
     )

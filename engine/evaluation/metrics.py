@@ -114,6 +114,11 @@ def regions(truth: Truth) -> dict[str, Region]:
 
 
 @torch.no_grad()
+def psnr(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Peak signal-to-noise ratio in dB of two tensors of sRGB 0..1, at most :data:`PSNR_CAP`."""
+    return float(-10 * torch.log10((a - b).square().mean().clamp_min(10 ** (-PSNR_CAP / 10))))
+
+
 def image_scores(
     render: torch.Tensor, target: torch.Tensor, region: Region, background: float, lpips: LPIPS
 ) -> ImageScores:
@@ -124,11 +129,9 @@ def image_scores(
     """
     kept = region.kept[..., None]
     a, b = (torch.where(kept, image, background) for image in (render, target))
-    error = (a - b)[region.pixels].square().mean()
     planes = a.permute(2, 0, 1)[None], b.permute(2, 0, 1)[None]
     structure = ssim_map(*planes)[0].mean(0)[region.windows].mean()
-    psnr = -10 * torch.log10(error.clamp_min(10 ** (-PSNR_CAP / 10)))
-    return ImageScores(float(psnr), float(structure), float(lpips(*planes)))
+    return ImageScores(psnr(a[region.pixels], b[region.pixels]), float(structure), float(lpips(*planes)))
 
 
 def matte_iou(alpha: torch.Tensor, truth: Truth) -> float:

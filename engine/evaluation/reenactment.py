@@ -39,15 +39,19 @@ class Drivable(Protocol):
     @property
     def source_views(self) -> Sequence[View]:
         """The source photos' own views, in their order."""
+        ...
 
     def drive_landmarks(self, photo: Photo) -> View:
         """The avatar's pose and expression in another photo, from its landmarks alone."""
+        ...
 
     def drive_photometric(self, photo: Photo, start: View) -> View:
         """The same, polished against the photo's pixels."""
+        ...
 
     def picture(self, view: View) -> Picture:
         """The avatar in a view, over the inner :data:`~engine.photos.photo.CROP` of that photo's window."""
+        ...
 
 
 @dataclass(frozen=True)

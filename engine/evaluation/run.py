@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from engine.errors import OutputError, PhotoError
 from engine.evaluation.reenactment import Reenactment, reenact
@@ -15,7 +14,7 @@ from engine.evaluation.report import Report
 from engine.evaluation.sheet import comparison_strip, contact_sheet
 from engine.evaluation.subject import AvatarSubject, make_instruments, reconstruct_subject
 from engine.photos import clip_frames, clip_length, load_photos, prepare
-from engine.photos.photo import Photo, PhotoSet, SetAside
+from engine.photos.photo import Photo, PhotoSet, SetAside, matted
 from engine.pipeline import Options
 from engine.progress import Progress
 
@@ -48,7 +47,7 @@ class Evaluation:
             raise OutputError(
                 f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one."
             ) from error
-        photos = {photo.name: _matted(photo) for photo in self.sources}
+        photos = {photo.name: matted(photo) for photo in self.sources}
         comparison_strip(self.reenactment.comparisons, folder / "strip.png")
         contact_sheet(self.reenactment.subject.avatar, photos, folder / "sheet.png")
 
@@ -145,8 +144,3 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise PhotoError(f"{folder} is not a folder.", "Give a folder of photos.")
     return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-
-
-def _matted(photo: Photo) -> torch.Tensor:
-    alpha = torch.from_numpy(photo.alpha)[..., None]
-    return torch.from_numpy(photo.image) * alpha + 1 - alpha

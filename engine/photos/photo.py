@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 CROP = 512  # px, side of the crop that is scored and refined; the papers' working size (SYSTEMS §2.1)
 MARGIN = 128  # px kept around the crop on every side, so that hair and shoulders are seen whole
@@ -66,3 +67,9 @@ class PhotoSet:
 
     photos: tuple[Photo, ...]
     set_aside: tuple[SetAside, ...] = ()
+
+
+def matted(photo: Photo) -> torch.Tensor:
+    """[WINDOW, WINDOW, 3] the photo over white."""
+    alpha = torch.from_numpy(photo.alpha)[..., None]
+    return torch.from_numpy(photo.image) * alpha + 1 - alpha

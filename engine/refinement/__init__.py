@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from engine.gaussians.binding import pose, triangle_frames
@@ -77,16 +78,17 @@ class _Unknowns:
         self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
         self.quats = g.quats.clone().requires_grad_()
         self.rest_scales = g.scales.log()
-        corner_regions = {
-            name: torch.from_numpy(head.face_region(name))[g.triangles] & (g.parts == PARTS.index("surface"))
-            for name in ("mouth_interior", "teeth", "tongue", "eyes", "lashes", "lids", "lips", "scalp", "neck", "torso")
-        }
-        r = corner_regions
-        self.inner = r["mouth_interior"] | r["teeth"] | r["tongue"]
+        on_surface = g.parts == PARTS.index("surface")
+
+        def member(*names: str) -> torch.Tensor:
+            faces = np.any([head.face_region(name) for name in names], axis=0)
+            return torch.from_numpy(faces)[g.triangles] & on_surface
+
+        self.inner = member("mouth_interior", "teeth", "tongue")
         reach = torch.full((len(g),), REACH["face"])
-        reach[r["scalp"] | r["neck"] | r["torso"]] = REACH["hair"]
-        reach[g.parts != PARTS.index("surface")] = REACH["beyond"]
-        reach[r["eyes"] | r["lashes"] | self.inner] = REACH["inner"]
+        reach[member("scalp", "neck", "torso")] = REACH["hair"]
+        reach[~on_surface] = REACH["beyond"]
+        reach[member("eyes") | self.inner] = REACH["inner"]
         self.reach = reach[:, None]
         # What no photo shows well must not be bent to explain it; the mouth's inside is nobody's business but its own.
         self.frozen = ~start.trusted | self.inner

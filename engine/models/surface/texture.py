@@ -53,8 +53,8 @@ class Texels:
 
 @dataclass(frozen=True)
 class Texture:
-    """colors: [N, 3] 0..1; seen: [N] bool, some photo shows the texel; sure: [N] bool, it does so squarely and away from
-    the matte's rim; gains: [P, 3] exposure of each photo against the first."""
+    """colors: [N, 3] 0..1; seen: [N] bool, some photo shows the texel; sure: [N] bool, it does so squarely and far
+    from the matte's rim; gains: [P, 3] exposure of each photo against the first."""
 
     colors: np.ndarray
     seen: np.ndarray
