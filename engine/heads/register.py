@@ -107,7 +107,7 @@ def register(source: ParametricHead, target: Surface) -> Correspondence:
         inside |= source.face_region(name)
     own = surface(source.template, source.faces, ~inside, source.landmark_triangles, source.landmark_barycentrics)
     points = own.landmarks
-    similarity = _similarity(points, target.landmarks, source.landmark_weights)
+    similarity = similarity_between(points, target.landmarks, source.landmark_weights)
     aligned = own.vertices @ similarity[:, :3].T + similarity[:, 3]
     start = aligned + _landmark_field(aligned, points @ similarity[:, :3].T + similarity[:, 3], target, source)
     warped = _settle(start, own, target, source)
@@ -123,7 +123,7 @@ def register(source: ParametricHead, target: Surface) -> Correspondence:
     return Correspondence(placed, triangles, barycentrics, similarity)
 
 
-def _similarity(points: np.ndarray, goals: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def similarity_between(points: np.ndarray, goals: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """[3, 4] the scaled rotation and shift that brings ``points`` [N, 3] closest to ``goals`` [N, 3]."""
     share = weights[:, None] / weights.sum()
     middle, goal = (points * share).sum(axis=0), (goals * share).sum(axis=0)

@@ -34,7 +34,7 @@ def transfer_expressions(
     Returns:
         [E, V, 3] float32 metres at weight 1.
     """
-    frames = _frames(source, correspondence.warped)  # [S, 3, 3]
+    frames = skin_frames(source, correspondence.warped)  # [S, 3, 3]
     corners = source.faces[correspondence.triangles]
     weights = correspondence.barycentrics
     deltas = np.empty((len(source.expression_basis), *target.vertices.shape), np.float32)
@@ -119,7 +119,7 @@ def _turn_eyeball(
     return np.stack([arms_there @ motion for motion in motions]).astype(np.float32)
 
 
-def _frames(source: ParametricHead, warped: np.ndarray) -> np.ndarray:
+def skin_frames(source: ParametricHead, warped: np.ndarray) -> np.ndarray:
     """[S, 3, 3] scale · rotation of the skin around each source vertex from its template to ``warped`` [S, 3]."""
     count = len(warped)
     ends = source.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
