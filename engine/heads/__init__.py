@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from engine import assets
+from engine.atomic import atomic_write
 from engine.heads.parametric import ParametricHead
 
 DEFAULT = "makehuman"
@@ -24,22 +25,20 @@ def load_head(source: str | Path = DEFAULT) -> ParametricHead:
         AssetError: the default head's data have not been fetched.
         HeadModelError: the file is missing, damaged, hostile or not a FLAME model.
     """
-    from engine.heads import atlas, flame, landmarks, makehuman, transfer, unwrap
-
-    code = "".join(inspect.getsource(module) for module in (makehuman, landmarks, unwrap, atlas))
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
     if str(source) == DEFAULT:
-        return _cached(hashlib.sha256(code.encode()).hexdigest(), "makehuman", makehuman.build)
-    code += inspect.getsource(flame) + inspect.getsource(transfer)
+        from engine.heads.makehuman import build
+
+        return _cached(DEFAULT, code, build)
+    from engine.heads.flame import load_flame, read_bytes
+
     path = Path(source)
-    digest = hashlib.sha256(code.encode() + flame.read_bytes(path)).hexdigest()
-    return _cached(digest, "flame", lambda: flame.load_flame(path, load_head()))
+    return _cached("flame", code + read_bytes(path), lambda: load_flame(path, load_head()))
 
 
-def _cached(digest: str, kind: str, build) -> ParametricHead:
-    path = assets.root() / "cache" / f"{kind}-{digest[:16]}.npz"
+def _cached(kind: str, key: bytes, build: Callable[[], ParametricHead]) -> ParametricHead:
+    path = assets.root() / "cache" / f"{kind}-{hashlib.sha256(key).hexdigest()[:16]}.npz"
     if not path.exists():
-        from engine.atomic import atomic_write
-
         head = build()
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary:
