@@ -103,6 +103,8 @@ def test(arguments: list[str]) -> int:
     install(requirements("dev"))
     if code := fetch("samples"):
         return code
+    if fetch("clips"):
+        print("Tests that need these clips will be skipped.")
     checks = {
         "ruff check": (PYTHON, "-m", "ruff", "check", "."),
         "ruff format": (PYTHON, "-m", "ruff", "format", "--check", "."),

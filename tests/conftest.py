@@ -13,7 +13,7 @@ settings.load_profile("steady")
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
+def _skip_without_clip(item):
     """The clips need the npm client, which not every machine has; all other data files must be there."""
     try:
         return (yield)
@@ -21,3 +21,6 @@ def pytest_runtest_call(item):
         if "--clips" not in error.hint:
             raise
         pytest.skip(str(error))
+
+
+pytest_runtest_setup = pytest_runtest_call = _skip_without_clip

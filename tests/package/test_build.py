@@ -73,7 +73,7 @@ def test_one_failed_check_fails_the_test_command(failing: str, monkeypatch: pyte
 
     def run(*command) -> int:
         ran.append(" ".join(map(str, command)))
-        return int(failing in ran[-1])
+        return int(failing in ran[-1].split())
 
     monkeypatch.setattr(build, "run", run)
     monkeypatch.setattr(build, "install", lambda wanted: None)
