@@ -74,7 +74,9 @@ def decode(path: Path) -> Decoded:
         raise _unreadable(path) from None
     except MemoryError:
         raise PhotoError(f"{path.name} does not fit into memory.", "Scale it down and try again.") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except PhotoError:
+        raise
+    except Exception as error:  # the decoders raise whatever comes to hand on damaged data
         raise PhotoError(
             f"{path.name} is damaged or cut short ({error}).", "Copy or export the photo again from its source."
         ) from None

@@ -15,7 +15,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from engine.errors import PhotoError
-from engine.photos.decode import MAX_DECODED_BYTES, MAX_SIDE, decode
+from engine.photos import decode as decoding
+from engine.photos.decode import MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, decode
 
 ORIENTATION, EXIF_IFD, FOCAL_35MM = 0x0112, 0x8769, 0xA405
 
@@ -174,3 +175,34 @@ def test_broken_files_say_what_to_do(tmp_path: Path, picture: Image.Image):
     }.items():
         with pytest.raises(PhotoError, match=f"{name}.*{said}"):
             decode(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif", "heic"])
+def test_damaged_bytes_never_raise_anything_else(tmp_path: Path, picture: Image.Image, suffix: str):
+    path = tmp_path / f"damaged.{suffix}"
+    picture.save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        damaged = whole.copy()
+        damaged[rng.integers(0, min(len(whole), 600), 4)] = rng.integers(0, 256, 4)
+        path.write_bytes(damaged.tobytes())
+        try:
+            assert decode(path).image.dtype == np.uint8
+        except PhotoError as error:
+            assert path.name in str(error)
+
+
+def test_too_large_a_file_is_refused(tmp_path: Path):
+    with (tmp_path / "vast.jpg").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    with pytest.raises(PhotoError, match="vast.jpg has 200 MB; at most 200 MB are read. Export"):
+        decode(tmp_path / "vast.jpg")
+
+
+def test_heic_without_its_library_says_so(tmp_path: Path, picture: Image.Image, monkeypatch: pytest.MonkeyPatch):
+    picture.save(tmp_path / "phone.heic")
+    monkeypatch.setattr(decoding, "HEIF_INSTALLED", False)
+    monkeypatch.setattr(decoding, "FORMATS", ("JPEG", "PNG"))
+    with pytest.raises(PhotoError, match="phone.heic is a HEIC photo, which needs pillow-heif. Run: pip install"):
+        decode(tmp_path / "phone.heic")

@@ -11,7 +11,7 @@ import pytest
 from engine.arkit import ARKIT_NAMES
 from engine.errors import PhotoError
 from engine.photos import CROP, MARGIN, WINDOW, Photo, prepare
-from engine.photos.landmarks import FACE_OVAL, detect_faces, find_face
+from engine.photos.landmarks import detect_faces, find_face
 
 Images = Callable[[str], np.ndarray]
 Photos = Callable[[str], Photo]
