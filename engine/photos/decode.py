@@ -65,7 +65,7 @@ def decode(path: Path) -> Decoded:
     check_file(path, MAX_FILE_BYTES)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # Pillow's remarks on size, which is checked below, and on odd metadata
             with Image.open(path, formats=FORMATS) as opened:
                 return _read(opened, path.name)
     except Image.DecompressionBombError:
