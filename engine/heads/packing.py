@@ -63,5 +63,5 @@ def _touched(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     width, height = np.floor(points.max(axis=0)).astype(int) + 1
     size = max(width, height)
     mask = make_atlas(points / size * [1, -1] + [0, 1], faces, int(size) * _FINE).mask
-    cells = mask.reshape(size, _FINE, size, _FINE).any(axis=(1, 3))[:height, :width]
+    cells = mask[: height * _FINE, : width * _FINE].reshape(height, _FINE, width, _FINE).any(axis=(1, 3))
     return np.pad(cells, 1)

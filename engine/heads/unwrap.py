@@ -38,7 +38,7 @@ NEAREST, FARTHEST = 2.5, 40.0  # of the inversion's centre before the face, in f
 CROWN = 30.0  # degrees forward of straight up at which the seam over the back of the head ends
 DART = 60.0  # degrees from straight back at which the cuts behind the ears end
 SPLINTER = 40  # faces: smaller pieces join the island beside them
-ITERATIONS, DRAFT_ITERATIONS = 60, 30
+ITERATIONS, DRAFT_ITERATIONS = 60, 20
 
 
 def unwrap(vertices: np.ndarray, faces: np.ndarray, regions: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -261,7 +261,7 @@ def _flatten_skin(points: np.ndarray, faces: np.ndarray, face: np.ndarray, other
     elif excess(high) > 0:
         best = high
     else:
-        best = brentq(excess, low, high, xtol=0.05)
+        best = brentq(excess, low, high, xtol=0.1)
     flat = lay(np.exp(best), ITERATIONS)
     return _upright(flat, points, face)
 
