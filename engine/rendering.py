@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from engine.avatar import Avatar, SourceView, drive, drive_view
 from engine.gaussians.gaussians import Splats
+from engine.photos.photo import CROP, MARGIN
 from engine.splatting import rasterization
 
 ORBIT_FOV = math.radians(20.0)  # a portrait lens: about 100 mm on a full-frame camera held upright
@@ -87,6 +88,13 @@ def render_avatar(
 def render_view(avatar: Avatar, view: SourceView) -> Picture:
     """The avatar as one of its photos, or a driven frame, sees it."""
     return render(drive_view(avatar, view), Camera(view.viewmat, view.K, view.width, view.height))
+
+
+def crop_view(view: SourceView) -> SourceView:
+    """A view of a photo's whole window, narrowed to the inner crop (see :class:`engine.photos.photo.Photo`)."""
+    K = view.K.copy()
+    K[:2, 2] -= MARGIN
+    return replace(view, K=K, width=CROP, height=CROP)
 
 
 def orbit_camera(avatar: Avatar, yaw: float, pitch: float = 0.0, width: int = 512, height: int = 512) -> Camera:

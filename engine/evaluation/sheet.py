@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from engine.atomic import atomic_write
 from engine.avatar import Avatar
 from engine.evaluation.reenactment import Comparison
-from engine.rendering import orbit_camera, render_avatar, render_view
+from engine.photos.photo import CROP, MARGIN
+from engine.rendering import crop_view, orbit_camera, render_avatar, render_view
 
 TILE = 256  # px, side of one picture on a sheet
 LABEL = 22  # px, height of the line below it
@@ -42,14 +43,17 @@ def contact_sheet(avatar: Avatar, photos: Mapping[str, torch.Tensor], path: str 
     """Write a PNG on white: photos beside the same view of the avatar, a sweep of yaw angles, six expressions.
 
     Args:
-        photos: name of a view of the avatar -> the photo over white at that view's size, [H, W, 3] sRGB 0..1.
+        photos: name of a view of the avatar -> that photo's window over white, [WINDOW, WINDOW, 3] sRGB 0..1; the inner
+            crops of the first few are shown.
 
     Raises:
         OutputError: the file cannot be written.
     """
+    inner = slice(MARGIN, MARGIN + CROP)
     likeness = []
     for view in [view for view in avatar.views if view.name in photos][:MOST_VIEWS]:
-        likeness += [Tile(photos[view.name], view.name), Tile(render_view(avatar, view).over(1.0), "avatar")]
+        likeness.append(Tile(photos[view.name][inner, inner], view.name))
+        likeness.append(Tile(render_view(avatar, crop_view(view)).over(1.0), "avatar"))
     sweep = [
         Tile(render_avatar(avatar, {}, {}, orbit_camera(avatar, math.radians(yaw), width=TILE, height=TILE)), f"{yaw}°")
         for yaw in YAWS

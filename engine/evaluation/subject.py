@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine import tracking
-from engine.avatar import Avatar, SourceView
+from engine.avatar import Avatar
 from engine.evaluation.reenactment import Instruments, Sighting
 from engine.perceptual import LPIPS
 from engine.photos.identity import embed
 from engine.photos.landmarks import detect_faces
-from engine.photos.photo import CROP, MARGIN, Photo, PhotoSet
-from engine.pipeline import Options, reconstruct_photos
+from engine.photos.photo import Photo, PhotoSet
+from engine.pipeline import Options, reconstruct_photos, source_view
 from engine.progress import Progress
-from engine.rendering import Picture, render_view
+from engine.rendering import Picture, crop_view, render_view
 from engine.tracking.photometric import Appearance, drive_photometric
 from engine.tracking.tracked import View
 
@@ -45,11 +45,7 @@ class AvatarSubject:
 
     def picture(self, view: View) -> Picture:
         """The avatar in a view, over the inner crop of that photo's window."""
-        K = view.K.copy()
-        K[:2, 2] -= MARGIN
-        return render_view(
-            self.avatar, SourceView(view.name, view.viewmat, K, CROP, CROP, view.expression, view.joint_rotations)
-        )
+        return render_view(self.avatar, crop_view(source_view(view)))
 
 
 def reconstruct_subject(sources: Sequence[Photo], options: Options, progress: Progress) -> AvatarSubject:

@@ -78,7 +78,7 @@ def toy_avatar() -> Avatar:
     deltas[ARKIT_NAMES.index("jawOpen"), :, 1] = 0.05
     viewmat = np.diag([1.0, -1.0, -1.0, 1.0])
     viewmat[:3, 3] = 0, 0.05, 1.0
-    K = np.array([[900.0, 0, 128], [0, 900.0, 128], [0, 0, 1]])
+    K = np.array([[900.0, 0, WINDOW / 2], [0, 900.0, WINDOW / 2], [0, 0, 1]])
     return Avatar(
         name="ball",
         vertices=vertices,
@@ -93,6 +93,6 @@ def toy_avatar() -> Avatar:
         joint_positions=MIDDLE[None].astype(np.float32),
         skin_weights=np.tile(np.array([0.0, 1.0], np.float32), (len(vertices), 1)),
         gaussians=gaussians,
-        views=(SourceView("one.jpg", viewmat, K, 256, 256, np.zeros(52), np.zeros((1, 3))),),
+        views=(SourceView("one.jpg", viewmat, K, WINDOW, WINDOW, np.zeros(52), np.zeros((1, 3))),),
         provenance={},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ from PIL import Image
 
 from engine.avatar import Avatar
 from engine.errors import OutputError
-from engine.evaluation.reenactment import Comparison
+from engine.evaluation.reenactment import Comparison, truth_of
 from engine.evaluation.sheet import LABEL, TILE, comparison_strip, contact_sheet
-from engine.rendering import ORBIT_FILL, orbit_camera, render_avatar, render_view
+from engine.photos.photo import Photo, matted
+from engine.rendering import ORBIT_FILL, orbit_camera, render_avatar
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0.0, 0.0), (0.7, 0.3), (-1.0, -0.5), (3.0, 1.2)])
@@ -55,19 +57,24 @@ def test_the_head_fills_its_share_and_keys_move_it(toy_avatar: Avatar) -> None:
     assert rows[0][0] - rows[1][0] == pytest.approx(ORBIT_FILL * 256 * 0.05 / 0.2, abs=2)
 
 
-def test_contact_sheet_and_strip(toy_avatar: Avatar, tmp_path: Path) -> None:
-    photo = torch.zeros(256, 256, 3)
-    contact_sheet(toy_avatar, {"one.jpg": photo, "not a view.jpg": photo}, tmp_path / "sheet.png")
+def test_contact_sheet_and_strip(toy_avatar: Avatar, toy_photo: Callable[..., Photo], tmp_path: Path) -> None:
+    photos = {"one.jpg": matted(toy_photo(0)), "not a view.jpg": matted(toy_photo(1))}
+    contact_sheet(toy_avatar, photos, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (9 * TILE, 3 * (TILE + LABEL))
         pixels = np.asarray(sheet).astype(float) / 255
-    assert pixels[TILE // 2, TILE // 2].max() == 0
-    same_view = pixels[:TILE, TILE : 2 * TILE]
-    np.testing.assert_allclose(same_view, render_view(toy_avatar, toy_avatar.views[0]).over(1.0).numpy(), atol=0.003)
+    photo = truth_of(toy_photo(0)).over(1.0).numpy()
+    halves = photo.reshape(TILE, 2, TILE, 2, 3).mean((1, 3))
+    assert np.abs(pixels[:TILE, :TILE] - halves).mean() < 0.02
+    rows, columns = np.nonzero((pixels[:TILE, TILE : 2 * TILE] < 0.5).any(-1))
+    # The ball lies in the middle of the window, hence of the crop: 20 cm wide, seen from 98 cm at 900 px.
+    assert (rows.mean(), columns.mean()) == pytest.approx((TILE / 2 - 0.5, TILE / 2 - 0.5), abs=0.7)
+    assert np.ptp(columns) == pytest.approx(900 * 0.2 / 0.98 / 2, abs=4)
     sweep = pixels[TILE + LABEL :][:TILE]
     red, blue = ((sweep[:, :, i] > 0.5) & (sweep[:, :, 2 - i] < 0.5) for i in (0, 2))
     assert blue[:, :TILE].sum() > 2 * red[:, :TILE].sum() and red[:, -TILE:].sum() > 2 * blue[:, -TILE:].sum()
 
+    photo = torch.from_numpy(photo)
     one = Comparison("a very long name of a clip that cannot fit.mp4#123", photo, photo + 0.5, photo + 1)
     comparison_strip([one, one], tmp_path / "strip.png")
     with Image.open(tmp_path / "strip.png") as strip:
