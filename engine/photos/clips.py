@@ -24,7 +24,7 @@ SIGNATURES = (
 )
 MAX_CLIP_BYTES = 4_000_000_000
 MAX_CANDIDATES = 80  # frames looked at when a spread of them is chosen
-SEEK_GAP = 50  # frames; reading on is quicker than seeking over less
+SEEK_GAP = 250  # frames, a usual distance of key frames; reading on is quicker than seeking over less
 DETECT_SIDE = 640  # px, enough to judge pose and expression
 SHARP_ENOUGH = 0.5  # of the candidates' median sharpness
 SCORE_WEIGHT = 0.5  # an expression score going from 0 to 1 counts as much as this rotation in radians

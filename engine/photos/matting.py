@@ -28,11 +28,10 @@ def matte(image: np.ndarray, point: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """
     source = (image.astype(np.float32) / 255).transpose(2, 0, 1)[None]
     ratio = np.array([min(1.0, COARSE_SIDE / max(image.shape[:2]))], dtype=np.float32)
-    names = ("src", "downsample_ratio", "r1i", "r2i", "r3i", "r4i")
-    empty = [np.zeros((1, 1, 1, 1), np.float32)] * 4
-    foreground, alpha, *memory = _rvm().run(None, dict(zip(names, (source, ratio, *empty), strict=True)))
-    # The second look at the same picture, with the memory of the first, firms up faint edges.
-    foreground, alpha, *_ = _rvm().run(None, dict(zip(names, (source, ratio, *memory), strict=True)))
+    inputs = {"src": source, "downsample_ratio": ratio}
+    for memory in ("r1i", "r2i", "r3i", "r4i"):  # empty: more passes over the same picture did not improve its matte
+        inputs[memory] = np.zeros((1, 1, 1, 1), np.float32)
+    foreground, alpha, *_ = _rvm().run(None, inputs)
     return foreground[0].transpose(1, 2, 0), _keep_body(alpha[0, 0], point)
 
 
