@@ -6,6 +6,7 @@ under an inversion about a point in front of the nose: an inversion keeps angles
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import igl
@@ -54,7 +55,7 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, regions: dict[str, np.ndarra
         uv_faces: [F, 3] int32 into ``uv``, row for row with ``faces``.
 
     Raises:
-        HeadModelError: a part of the mesh cannot be laid flat (a handle, or no face).
+        HeadModelError: there is no face, the skin has no opening, or a part of the mesh has a handle.
     """
     vertices, faces = np.asarray(vertices, np.float64), np.asarray(faces, np.int64)
     if not regions["face"][faces].all(axis=1).any():
@@ -118,7 +119,7 @@ def _islands(
         if (names[member] == "eyes").all():
             names[skin & _lines_socket((middle - centre) / (np.ptp(points[:, 0]) / 2), normal)] = "eye_sockets"
             names[member & (middle[:, 2] < centre[2])] = "eyes_back"
-        elif piece in closed:
+        elif piece in closed and not skin[member].any():
             thinnest = np.linalg.svd(points - centre, full_matrices=False)[2][-1]
             under[member] = normal[member] @ thinnest < 0
     known, kind = np.unique(names, return_inverse=True)
@@ -219,6 +220,8 @@ def _seams(
             if len(loops) > 1:
                 steps += path(inside, hindmost(loops[-1]), hindmost(loops[0]), sideways)
             continue
+        if not loops:
+            raise HeadModelError("The head model's skin is closed all round.", "Open it at the neck.")
         used = np.unique(faces[labels == label])
         head = used[vertices[used, 1] > vertices[face, 1].min()]
         centre = vertices[face].mean(axis=0)
@@ -252,6 +255,7 @@ def _flatten_skin(points: np.ndarray, faces: np.ndarray, face: np.ndarray, other
         flat = flatten(inverted, faces, iterations)
         return flat * np.sqrt(true_area / areas(flat, faces[in_face]).sum())
 
+    @functools.cache
     def excess(log_distance: float) -> float:
         return true_area / (areas(lay(np.exp(log_distance), DRAFT_ITERATIONS), faces).sum() + others) - FACE_SHARE
 

@@ -158,6 +158,9 @@ def test_says_what_it_cannot_lay_flat() -> None:
     vertices, faces, regions = made_up_head()
     with pytest.raises(HeadModelError, match="no face region"):
         unwrap(vertices, faces, regions | {"face": np.zeros(len(vertices), bool)})
+    closed = trimesh.creation.icosphere(subdivisions=2, radius=0.1)
+    with pytest.raises(HeadModelError, match="closed all round"):
+        unwrap(closed.vertices, closed.faces, {"face": closed.vertices[:, 2] > 0.05})
     ring = trimesh.creation.torus(0.02, 0.008)
     joined = {name: np.r_[member, np.zeros(len(ring.vertices), bool)] for name, member in regions.items()}
     with_handle = np.concatenate([faces, ring.faces[3:] + len(vertices)])  # a torus with a window
