@@ -13,8 +13,18 @@ from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.tracking import personal
 from engine.tracking.pose import joint_chain, torso_view, upright_torso
-from engine.tracking.solver import EYES, LIPS, TO_CAMERA, Fit, LandmarkModel, Observation
-from engine.tracking.solver import landmark_model, pose_landmarks, project, solve
+from engine.tracking.solver import (
+    EYES,
+    LIPS,
+    TO_CAMERA,
+    Fit,
+    LandmarkModel,
+    Observation,
+    landmark_model,
+    pose_landmarks,
+    project,
+    solve,
+)
 from engine.tracking.tracked import Tracked, View
 
 __all__ = ["Subject", "Tracked", "View", "drive_landmarks", "subject", "track"]

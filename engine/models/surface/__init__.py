@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, SYSTEMS §2.6)
 OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along the surface, one through it
 OPACITY = 0.97
 LARGEST = 0.004  # m, of a standard deviation
-OUTSIDE = 5  # px outside the matte from which a surface Gaussian is cut away
+OUTSIDE = 2  # px outside the matte from which a surface Gaussian is cut away
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,7 @@ def surface(
     Args:
         count: Gaussians on the mesh; those beyond it come on top.
     """
-    rig = make_rig(head, tracked.neutral, tracked.joints)
-    geometry = [view_geometry(rig, view) for view in tracked.views]
-    rig = replace(rig, neutral=torch.from_numpy(inflate(head, rig, photos, geometry)).float())
+    rig = inflate(head, make_rig(head, tracked.neutral, tracked.joints), photos, tracked.views)
     geometry = [view_geometry(rig, view) for view in tracked.views]
     progress.update(0.2)
     texels, scales, pairs = _texels(head, rig, count)

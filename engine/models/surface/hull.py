@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+import torch
 from scipy import sparse
 from scipy.ndimage import map_coordinates
 from scipy.sparse.linalg import spsolve
 
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.surface.views import ViewGeometry
+from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
+from engine.tracking.tracked import View
 
-RIM = 0.4  # |cos| between normal and viewing ray under which a vertex counts as silhouette
+RIMS = (0.4, 0.25, 0.2)  # |cos| between normal and viewing ray under which a vertex counts as silhouette, pass by pass
 WALK = np.arange(-30, 150)  # px along the projected normal in which the matte's edge is looked for
 THICKNESS = (-0.004, 0.07)  # m of hair over the scalp
-STIFFNESS = 4.0  # of the hull's bending against one silhouette sample
+STIFFNESS = 1.0  # of the hull's bending against one silhouette sample
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -38,25 +41,38 @@ def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
     return (sparse.diags(1 / degree) @ adjacency - sparse.eye(count)).tocsr()
 
 
-def inflate(
-    head: ParametricHead, rig: Rig, photos: Sequence[Photo], geometry: Sequence[ViewGeometry]
-) -> np.ndarray:
-    """[V, 3] the neutral mesh with hair: scalp vertices moved along their normals, the face untouched.
+def inflate(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: Sequence[View]) -> Rig:
+    """The rig with hair: scalp vertices moved along their normals, the face untouched.
 
     Silhouette vertices of every view walk to the matte's edge; a bending energy on the mesh carries the thickness over
-    the rest of the scalp. Only the scalp moves.
+    the rest of the scalp. An inflated mesh has another silhouette than the one that was measured, so the walk is
+    repeated from there.
     """
-    neutral = rig.neutral.numpy().astype(np.float64)
-    faces = head.faces
-    normals = vertex_normals(neutral, faces)
-    scalp = head.regions["scalp"]
+    bald = rig.neutral.numpy().astype(np.float64)
+    normals = vertex_normals(bald, head.faces)
+    thickness = np.zeros(len(bald))
+    for rim in RIMS:
+        geometry = [view_geometry(rig, view) for view in views]
+        picks, steps, weights = _walk(head, photos, geometry, rim)
+        if len(picks) < 12:
+            break
+        thickness = _spread(head, picks, thickness[picks] + steps, weights)
+        rig = replace(rig, neutral=torch.from_numpy(bald + thickness[:, None] * normals).float())
+    return rig
+
+
+def _walk(
+    head: ParametricHead, photos: Sequence[Photo], geometry: Sequence[ViewGeometry], rim_width: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Silhouette vertices [S], how far each must move to meet the matte's edge [S] in metres, and weights [S]."""
+    faces, scalp = head.faces, head.regions["scalp"]
     rows, targets, weights = [], [], []
     for photo, g in zip(photos, geometry, strict=True):
         posed = vertex_normals(g.camera, faces)
         ray = g.camera / np.linalg.norm(g.camera, axis=1, keepdims=True)
         rim = 1 - np.abs((posed * ray).sum(axis=1))
         direction = posed[:, :2] / np.maximum(np.linalg.norm(posed[:, :2], axis=1, keepdims=True), 1e-9)
-        pick = np.flatnonzero(scalp & (rim > 1 - RIM) & (direction[:, 1] < 0.5))
+        pick = np.flatnonzero(scalp & (rim > 1 - rim_width) & (direction[:, 1] < 0.5))
         if not len(pick):
             continue
         path = g.pixels[pick, None] + direction[pick, None] * WALK[None, :, None]
@@ -75,16 +91,18 @@ def inflate(
         rows.append(pick[seen])
         targets.append((steps * g.camera[pick, 2] / g.focal)[seen])
         weights.append(rim[pick][seen])
-    count = len(neutral)
-    sampled = np.concatenate(rows) if rows else np.zeros(0, int)
-    if len(sampled) < 12:
-        return neutral
-    target = np.clip(np.concatenate(targets), *THICKNESS)
-    weight = np.concatenate(weights)
-    laplacian = graph_laplacian(faces, count)
+    if not rows:
+        return np.zeros(0, int), np.zeros(0), np.zeros(0)
+    return np.concatenate(rows), np.concatenate(targets), np.concatenate(weights)
+
+
+def _spread(head: ParametricHead, sampled: np.ndarray, target: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """[V] metres: the smoothest thickness over the scalp that agrees with the samples."""
+    scalp = head.regions["scalp"]
+    count = len(scalp)
+    laplacian = graph_laplacian(head.faces, count)
     pull = sparse.coo_matrix((weight, (sampled, sampled)), shape=(count, count)).tocsr()
     fixed = sparse.diags(np.where(scalp, 1e-5, 1e3))
     system = pull + STIFFNESS * (laplacian.T @ laplacian) + fixed
-    thickness = spsolve(system.tocsc(), np.bincount(sampled, weight * target, minlength=count))
-    thickness = np.clip(np.where(scalp, thickness, 0.0), *THICKNESS)
-    return neutral + thickness[:, None] * normals
+    thickness = spsolve(system.tocsc(), np.bincount(sampled, weight * np.clip(target, *THICKNESS), minlength=count))
+    return np.clip(np.where(scalp, thickness, 0.0), *THICKNESS)

@@ -82,7 +82,9 @@ def _look(
     seen = inside & (depth < buffer[row, column] + BEHIND) & (depth < nearest[row, column] + NEAR_EDGE)
     seen &= (matte[row, column] > 0.9) & (cosine > GRAZING)
     yx = (pixels[:, 1] - 0.5, pixels[:, 0] - 0.5)
-    colors = np.stack([map_coordinates(photo.image[..., c], yx, order=1, mode="nearest") for c in range(3)], axis=1)
+    # towards the matte's rim the photo's own colours carry the background
+    clean = np.where((photo.alpha > 0.98)[..., None], photo.image, photo.foreground)
+    colors = np.stack([map_coordinates(clean[..., c], yx, order=1, mode="nearest") for c in range(3)], axis=1)
     sure = seen & (core[row, column] > 0.9) & (cosine > SURE_COSINE)
     return colors, np.where(seen, cosine.clip(0) ** BEST_VIEW, 0.0), sure
 
@@ -132,15 +134,17 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
     sure = texture.sure
     inner = texels.member(head, *UNSEEN_MOUTH, "eyes", "lashes")
     scalp, lids = texels.member(head, "scalp"), texels.member(head, "lids")
-    bust = texels.member(head, "torso", "neck")
-    plain = ~inner & ~scalp & ~lids & ~bust & ~texels.member(head, "brows")
+    torso, neck = texels.member(head, "torso"), texels.member(head, "neck")
+    rest = ~inner & ~scalp & ~lids & ~torso & ~neck
+    plain = rest & ~texels.member(head, "brows")
     hair = _hair_only(head, texels, colors, sure, scalp & sure)
     # an open lid's hidden fold is skin: it must not take on the lashes' dark rim
     groups = (
         (scalp, hair, _fold),
         (lids, plain & sure, _mirror),
-        (bust, bust & sure, _mirror),
-        (~inner & ~scalp & ~lids & ~bust, plain & sure, _mirror),
+        (torso, torso & seen, _mirror),
+        (neck, (neck | plain) & sure, _mirror),
+        (rest, plain & sure, _mirror),
     )
     for group, known, twin_of in groups:
         known, unknown = np.flatnonzero(known), np.flatnonzero(group & ~seen)
