@@ -292,8 +292,10 @@ def _regions(
     above = shape[:, 1] > ears[:, 1].min() + 0.25 * np.ptp(ears[:, 1])
     inside = regions["mouth_interior"]
     scalp = skin & (head >= 0.5) & above & ~regions["face"] & ~regions["ears"] & ~inside
-    regions["scalp"] = _largest_component(scalp, faces)  # the eye sockets' inside is no scalp
-    regions["face"] = skin & (head >= 0.5) & ~regions["scalp"] & ~regions["ears"] & ~regions["neck"] & ~inside
+    regions["scalp"] = _largest_component(scalp, faces)
+    sockets = scalp & ~regions["scalp"]  # the skin behind the eyeballs belongs to no region
+    other = regions["scalp"] | regions["ears"] | regions["neck"] | sockets | inside
+    regions["face"] = skin & (head >= 0.5) & ~other
     eyes = shape[regions["eyes"]]
     brow = (shape[:, 1] > eyes[:, 1].max()) & (shape[:, 1] < eyes[:, 1].max() + 0.16)
     regions["brows"] = regions["face"] & brow & (np.abs(shape[:, 0]) > 0.1) & (shape[:, 2] > eyes[:, 2].max() - 0.25)
