@@ -65,7 +65,9 @@ def find_landmarks(
         for (yaw, pitch), light in product(VIEWS, KEY_LIGHTS)
     ]
     found = [
-        (portrait, pixels) for portrait, pixels in zip(portraits, _detect(portraits), strict=True) if pixels is not None
+        (portrait, pixels)
+        for portrait, pixels in zip(portraits, detect_in(portraits), strict=True)
+        if pixels is not None
     ]
     if not found:
         raise HeadModelError("No face is seen in the portraits of this head model.", "Check that it is a human head.")
@@ -122,7 +124,7 @@ def _touching(faces: np.ndarray, regions: dict[str, np.ndarray], names: tuple[st
     return inside
 
 
-def _detect(portraits: list[Portrait]) -> list[np.ndarray | None]:
+def detect_in(portraits: list[Portrait]) -> list[np.ndarray | None]:
     """Pixel positions [478, 2] in each portrait, None where no face is found."""
     options = FaceLandmarkerOptions(BaseOptions(model_asset_path=str(assets.path("face_landmarker.task"))))
     found: list[np.ndarray | None] = []
