@@ -74,7 +74,7 @@ def instruments(lpips: LPIPS) -> Instruments:
 
 
 def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments: Instruments) -> None:
-    sources, targets = [toy_photo(0)], [toy_photo(number) for number in (10, 20, 30)]
+    sources, targets = [toy_photo(0)], [toy_photo(number) for number in (10, 20)]
     seen: list[str] = []
 
     def reconstruct(photos: Sequence[Photo], progress: Progress) -> Mirror:
@@ -100,7 +100,9 @@ def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments
     torch.testing.assert_close(evaluation.comparisons[0].tracked, evaluation.comparisons[0].target)
 
 
-def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo], instruments: Instruments) -> None:
+def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo]) -> None:
+    instruments = Instruments(lambda render, target: torch.zeros(1), look)  # type: ignore[arg-type]
+
     class Invisible(Mirror):
         def picture(self, view: View) -> Picture:
             seen = super().picture(view)
