@@ -1,4 +1,4 @@
-"""Image similarity as differentiable functions: SSIM maps and LPIPS, for the evaluation and for the refinement's loss."""
+"""Image similarity as differentiable functions: SSIM maps and LPIPS, for evaluation and for refinement's loss."""
 
 from __future__ import annotations
 
