@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from engine.errors import HeadModelError
 from engine.gaussians.mesh_raster import MeshRaster, rasterize_mesh
 
 SIZE = 768
@@ -66,10 +67,16 @@ class Eyeball:
 
 
 def eyeballs(template: np.ndarray, eyes: np.ndarray) -> tuple[Eyeball, Eyeball]:
-    """The subject's left (x > 0) and right eyeball of a template [V, 3] with the region ``eyes`` [V] bool."""
+    """The subject's left (x > 0) and right eyeball of a template [V, 3] with the region ``eyes`` [V] bool.
+
+    Raises:
+        HeadModelError: one of them is missing.
+    """
     found = []
     for side in (1, -1):
         points = template[eyes & (side * template[:, 0] > 0)]
+        if not len(points):
+            raise HeadModelError("The head model lacks an eyeball.", "Check that x is the subject's left.")
         low, high = points.min(axis=0), points.max(axis=0)
         found.append(Eyeball((low + high) / 2, float(np.median(high - low) / 2)))
     return found[0], found[1]
@@ -134,7 +141,8 @@ def take_portrait(
     albedo = raster.interpolate(colours, faces)
     cover = brow_cover(points, (left, right))[..., None] * BROW_DENSITY
     albedo = albedo * (1 - cover) + np.array(BROWS) * cover
-    on_eye = regions["eyes"][faces].all(axis=1)[np.maximum(raster.triangle, 0)] & raster.covered
+    eye_faces = np.asarray(regions["eyes"][faces].all(axis=1))
+    on_eye = eye_faces[np.maximum(raster.triangle, 0)] & raster.covered
     albedo[on_eye] = SCLERA
     for ball in (left, right):
         off_axis = np.where(on_eye, ball.off_axis(points), np.inf)

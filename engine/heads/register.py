@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import trimesh
 from scipy import sparse
 from scipy.interpolate import RBFInterpolator
 from scipy.sparse.linalg import splu
@@ -184,16 +183,24 @@ def _match(from_surface: Surface, onto: Surface) -> tuple[np.ndarray, np.ndarray
     wanted = features(from_surface.vertices, normals, from_surface.side)
     tree = cKDTree(features(corners.mean(axis=1), flat, onto.side[onto.faces].mean(axis=1)))
     _, nearest = tree.query(wanted, k=CANDIDATES)  # [V, k]
-    points = np.repeat(from_surface.vertices, CANDIDATES, axis=0)
-    reached = trimesh.triangles.closest_point(corners[nearest.ravel()], points).reshape(*nearest.shape, 3)
-    cost = np.linalg.norm(reached - from_surface.vertices[:, None], axis=-1) ** 2
-    cost += np.linalg.norm(tree.data[nearest][..., 3:] - wanted[:, None, 3:], axis=-1) ** 2
-    row, best = np.arange(len(wanted)), cost.argmin(axis=1)
-    triangles, reached = nearest[row, best], reached[row, best]
-    barycentrics = trimesh.triangles.points_to_barycentric(corners[triangles], reached, method="cross")
-    barycentrics = np.clip(np.nan_to_num(barycentrics, nan=1 / 3), 0, None)
-    barycentrics /= barycentrics.sum(axis=1, keepdims=True)
-    return triangles, barycentrics, np.linalg.norm(reached - from_surface.vertices, axis=1)
+    barycentrics = _within(from_surface.vertices[:, None], corners[nearest])  # [V, k, 3]
+    reached = (barycentrics[..., None] * corners[nearest]).sum(axis=-2)
+    distance = np.linalg.norm(reached - from_surface.vertices[:, None], axis=-1)
+    unlike = np.linalg.norm(tree.data[nearest][..., 3:] - wanted[:, None, 3:], axis=-1)
+    row, best = np.arange(len(wanted)), (distance**2 + unlike**2).argmin(axis=1)
+    return nearest[row, best], barycentrics[row, best], distance[row, best]
+
+
+def _within(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """[.., 3] barycentrics of ``points`` [.., 3] dropped onto triangles [.., 3, 3] and drawn in to their edges."""
+    a, b = corners[..., 1, :] - corners[..., 0, :], corners[..., 2, :] - corners[..., 0, :]
+    p = points - corners[..., 0, :]
+    aa, ab, bb = (a * a).sum(-1), (a * b).sum(-1), (b * b).sum(-1)
+    pa, pb = (p * a).sum(-1), (p * b).sum(-1)
+    area = np.maximum(aa * bb - ab * ab, 1e-24)
+    u, v = (bb * pa - ab * pb) / area, (aa * pb - ab * pa) / area
+    inside = np.clip(np.stack([1 - u - v, u, v], axis=-1), 0, None)
+    return inside / inside.sum(axis=-1, keepdims=True)
 
 
 def laplacian(faces: np.ndarray, count: int) -> sparse.csr_array:
