@@ -177,7 +177,7 @@ def install(wanted: list[str]) -> None:
 
 
 def fetch(*groups: str) -> int:
-    step("Fetching the data files")
+    step(f"Fetching data files: {', '.join(('engine', *groups))}")
     return run(PYTHON, "-m", "engine.assets", "engine", *groups)
 
 
