@@ -20,6 +20,7 @@ import engine
 from engine.atomic import atomic_write, check_writable
 from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
+from engine.threads import share_cores
 
 CONSOLE = Console(stderr=True)
 
@@ -28,6 +29,7 @@ CONSOLE = Console(stderr=True)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or the error's own (see :mod:`engine.errors`)."""
     options = _parser().parse_args(arguments)
+    share_cores()
     try:
         with _cancellable() as progress:
             options.run(options, progress)

@@ -6,6 +6,9 @@ import pytest
 from hypothesis import settings
 
 from engine.errors import AssetError
+from engine.threads import share_cores
+
+share_cores()
 
 # A slow or busy machine must not fail a property test.
 settings.register_profile("steady", deadline=None, derandomize=True)
