@@ -25,7 +25,6 @@ from engine.threads import share_cores
 CONSOLE = Console(stderr=True)
 
 
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or the error's own (see :mod:`engine.errors`)."""
     options = _parser().parse_args(arguments)

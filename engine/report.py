@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio.v2 as imageio
+import imageio_ffmpeg
 import numpy as np
 import torch
 from PIL import Image
@@ -114,10 +114,14 @@ def write_turntable(
     even = size + size % 2  # H.264 halves the colour planes
     turned = _radians(joints)
     with atomic_write(path) as temporary:
-        with imageio.get_writer(temporary, format="FFMPEG", mode="I", fps=FRAMES_PER_SECOND, quality=8) as movie:  # type: ignore[arg-type]
+        movie = imageio_ffmpeg.write_frames(str(temporary), (even, even), fps=FRAMES_PER_SECOND, quality=8)
+        movie.send(None)
+        try:
             for frame in range(frames):
                 progress.update(frame / frames)
                 yaw = TURNTABLE_REACH * math.sin(2 * math.pi * frame / frames)
                 camera = orbit_camera(avatar, yaw, math.radians(pitch), even, even)
                 image = render_avatar(avatar, expression, turned, camera, background)
-                movie.append_data((image * 255).round().to(torch.uint8).numpy())
+                movie.send(np.ascontiguousarray((image * 255).round().to(torch.uint8).numpy()))
+        finally:
+            movie.close()

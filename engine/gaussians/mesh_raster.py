@@ -83,7 +83,7 @@ def rasterize_mesh(
 
 @numba.njit(cache=True, parallel=True)
 def _set_up(vertices, faces, camera, inverse, width, height, cull_back):
-    """Per triangle: edge functions of the pixel's place [F, 3, 3], |determinant| last, and the pixels to visit [F, 4]."""
+    """Per triangle: edge functions of the pixel's place [F, 3, 3], |determinant| last, and pixels to visit [F, 4]."""
     count = len(faces)
     edges = np.empty((count, 10))
     boxes = np.zeros((count, 4), np.int32)

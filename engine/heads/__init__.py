@@ -51,7 +51,7 @@ def _save(head: ParametricHead, path: Path) -> None:
     arrays |= {f"region:{k}": v for k, v in head.regions.items()}
     arrays |= {k: np.array(getattr(head, k)) for k in ("name", "licence", "expression_names", "joint_names")}
     with path.open("wb") as file:
-        np.savez(file, **arrays)
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def _load(path: Path) -> ParametricHead:

@@ -351,6 +351,8 @@ def build(seed: int = 0) -> ParametricHead:
     wide = keep | cubes  # the joint cubes follow the identity targets too
     kept = keep[wide]
     weights = _skin_weights(bones, parents, count)
+    for group, joint in (("helper-l-eye", "eyeLeft"), ("helper-r-eye", "eyeRight")):  # eyeballs turn as a whole
+        weights[base.group(group)] = np.eye(len(JOINTS) + 1)[1 + JOINTS.index(joint)]
     head_only = (weights[:, 1:].sum(axis=1) - weights[:, 1] > 0.5)[wide] & kept
 
     macro = _read_macro(root / "targets/macrodetails", count, wide)

@@ -59,4 +59,4 @@ class ParametricHead:
 
     def face_region(self, name: str) -> np.ndarray:
         """[F] bool: triangles whose three corners all lie in the region."""
-        return self.regions[name][self.faces].all(axis=1)
+        return np.all(self.regions[name][self.faces], axis=1)

@@ -69,9 +69,7 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
     offsets = personal.landmark_offsets(shaped, np.zeros(0), fits, seen)
     neutral = (neutral + personal.spread(head, neutral, shaped.positions, offsets)).astype(np.float32)
     joints = (head.joint_regressor @ neutral).astype(np.float32)
-    _, fits = solve(
-        landmark_model(head, neutral), seen, expression_sigma=DRIVE_SIGMA, fit_focal=False, start=fits
-    )
+    _, fits = solve(landmark_model(head, neutral), seen, expression_sigma=DRIVE_SIGMA, fit_focal=False, start=fits)
     progress.update(0.9)
     views, rows = [], []
     chain, shaped = joint_chain(head), landmark_model(head, neutral)

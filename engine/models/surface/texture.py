@@ -26,7 +26,7 @@ FOLD_RADIUS = 0.05  # m per radian, when hair is folded
 NEIGHBOURS = 64
 FIELD_SAMPLES, FIELD_BLUR = 3000, 0.006  # known texels behind a smooth field; m under which they count alike
 SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
-UNSEEN_MOUTH = {"mouth_interior": (0.13, 0.04, 0.04), "tongue": (0.36, 0.14, 0.14), "teeth": (0.74, 0.70, 0.63)}
+UNSEEN_MOUTH = {"mouth_interior": (0.13, 0.04, 0.04), "tongue": (0.50, 0.22, 0.22), "teeth": (0.74, 0.70, 0.63)}
 UNSEEN_EYE = (0.88, 0.86, 0.84)
 
 
@@ -107,8 +107,8 @@ def project_photos(
     looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
     colors, weights = [look[0] for look in looks], [look[1] for look in looks]
     gains = _gains(colors, weights)
-    total = sum(weights)
-    blended = sum(w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True))
+    total = np.sum(weights, axis=0)
+    blended = np.sum([w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True)], axis=0)
     seen = total > GRAZING**BEST_VIEW
     sure = np.any([look[2] for look in looks], axis=0)
     return Texture(np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1), seen, sure, gains)
