@@ -12,6 +12,7 @@ import numpy as np
 from engine.arkit import ARKIT_NAMES
 from engine.errors import PhotoError
 from engine.photos.decode import check_file, scale_down
+from engine.photos.identity import embed
 from engine.photos.landmarks import Face, detect_faces
 from engine.photos.preparation import sharpness
 from engine.progress import Progress
@@ -27,6 +28,8 @@ MAX_CANDIDATES = 80  # frames looked at when a spread of them is chosen
 SEEK_GAP = 250  # frames, a usual distance of key frames; reading on is quicker than seeking over less
 DETECT_SIDE = 640  # px, enough to judge pose and expression
 SHARP_ENOUGH = 0.5  # of the candidates' median sharpness
+ODD = 2.0  # robust deviations of a frame's mean SFace similarity to the others under which it is dropped
+FRONTAL_SHARE = 0.2  # of the candidates, the most frontal and neutral ones
 SCORE_WEIGHT = 0.5  # an expression score going from 0 to 1 counts as much as this rotation in radians
 # [55] what does not count when a frame is judged frontal and neutral: where the eyes look.
 GAZE = np.array([False] * 3 + [name.startswith("eyeLook") for name in ARKIT_NAMES])
@@ -90,8 +93,9 @@ def clip_frames(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, np.nd
 def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float, float] = (0.0, 1.0)) -> list[int]:
     """Choose frames that show the person in many poses and expressions.
 
-    Looks at up to ``MAX_CANDIDATES`` frames, drops the blurred, takes the most frontal and neutral one, then always the
-    one that differs most from those taken (farthest-point sampling over head rotation and expression scores).
+    Looks at up to ``MAX_CANDIDATES`` frames and drops the blurred and those that look little like the rest (a hand over
+    the face, a wrong detection). Of the frontal and neutral ones the one that looks most like all others is taken, then
+    always the one that differs most from those taken (farthest-point sampling over head rotation and expression).
 
     Args:
         path: the clip.
@@ -115,7 +119,7 @@ def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float,
         faces = detect_faces(small)
         if faces:
             face = max(faces, key=lambda other: other.height)
-            candidates.append(_Candidate(index, face, sharpness(small, face)))
+            candidates.append(_Candidate(index, face, sharpness(small, face), embed(small, face.landmarks)))
     if not candidates:
         raise PhotoError(
             f"No face found in {path.name}, of which {len(numbers)} frames were looked at.",
@@ -123,8 +127,14 @@ def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float,
         )
     limit = SHARP_ENOUGH * float(np.median([candidate.sharpness for candidate in candidates]))
     candidates = [candidate for candidate in candidates if candidate.sharpness >= limit]
+    embeddings = np.array([candidate.embedding for candidate in candidates])
+    typical = (embeddings @ embeddings.T).mean(axis=1)
+    spread = 1.4826 * np.median(np.abs(typical - np.median(typical)))
+    kept = np.flatnonzero(typical >= np.median(typical) - ODD * spread)
+    candidates, typical = [candidates[i] for i in kept], typical[kept]
+    neutral = np.array([candidate.distance_from_neutral for candidate in candidates])
     features = np.array([candidate.features for candidate in candidates])
-    taken = [int(np.argmin([candidate.distance_from_neutral for candidate in candidates]))]
+    taken = [int(np.argmax(np.where(neutral <= np.quantile(neutral, FRONTAL_SHARE), typical, -1.0)))]
     distances = np.linalg.norm(features - features[taken[0]], axis=1)
     while len(taken) < min(count, len(candidates)):
         taken.append(int(np.argmax(distances)))
@@ -138,6 +148,7 @@ class _Candidate:
     index: int
     face: Face
     sharpness: float
+    embedding: np.ndarray
 
     @property
     def features(self) -> np.ndarray:

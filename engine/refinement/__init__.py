@@ -90,8 +90,9 @@ class _Unknowns:
         reach[~on_surface] = REACH["beyond"]
         reach[member("eyes") | self.inner] = REACH["inner"]
         self.reach = reach[:, None]
-        # What no photo shows well must not be bent to explain it; the mouth's inside is nobody's business but its own.
-        self.frozen = ~start.trusted | self.inner
+        # What no photo shows well must not be painted to explain one, but may give way at the silhouette; the mouth's
+        # inside is left alone altogether.
+        self.unseen = ~start.trusted | self.inner
 
     def groups(self) -> list[dict]:
         return [
@@ -103,9 +104,12 @@ class _Unknowns:
         ]
 
     def freeze(self) -> None:
-        for parameter in (self.colors, self.opacities, self.scales, self.moves, self.quats):
+        for parameter in (self.colors, self.scales, self.quats):
             if parameter.grad is not None:
-                parameter.grad[self.frozen] = 0
+                parameter.grad[self.unseen] = 0
+        for parameter in (self.opacities, self.moves):
+            if parameter.grad is not None:
+                parameter.grad[self.inner] = 0
 
     def gaussians(self) -> BoundGaussians:
         return replace(

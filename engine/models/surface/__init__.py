@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians
@@ -26,6 +28,7 @@ OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along 
 OPACITY = 0.97
 LARGEST = 0.004  # m, of a standard deviation
 OUTSIDE = 2  # px outside the matte from which a surface Gaussian is cut away
+BUST_FADE = (0.004, 0.025)  # m from the mesh's cut edges over which the bust fades out
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def surface(
         torch.zeros(n, 3),
         torch.tensor([1.0, 0, 0, 0]).repeat(n, 1),
         torch.from_numpy(scales[keep]).float(),
-        torch.full((n,), OPACITY),
+        torch.from_numpy(OPACITY * _bust_fade(texels, head, rig)[keep]).float(),
         torch.from_numpy(colors[keep]).float(),
         torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
     )
@@ -115,8 +118,6 @@ def _outside(
 ) -> np.ndarray:
     """[N] bool: texels that a photo shows to lie beyond the person. The bust is judged by the first photo alone,
     because the torso's pose in the others is only guessed yet."""
-    from scipy.ndimage import distance_transform_edt
-
     bust = texels.member(head, "torso", "neck")
     face = texels.member(head, "face", "lips", "lids", "eyes", "mouth_interior", "teeth", "tongue", "lashes")
     cut = np.zeros(len(bust), bool)
@@ -128,6 +129,21 @@ def _outside(
         far = distance_transform_edt(photo.alpha < 0.5)[row, column] > OUTSIDE
         cut |= inside & far & (bust if i == 0 else False) | inside & far & ~bust & ~face
     return cut
+
+
+def _bust_fade(texels: Texels, head: ParametricHead, rig: Rig) -> np.ndarray:
+    """[N] 0..1: the bust ends softly before the cuts through chest and shoulders, whose edges are ragged."""
+    edges = np.sort(head.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    unique, counts = np.unique(edges, axis=0, return_counts=True)
+    rim = np.unique(unique[counts == 1])
+    rim = rim[(head.regions["torso"] | head.regions["neck"])[rim]]
+    bust = texels.member(head, "torso", "neck")
+    fade = np.ones(len(bust))
+    if len(rim) and bust.any():
+        distance, _ = cKDTree(rig.neutral.numpy()[rim]).query(texels.position[bust], workers=-1)
+        t = np.clip((distance - BUST_FADE[0]) / (BUST_FADE[1] - BUST_FADE[0]), 0, 1)
+        fade[bust] = t * t * (3 - 2 * t)
+    return fade
 
 
 def _never_seen(texels: Texels, head: ParametricHead) -> np.ndarray:

@@ -19,6 +19,8 @@ from engine.tracking.tracked import View
 
 RIMS = (0.4, 0.25, 0.2)  # |cos| between normal and viewing ray under which a vertex counts as silhouette, pass by pass
 WALK = np.arange(-30, 150)  # px along the projected normal in which the matte's edge is looked for
+SOLID = 0.9  # matte above which hair is solid; single strands stand out from the hull as Gaussians of their own
+INSET = 2  # px that the hull stays inside, since its Gaussians reach over its edge
 THICKNESS = (-0.004, 0.07)  # m of hair over the scalp
 STIFFNESS = 1.0  # of the hull's bending against one silhouette sample
 
@@ -82,14 +84,14 @@ def _walk(
         matte = map_coordinates(photo.alpha, yx, order=1, mode="constant")
         valid = photo.valid[path[..., 1].astype(int).clip(0, size - 1), path[..., 0].astype(int).clip(0, size - 1)]
         # the last step of the first run of foreground from the walk's start
-        run = np.cumprod(np.where(WALK <= 0, True, matte > 0.5), axis=1).astype(bool)
-        start = (matte[:, WALK <= 0] > 0.5).any(axis=1)
+        run = np.cumprod(np.where(WALK <= 0, True, matte > SOLID), axis=1).astype(bool)
+        start = (matte[:, WALK <= 0] > SOLID).any(axis=1)
         last = np.where(run[:, -1], 0, run.argmin(axis=1) - 1)
-        inward = len(WALK[WALK <= 0]) - 1 - (matte[:, WALK <= 0] > 0.5)[:, ::-1].argmax(axis=1)
-        steps = np.where(matte[np.arange(len(pick)), np.searchsorted(WALK, 0)] > 0.5, WALK[last], WALK[inward])
+        inward = len(WALK[WALK <= 0]) - 1 - (matte[:, WALK <= 0] > SOLID)[:, ::-1].argmax(axis=1)
+        steps = np.where(matte[np.arange(len(pick)), np.searchsorted(WALK, 0)] > SOLID, WALK[last], WALK[inward])
         seen = start & ~run[:, -1] & (inside & valid)[np.arange(len(pick)), last]
         rows.append(pick[seen])
-        targets.append((steps * g.camera[pick, 2] / g.focal)[seen])
+        targets.append(((steps - INSET) * g.camera[pick, 2] / g.focal)[seen])
         weights.append(rim[pick][seen])
     if not rows:
         return np.zeros(0, int), np.zeros(0), np.zeros(0)

@@ -14,13 +14,14 @@ from engine.heads.parametric import ParametricHead
 from engine.models.surface.views import ViewGeometry
 from engine.photos.photo import Photo
 
-GRAZING = 0.28  # cosine under which a texel's pixels are smeared and not used
+GRAZING = 0.3  # cosine under which a texel's pixels are smeared and not used
 BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
 MATTE_INSET = 3  # px taken off the matte: its rim carries background
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
 GAIN_LIMITS = (0.6, 1.7)
 SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carried elsewhere
+ODD = 0.14  # of sRGB's range, from the surely seen skin around: at a slant that is hair, ear or collar on the cheek
 TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
 FOLD_RADIUS = 0.05  # m per radian, when hair is folded
 NEIGHBOURS = 64
@@ -111,7 +112,20 @@ def project_photos(
     blended = np.sum([w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True)], axis=0)
     seen = total > GRAZING**BEST_VIEW
     sure = np.any([look[2] for look in looks], axis=0)
-    return Texture(np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1), seen, sure, gains)
+    colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
+    seen &= ~_strays(head, texels, colors_seen, seen, sure)
+    return Texture(colors_seen, seen, sure, gains)
+
+
+def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """[N] bool: slanted skin texels that show something else than the skin around them."""
+    skin = texels.member(head, "face", "ears", "neck") & ~texels.member(head, "lips", "lids", "brows")
+    known, doubtful = np.flatnonzero(skin & sure), np.flatnonzero(skin & seen & ~sure)
+    strays = np.zeros(len(seen), bool)
+    if len(known) > 50 and len(doubtful):
+        around, _ = _Surroundings(texels.position[known], colors[known]).at(texels.position[doubtful])
+        strays[doubtful] = np.abs(colors[doubtful] - around).max(axis=1) > ODD
+    return strays
 
 
 class _Surroundings:
