@@ -16,8 +16,8 @@ from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texel
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
-from engine.models.surface.hull import inflate, vertex_normals
-from engine.models.surface.texture import Texels, complete, project_photos
+from engine.models.surface.hull import graph_laplacian, inflate, vertex_normals
+from engine.models.surface.texture import HALF, Texels, complete, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
@@ -28,7 +28,8 @@ OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along 
 OPACITY = 0.97
 LARGEST = 0.004  # m, of a standard deviation
 OUTSIDE = 2  # px outside the matte from which a surface Gaussian is cut away
-BUST_FADE = (0.004, 0.025)  # m from the mesh's cut edges over which the bust fades out
+BUST_FADE = (0.015, 0.045)  # m from the mesh's cut edges over which the bust fades out
+FADE_SMOOTHING = 12  # rounds over the mesh, so that the fade does not repeat the cut's steps
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def surface(
         torch.from_numpy(colors[keep]).float(),
         torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
     )
-    trusted = torch.from_numpy(texture.seen[keep])
+    trusted = torch.from_numpy(texture.seen[keep] > HALF)
     gaussians = add_beyond(gaussians, head, rig, photos, tracked.views, geometry)
     trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
     renumber = np.cumsum(keep) - 1
@@ -136,14 +137,17 @@ def _bust_fade(texels: Texels, head: ParametricHead, rig: Rig) -> np.ndarray:
     edges = np.sort(head.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
     unique, counts = np.unique(edges, axis=0, return_counts=True)
     rim = np.unique(unique[counts == 1])
-    rim = rim[(head.regions["torso"] | head.regions["neck"])[rim]]
-    bust = texels.member(head, "torso", "neck")
-    fade = np.ones(len(bust))
-    if len(rim) and bust.any():
-        distance, _ = cKDTree(rig.neutral.numpy()[rim]).query(texels.position[bust], workers=-1)
-        t = np.clip((distance - BUST_FADE[0]) / (BUST_FADE[1] - BUST_FADE[0]), 0, 1)
-        fade[bust] = t * t * (3 - 2 * t)
-    return fade
+    bust = head.regions["torso"] | head.regions["neck"]
+    rim = rim[bust[rim]]
+    if not len(rim):
+        return np.ones(len(texels.triangle))
+    distance, _ = cKDTree(rig.neutral.numpy()[rim]).query(rig.neutral.numpy())
+    fade = np.where(bust, np.clip((distance - BUST_FADE[0]) / (BUST_FADE[1] - BUST_FADE[0]), 0, 1), 1.0)
+    laplacian = graph_laplacian(head.faces, len(fade))
+    for _ in range(FADE_SMOOTHING):
+        fade += 0.5 * (laplacian @ fade)
+    at_texels = np.where(texels.member(head, "torso", "neck"), texels.sample(head.faces, fade[:, None])[:, 0], 1.0)
+    return at_texels * at_texels * (3 - 2 * at_texels)
 
 
 def _never_seen(texels: Texels, head: ParametricHead) -> np.ndarray:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -21,7 +20,6 @@ from engine.tracking.tracked import View
 
 STRIDE = 2  # window pixels between neighbours
 COVERED = 0.6  # alpha of the render above which the mesh's Gaussians fill a pixel
-PULL_IN = 5  # px by which the covered area is shrunk, so that both layers overlap at the rim
 SMOOTHING = 10  # px, of the depth that is carried outwards
 BEHIND = 0.004  # m behind the nearest silhouette
 FLATNESS = (0.65, 0.65, 0.65)  # standard deviations in strides: across, down, along the ray
@@ -78,8 +76,7 @@ def _fill(
     vertices: torch.Tensor,
     still: torch.Tensor,
 ) -> BoundGaussians | None:
-    covered = cv2.erode((alpha > COVERED).astype(np.uint8), np.ones((2 * PULL_IN + 1,) * 2, np.uint8)) > 0
-    need = (photo.alpha > 0.1) & ~covered & photo.valid
+    need = (photo.alpha > 0.1) & (alpha <= COVERED) & photo.valid
     on_grid = np.zeros_like(need)
     on_grid[::STRIDE, ::STRIDE] = True
     row, column = np.nonzero(need & on_grid)

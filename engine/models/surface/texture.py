@@ -15,6 +15,8 @@ from engine.models.surface.views import ViewGeometry
 from engine.photos.photo import Photo
 
 GRAZING = 0.3  # cosine under which a texel's pixels are smeared and not used
+SQUARE = 0.6  # cosine from which they count in full; between the two they fade into what is made up beside them
+HALF = 0.5  # of being seen, from which a texel counts as seen where only yes or no will do
 BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
 MATTE_INSET = 3  # px taken off the matte: its rim carries background
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
@@ -54,8 +56,8 @@ class Texels:
 
 @dataclass(frozen=True)
 class Texture:
-    """colors: [N, 3] 0..1; seen: [N] bool, some photo shows the texel; sure: [N] bool, it does so squarely and far
-    from the matte's rim; gains: [P, 3] exposure of each photo against the first."""
+    """colors: [N, 3] 0..1; seen: [N] 0..1, how squarely some photo shows the texel; sure: [N] bool, it does so far
+    from the matte's rim, too; gains: [P, 3] exposure of each photo against the first."""
 
     colors: np.ndarray
     seen: np.ndarray
@@ -66,7 +68,7 @@ class Texture:
 def _look(
     head: ParametricHead, texels: Texels, photo: Photo, g: ViewGeometry
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """One photo's colours [N, 3], weights [N] (0 where unseen) and sureness [N] at the texels."""
+    """One photo's colours [N, 3], cosines [N] (0 where unseen) and sureness [N] at the texels."""
     corners = g.camera[head.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     normal = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-15)
@@ -87,14 +89,14 @@ def _look(
     clean = np.where((photo.alpha > 0.98)[..., None], photo.image, photo.foreground)
     colors = np.stack([map_coordinates(clean[..., c], yx, order=1, mode="nearest") for c in range(3)], axis=1)
     sure = seen & (core[row, column] > 0.9) & (cosine > SURE_COSINE)
-    return colors, np.where(seen, cosine.clip(0) ** BEST_VIEW, 0.0), sure
+    return colors, np.where(seen, cosine.clip(0), 0.0), sure
 
 
 def _gains(colors: list[np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
     """[P, 3] exposure of each photo against the first, from texels that both see."""
     gains = np.ones((len(colors), 3))
     for i in range(1, len(colors)):
-        both = (weights[0] > 0.05) & (weights[i] > 0.05)
+        both = (weights[0] > 0.7**BEST_VIEW) & (weights[i] > 0.7**BEST_VIEW)
         if both.sum() > 500:
             ratio = colors[i][both].clip(0.02) / colors[0][both].clip(0.02)
             gains[i] = np.clip(np.median(ratio, axis=0), *GAIN_LIMITS)
@@ -106,21 +108,22 @@ def project_photos(
 ) -> Texture:
     """Visibility- and angle-weighted reprojection of all photos, exposure evened out to the first photo's."""
     looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
-    colors, weights = [look[0] for look in looks], [look[1] for look in looks]
+    colors, weights = [look[0] for look in looks], [look[1] ** BEST_VIEW for look in looks]
     gains = _gains(colors, weights)
     total = np.sum(weights, axis=0)
     blended = np.sum([w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True)], axis=0)
-    seen = total > GRAZING**BEST_VIEW
+    t = np.clip((np.max([look[1] for look in looks], axis=0) - GRAZING) / (SQUARE - GRAZING), 0, 1)
+    seen = t * t * (3 - 2 * t)
     sure = np.any([look[2] for look in looks], axis=0)
     colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
-    seen &= ~_strays(head, texels, colors_seen, seen, sure)
+    seen[_strays(head, texels, colors_seen, seen, sure)] = 0
     return Texture(colors_seen, seen, sure, gains)
 
 
 def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> np.ndarray:
     """[N] bool: slanted skin texels that show something else than the skin around them."""
     skin = texels.member(head, "face", "ears", "neck") & ~texels.member(head, "lips", "lids", "brows")
-    known, doubtful = np.flatnonzero(skin & sure), np.flatnonzero(skin & seen & ~sure)
+    known, doubtful = np.flatnonzero(skin & sure), np.flatnonzero(skin & (seen > 0) & ~sure)
     strays = np.zeros(len(seen), bool)
     if len(known) > 50 and len(doubtful):
         around, _ = _Surroundings(texels.position[known], colors[known]).at(texels.position[doubtful])
@@ -144,8 +147,7 @@ class _Surroundings:
 
 def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarray:
     """[N, 3] colours everywhere: mirrored skin and folded hair, matched to their surroundings; else what lies near."""
-    colors, seen = texture.colors.copy(), texture.seen
-    sure = texture.sure
+    colors, sure, seen = texture.colors.copy(), texture.sure, texture.seen > HALF
     inner = texels.member(head, *UNSEEN_MOUTH, "eyes", "lashes")
     scalp, lids = texels.member(head, "scalp"), texels.member(head, "lids")
     torso, neck = texels.member(head, "torso"), texels.member(head, "neck")
@@ -161,7 +163,7 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
         (rest, plain & sure, _mirror),
     )
     for group, known, twin_of in groups:
-        known, unknown = np.flatnonzero(known), np.flatnonzero(group & ~seen)
+        known, unknown = np.flatnonzero(known), np.flatnonzero(group & (texture.seen < 1))
         if len(known) < 50:
             known = np.flatnonzero(seen & ~inner)
         if not len(unknown) or not len(known):
@@ -174,7 +176,9 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
         gain = np.clip(near / np.maximum(around_twin, 0.02), 0.5, 2.0)
         lent = np.clip(colors[known[twin]] * gain, 0, 1)
         fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
-        colors[unknown] = lent * fade + near * (1 - fade)
+        made_up = lent * fade + near * (1 - fade)
+        share = texture.seen[unknown, None]
+        colors[unknown] = texture.colors[unknown] * share + made_up * (1 - share)
     return _inner_colors(head, texels, colors, seen)
 
 
