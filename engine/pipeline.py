@@ -98,7 +98,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     progress.start(options.system)
     model = SYSTEMS[options.system](photos, tracked, head, progress, options.count)
     progress.start("refinement")
-    model, views = refine(model, photos, tracked.views, head, progress, options.refine_seconds)
+    model, views = refine(model, photos, model.views, head, progress, options.refine_seconds)
     progress.start("avatar")
     tracked = replace(tracked, views=views)
     avatar = make_avatar(name, head, model, photos, tracked, options)

@@ -42,6 +42,11 @@ class BoundGaussians:
 PARTS = ("surface", "hair", "torso")
 
 
+def select(gaussians: BoundGaussians, mask: torch.Tensor) -> BoundGaussians:
+    """The Gaussians of a mask [N]."""
+    return BoundGaussians(*(getattr(gaussians, field.name)[mask] for field in fields(BoundGaussians)))
+
+
 def concatenate(first: BoundGaussians, second: BoundGaussians) -> BoundGaussians:
     """Both sets as one, in order."""
     pairs = ((getattr(first, field.name), getattr(second, field.name)) for field in fields(BoundGaussians))

@@ -22,6 +22,7 @@ from engine.tracking.tracked import View
 
 SECONDS = 10.0  # the product's default budget (FlexAvatar, arXiv 2512.17717: ten seconds)
 ITERATIONS = 60  # more changed nothing on other frames
+SHARE_OF_FURTHER_PHOTO = 0.4  # of both budgets, that every photo after the first adds
 DECAY_AT, DECAY = 0.6, 0.3  # from this share of the budget on, learning rates shrink to this factor
 RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "quats": 0.01}
 VIEW_RATES = {"joint_rotations": 0.003, "gain": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
@@ -146,7 +147,7 @@ def refine(
     each photo's torso, expression and head pose are polished along.
 
     Args:
-        seconds: wall-clock budget; 0 returns the start.
+        seconds: wall-clock budget for one photo; further photos add their share. 0 returns the start.
 
     Returns:
         The refined Gaussians and the views as they ended.
@@ -169,9 +170,11 @@ def refine(
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
     rates = [group["lr"] for group in optimizer.param_groups]
     rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
+    budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
+    iterations = round(ITERATIONS * budget)
     begun = time.perf_counter()
-    for iteration in range(ITERATIONS):
-        done = max(iteration / ITERATIONS, (time.perf_counter() - begun) / seconds)
+    for iteration in range(iterations):
+        done = max(iteration / iterations, (time.perf_counter() - begun) / (seconds * budget))
         if done >= 1:
             break
         progress.update(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +22,7 @@ from engine.tracking.tracked import View
 HALVING = 2  # the fit runs at half the crop's resolution: pose needs no more, and costs a quarter
 STEPS = 30
 RATES = {"expression": 0.02, "turn": 0.004, "shift": 0.0015, "joint_rotations": 0.012}
+TORSO_RATES = {"joint_rotations": 0.02}
 LANDMARK_WEIGHT = 0.02  # per squared multiple of LANDMARK_NOISE: outweighs the image as soon as landmarks leave
 LANDMARK_NOISE = 2.5  # px
 EXPRESSION_WEIGHT = 0.02
@@ -42,11 +44,17 @@ def landmark_points(head: ParametricHead, vertices: torch.Tensor) -> torch.Tenso
     return (corners * torch.from_numpy(head.landmark_barycentrics)[..., None]).sum(dim=1)
 
 
-def drive_photometric(look: Appearance, photo: Photo, start: View) -> View:
+def drive_photometric(
+    look: Appearance, photo: Photo, start: View, rates: Mapping[str, float] = RATES, steps: int = STEPS
+) -> View:
     """Pose, torso and expression of a known person in a photo, from the landmark drive's answer ``start``.
 
     Minimises L1 + SSIM of the matted crop over white, with the landmarks' distances as a stiff penalty and the start's
     expression as a prior. The Gaussians are not touched.
+
+    Args:
+        rates: learning rates of what is free, by the names of :class:`FreeView`; all that a photo can tell by default,
+            :data:`TORSO_RATES` for the torso under a head that stays.
     """
     inner = slice(MARGIN, MARGIN + CROP)
     alpha = torch.from_numpy(photo.alpha[inner, inner])[..., None]
@@ -58,15 +66,16 @@ def drive_photometric(look: Appearance, photo: Photo, start: View) -> View:
     weights = torch.from_numpy(look.head.landmark_weights).float().clone()
     weights[[*LIPS, *EYES, *IRISES]] *= SPEAKING
     view = FreeView.of(view=start, rig=look.rig)
-    unknowns = {name: getattr(view, name).requires_grad_() for name in RATES}
-    origin = {name: value.detach().clone() for name, value in unknowns.items()}
-    optimizer = torch.optim.Adam([{"params": [unknowns[name]], "lr": rate} for name, rate in RATES.items()])
-    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS, eta_min=0)
+    expression, rotations = view.expression.clone(), view.joint_rotations.clone()
+    optimizer = torch.optim.Adam(
+        [{"params": [getattr(view, name).requires_grad_()], "lr": rate} for name, rate in rates.items()]
+    )
+    decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0)
     rest_areas = triangle_frames(look.rig.neutral, look.rig.faces)[1]
     K = view.K - torch.tensor([[0, 0, MARGIN], [0, 0, MARGIN], [0, 0, 0.0]])
     K = torch.cat([K[:2] / HALVING, K[2:]])
     size = CROP // HALVING
-    for _ in range(STEPS):
+    for _ in range(steps):
         vertices, viewmat = view.place(look.rig)
         s = pose(look.gaussians, vertices, look.rig.faces, rest_areas)
         renders, alphas, _ = rasterization(
@@ -79,8 +88,8 @@ def drive_photometric(look: Appearance, photo: Photo, start: View) -> View:
         pixels = camera @ view.K.T
         off = ((pixels[:, :2] / pixels[:, 2:] - seen) / LANDMARK_NOISE).square().sum(dim=1)
         landmarks = (weights * torch.log1p(off)).mean()
-        drift = (view.expression - origin["expression"]).square().sum()
-        turned = (view.joint_rotations - origin["joint_rotations"]).square().sum()
+        drift = (view.expression - expression).square().sum()
+        turned = (view.joint_rotations - rotations).square().sum()
         loss = 0.8 * l1 + 0.2 * ssim + LANDMARK_WEIGHT * landmarks + EXPRESSION_WEIGHT * drift + TURN_WEIGHT * turned
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

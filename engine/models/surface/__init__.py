@@ -15,13 +15,13 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig, make_rig
-from engine.models.surface.beyond import add_beyond
+from engine.models.surface.beyond import add_beyond, frontal_first
 from engine.models.surface.hull import graph_laplacian, inflate, vertex_normals
 from engine.models.surface.texture import HALF, Texels, complete, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
-from engine.tracking.tracked import Tracked
+from engine.tracking.tracked import Tracked, View
 
 COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, SYSTEMS §2.6)
 OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along the surface, one through it
@@ -42,6 +42,7 @@ class HeadGaussians:
         trusted: [N] bool, Gaussians that some photo shows well; refinement leaves the others alone.
         gains: [P, 3] exposure of each photo against the first.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
+        views: one per photo, as the system left them.
     """
 
     rig: Rig
@@ -49,6 +50,7 @@ class HeadGaussians:
     trusted: torch.Tensor
     gains: np.ndarray
     pairs: torch.Tensor
+    views: tuple[View, ...]
 
 
 def surface(
@@ -63,10 +65,11 @@ def surface(
     geometry = [view_geometry(rig, view) for view in tracked.views]
     progress.update(0.2)
     texels, scales, pairs = _texels(head, rig, count)
-    texture = project_photos(head, texels, photos, geometry)
+    judge = frontal_first(tracked.views)[0]
+    texture = project_photos(head, texels, photos, geometry, judge)
     progress.update(0.5)
     colors = complete(head, texels, texture)
-    inside = ~_outside(texels, head, photos, geometry)
+    inside = ~_outside(texels, head, photos, geometry, judge)
     hidden = _never_seen(texels, head)
     keep = inside & ~hidden
     progress.update(0.8)
@@ -82,11 +85,11 @@ def surface(
         torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
     )
     trusted = torch.from_numpy(texture.seen[keep] > HALF)
-    gaussians = add_beyond(gaussians, head, rig, photos, tracked.views, geometry)
+    gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
     trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
     renumber = np.cumsum(keep) - 1
     kept_pairs = torch.from_numpy(renumber[pairs[keep[pairs].all(axis=1)]])
-    return HeadGaussians(rig, gaussians, trusted, texture.gains, kept_pairs)
+    return HeadGaussians(rig, gaussians, trusted, texture.gains, kept_pairs, views)
 
 
 def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndarray, np.ndarray]:
@@ -115,10 +118,10 @@ def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndar
 
 
 def _outside(
-    texels: Texels, head: ParametricHead, photos: Sequence[Photo], geometry: Sequence[ViewGeometry]
+    texels: Texels, head: ParametricHead, photos: Sequence[Photo], geometry: Sequence[ViewGeometry], judge: int
 ) -> np.ndarray:
-    """[N] bool: texels that a photo shows to lie beyond the person. The bust is judged by the first photo alone,
-    because the torso's pose in the others is only guessed yet."""
+    """[N] bool: texels that a photo shows to lie beyond the person. The bust is judged by the most frontal photo
+    alone, because the torso's pose in the others is only guessed yet."""
     bust = texels.member(head, "torso", "neck")
     face = texels.member(head, "face", "lips", "lids", "eyes", "mouth_interior", "teeth", "tongue", "lashes")
     cut = np.zeros(len(bust), bool)
@@ -128,7 +131,8 @@ def _outside(
         column, row = pixels.astype(int).clip(0, size - 1).T
         inside = ((pixels > 0) & (pixels < size)).all(axis=1) & photo.valid[row, column]
         far = distance_transform_edt(photo.alpha < 0.5)[row, column] > OUTSIDE
-        cut |= inside & far & (bust if i == 0 else False) | inside & far & ~bust & ~face
+        judged = ~face if i == judge else ~face & ~bust
+        cut |= inside & far & judged
     return cut
 
 

@@ -9,20 +9,25 @@ import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from engine.gaussians.binding import bind, nearest_triangles, pose, triangle_frames
-from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate
+from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.surface.views import ViewGeometry
+from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization
+from engine.tracking.photometric import TORSO_RATES, Appearance, drive_photometric
 from engine.tracking.tracked import View
 
 STRIDE = 2  # window pixels between neighbours
 COVERED = 0.6  # alpha of the render above which the mesh's Gaussians fill a pixel
 SMOOTHING = 10  # px, of the depth that is carried outwards
+STRAY = 6  # px beyond another photo's matte from which a Gaussian is taken away
+TORSO_STEPS = 20
 BEHIND = 0.004  # m behind the nearest silhouette
 FLATNESS = (0.65, 0.65, 0.65)  # standard deviations in strides: across, down, along the ray
+LEVEL = 0.3  # sideways distance counts this much of height: long hair then takes the neck's motion at its own level,
+# which passes smoothly from head to torso, instead of tearing between a near ear and a near shoulder
 STILL = 0.0006  # m: triangles that no expression moves further carry what lies far from the mesh
 
 
@@ -35,21 +40,30 @@ def still_triangles(head: ParametricHead) -> np.ndarray:
 
 
 def add_beyond(
-    gaussians: BoundGaussians,
-    head: ParametricHead,
-    rig: Rig,
-    photos: Sequence[Photo],
-    views: Sequence[View],
-    geometry: Sequence[ViewGeometry],
-) -> BoundGaussians:
-    """Fill what each photo's matte shows and the Gaussians so far do not cover, photo by photo.
+    gaussians: BoundGaussians, head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: Sequence[View]
+) -> tuple[BoundGaussians, tuple[View, ...]]:
+    """Fill what each photo's matte shows and the Gaussians so far do not cover, the most frontal photo first.
 
     A Gaussian is placed on the pixel's ray at the depth of the nearest silhouette and tied to the nearest still
-    triangle; its colour is the matte's foreground, its opacity the matte.
+    triangle; its colour is the matte's foreground, its opacity the matte. Shoulders and clothes come from the first
+    photo alone; in the others the torso is turned until it agrees, and they add hair. What another photo shows to lie
+    beyond the person is taken away again.
+
+    Returns:
+        The Gaussians and the views with their torsos turned, in the photos' order.
     """
     still = torch.from_numpy(still_triangles(head))
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
-    for photo, view, g in zip(photos, views, geometry, strict=True):
+    turned = list(views)
+    on_mesh = len(gaussians)
+    order = frontal_first(views)
+    for i in order:
+        photo = photos[i]
+        if i != order[0]:
+            look = Appearance(rig, gaussians, head)
+            turned[i] = drive_photometric(look, photo, views[i], TORSO_RATES, TORSO_STEPS)
+        view = turned[i]
+        g = view_geometry(rig, view)
         with torch.no_grad():
             expression, rotations = (
                 torch.from_numpy(view.expression).float(),
@@ -63,8 +77,34 @@ def add_beyond(
             )  # fmt: skip
         added = _fill(photo, view, g, alphas[0, ..., 0].numpy(), rig, vertices, still)
         if added is not None:
+            if i != order[0]:
+                added = select(added, added.parts == PARTS.index("hair"))
             gaussians = concatenate(gaussians, added)
-    return gaussians
+    for photo, view in zip(photos, turned, strict=True):
+        gaussians = select(gaussians, ~_beyond_matte(gaussians, on_mesh, rig, rest_areas, photo, view))
+    return gaussians, tuple(turned)
+
+
+def frontal_first(views: Sequence[View]) -> list[int]:
+    """Positions of the views, the one first in which the torso faces the camera most."""
+    return sorted(range(len(views)), key=lambda i: float(views[i].viewmat[2, 2]))
+
+
+def _beyond_matte(
+    gaussians: BoundGaussians, on_mesh: int, rig: Rig, rest_areas: torch.Tensor, photo: Photo, view: View
+) -> torch.Tensor:
+    """[N] bool: Gaussians of this layer that a photo shows outside the person."""
+    expression, rotations = torch.from_numpy(view.expression).float(), torch.from_numpy(view.joint_rotations).float()
+    with torch.no_grad():
+        means = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas).means.numpy()
+    pixels = (means @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]) @ view.K.T
+    column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < WINDOW) & (row < WINDOW)
+    column, row = column.clip(0, WINDOW - 1), row.clip(0, WINDOW - 1)
+    far = distance_transform_edt(photo.alpha < 0.1)[row, column] > STRAY
+    out = inside & photo.valid[row, column] & far
+    out[:on_mesh] = False
+    return torch.from_numpy(out)
 
 
 def _fill(
@@ -90,7 +130,8 @@ def _fill(
     to_world = np.linalg.inv(view.viewmat)
     world = np.stack([x, y, depth], axis=1) @ to_world[:3, :3].T + to_world[:3, 3]
     means = torch.from_numpy(world).float()
-    triangles, barycentrics = nearest_triangles(means, vertices, rig.faces, still)
+    flat = torch.tensor([LEVEL, 1.0, LEVEL])
+    triangles, barycentrics = nearest_triangles(means * flat, vertices * flat, rig.faces, still)
     facing = matrix_to_quat(torch.from_numpy(to_world[:3, :3]).float())
     scales = torch.from_numpy(depth / view.K[0, 0] * STRIDE).float()[:, None] * torch.tensor(FLATNESS)
     a = photo.alpha[row, column]

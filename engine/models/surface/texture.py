@@ -104,10 +104,18 @@ def _gains(colors: list[np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
 
 
 def project_photos(
-    head: ParametricHead, texels: Texels, photos: Sequence[Photo], geometry: Sequence[ViewGeometry]
+    head: ParametricHead, texels: Texels, photos: Sequence[Photo], geometry: Sequence[ViewGeometry], judge: int
 ) -> Texture:
-    """Visibility- and angle-weighted reprojection of all photos, exposure evened out to the first photo's."""
+    """Visibility- and angle-weighted reprojection of all photos, exposure evened out to the first photo's.
+
+    Args:
+        judge: the photo that alone colours the torso, whose pose in the others is only guessed yet.
+    """
     looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
+    torso = texels.member(head, "torso")
+    for i, (_, cosine, sure) in enumerate(looks):
+        if i != judge:
+            cosine[torso], sure[torso] = 0, False
     colors, weights = [look[0] for look in looks], [look[1] ** BEST_VIEW for look in looks]
     gains = _gains(colors, weights)
     total = np.sum(weights, axis=0)
