@@ -105,6 +105,7 @@ class _Unknowns:
         ]
 
     def freeze(self) -> None:
+        """Drop the gradients of what no photo has a say in."""
         for parameter in (self.colors, self.scales, self.quats):
             if parameter.grad is not None:
                 parameter.grad[self.unseen] = 0

@@ -15,12 +15,13 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig, make_rig
-from engine.models.surface.beyond import add_beyond, frontal_first
+from engine.models.surface.beyond import add_beyond
 from engine.models.surface.hull import graph_laplacian, inflate, vertex_normals
 from engine.models.surface.texture import HALF, Texels, complete, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
+from engine.tracking.pose import frontal_first
 from engine.tracking.tracked import Tracked, View
 
 COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, SYSTEMS §2.6)

@@ -17,6 +17,7 @@ from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization
 from engine.tracking.photometric import TORSO_RATES, Appearance, drive_photometric
+from engine.tracking.pose import frontal_first
 from engine.tracking.tracked import View
 
 STRIDE = 2  # window pixels between neighbours
@@ -83,11 +84,6 @@ def add_beyond(
     for photo, view in zip(photos, turned, strict=True):
         gaussians = select(gaussians, ~_beyond_matte(gaussians, on_mesh, rig, rest_areas, photo, view))
     return gaussians, tuple(turned)
-
-
-def frontal_first(views: Sequence[View]) -> list[int]:
-    """Positions of the views, the one first in which the torso faces the camera most."""
-    return sorted(range(len(views)), key=lambda i: float(views[i].viewmat[2, 2]))
 
 
 def _beyond_matte(
