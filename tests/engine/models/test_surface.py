@@ -67,7 +67,7 @@ def _remember(tracked):
 
 
 def test_the_photo_is_seen_again_from_its_own_camera(model, head, pair, tracked):
-    assert difference(model, head, pair[0], tracked.views[0]) < 0.03
+    assert difference(model, head, pair[0], tracked.views[0]) < 0.04
     assert abs(len(model.gaussians) - COUNT) < 0.4 * COUNT
     assert (model.gaussians.parts == PARTS.index("hair")).any()
     assert torch.isfinite(model.gaussians.colors).all()
@@ -95,11 +95,17 @@ def test_what_lies_beyond_the_mesh_hangs_on_triangles_that_no_expression_moves(m
     assert np.isin(model.gaussians.triangles[loose].numpy(), still_triangles(head)).all()
 
 
-def test_refinement_helps_the_photo_it_sees_and_does_not_harm_the_other(model, head, pair, tracked):
-    refined, views = refine(model, pair[:1], tracked.views, head, Progress(), seconds=12)
-    assert difference(refined, head, pair[0], views[0]) < 0.8 * difference(model, head, pair[0], views[0])
-    other = drive_landmarks(subject(tracked, head, pair[:1]), pair[1])
-    assert difference(refined, head, pair[1], other) < 1.03 * difference(model, head, pair[1], other)
+def test_refinement_helps_frames_that_it_has_not_seen(head):
+    frames = load_photos([assets.path("samples/single_face.mp4")], Progress(), frames=3).photos
+    tracked = track(frames[:1], head, Progress())
+    TRACKED[:] = [tracked]
+    model = surface(frames[:1], tracked, head, Progress(), COUNT)
+    refined, views = refine(model, frames[:1], model.views, head, Progress(), seconds=12)
+    assert difference(refined, head, frames[0], views[0]) < 0.5 * difference(model, head, frames[0], views[0])
+    person = subject(tracked, head, frames[:1])
+    for frame in frames[1:]:
+        driven = drive_landmarks(person, frame)
+        assert difference(refined, head, frame, driven) < difference(model, head, frame, driven)
     inner = torch.from_numpy(head.face_region("mouth_interior"))[model.gaussians.triangles]
     inner &= model.gaussians.parts == PARTS.index("surface")
     assert torch.equal(refined.gaussians.colors[inner], model.gaussians.colors[inner])
