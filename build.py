@@ -71,6 +71,9 @@ def demo() -> int:
         return code
     folder = ROOT / "out" / "demo"
     folder.mkdir(parents=True, exist_ok=True)
+    step("Building the default head (once, about half a minute)")
+    if code := run(PYTHON, "-m", "engine.heads"):
+        return code
     for name, photos in DEMO.items():
         step(f"Making {name} from {len(photos)} photo{'s' * (len(photos) > 1)}")
         head = folder / name

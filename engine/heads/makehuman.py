@@ -1,35 +1,26 @@
-"""The default head: built from the CC0 MakeHuman base mesh, its shape targets and its 52 ARKit face units.
-
-The OBJ and target readers here are a dozen lines because the format's groups, quads and separate UV indices are all
-needed and the kept libraries (trimesh, meshio) drop one or the other.
-"""
+"""The default head: built from the CC0 MakeHuman base mesh, its shape targets and its 52 ARKit face units."""
 
 from __future__ import annotations
 
-import gzip
-import itertools
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from engine import assets
 from engine.arkit import ARKIT_NAMES
+from engine.heads.makehuman_files import BaseMesh, read_base, read_target
 from engine.heads.parametric import JOINTS, ParametricHead
+from engine.heads.people import detail_axes, identity_basis_of, joint_regressor_of, read_macro
 
 LICENCE = "CC0 1.0: MakeHuman base mesh, targets and face units (MakeHuman community)"
 DECIMETRE = 0.1  # the base mesh's unit
 CUT = 4.4  # dm; a little below the collar bone (joints at 5.2) of the base mesh
 SHOULDER = 2.0  # dm; where the arms are cut off (shoulder joints at 1.7)
-IDENTITIES = 3000  # random people behind the identity basis
-COMPONENTS = 80
-DETAIL_SIGMA = 0.35  # of a target's full range; beyond ±1 a target is caricature
 GAZE_DEGREES = {"In": 30.0, "Out": 30.0, "Up": 25.0, "Down": 30.0}  # ARKit's range, as ICT-FaceKit has it
 SOLID_PARTS = {
     "eyes": ("helper-l-eye", "helper-r-eye"),
@@ -49,59 +40,6 @@ PAINTED = {
     "lips": "mpfb_lips.jpg",
     "mouth_interior": "mpfb_inside-mouth.jpg",
 }
-DETAIL_FOLDERS = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose")
-CARICATURE = ("pointed", "ear-shape", "trans-in", "trans-out", "trans-backward", "trans-forward", "head-angle")
-OPPOSITES = {
-    "decr": "incr",
-    "down": "up",
-    "in": "out",
-    "backward": "forward",
-    "concave": "convex",
-    "compress": "uncompress",
-}
-
-
-@dataclass(frozen=True)
-class BaseMesh:
-    """The whole hm08 body in its own units. positions [V, 3] dm; quads: (group, corners [4], uv corners [4])."""
-
-    positions: np.ndarray
-    uv: np.ndarray
-    quads: list[tuple[str, list[int], list[int]]]
-
-    def group(self, name: str) -> np.ndarray:
-        """Sorted vertex indices of a named group."""
-        return np.unique([i for group, corners, _ in self.quads if group == name for i in corners])
-
-
-def read_base(path: Path) -> BaseMesh:
-    """Read ``base.obj`` with its groups, quads and UV indices."""
-    positions, uv, quads, group = [], [], [], ""
-    for line in path.read_text().splitlines():
-        words = line.split()
-        if not words:
-            continue
-        if words[0] == "v":
-            positions.append([float(x) for x in words[1:4]])
-        elif words[0] == "vt":
-            uv.append([float(x) for x in words[1:3]])
-        elif words[0] == "g":
-            group = words[1]
-        elif words[0] == "f":
-            corners = [corner.split("/") for corner in words[1:]]
-            quads.append((group, [int(c[0]) - 1 for c in corners], [int(c[1] or 0) - 1 for c in corners]))
-    return BaseMesh(np.array(positions), np.array(uv), quads)
-
-
-def read_target(path: Path, count: int) -> np.ndarray:
-    """Read a ``.target`` or ``.target.gz`` file: dense deltas [count, 3] in dm."""
-    text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text()
-    delta = np.zeros((count, 3))
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) == 4 and words[0].isdigit():
-            delta[int(words[0])] = [float(x) for x in words[1:]]
-    return delta
 
 
 def _keep(base: BaseMesh) -> np.ndarray:
@@ -144,120 +82,6 @@ def _joint_positions(base: BaseMesh, positions: np.ndarray) -> np.ndarray:
     """[5, 3] joints from the base mesh's joint cubes, in the order of ``JOINTS``."""
     cubes = ("joint-neck", "joint-head", "joint-mouth", "joint-l-eye", "joint-r-eye")
     return np.stack([positions[base.group(cube)].mean(axis=0) for cube in cubes])
-
-
-@dataclass(frozen=True)
-class Macro:
-    """MakeHuman's macro targets: who somebody is in the large."""
-
-    targets: dict[str, np.ndarray]
-
-    def shape(self, male: float, age: float, ancestry: np.ndarray, muscle: float, weight: float) -> np.ndarray:
-        """Sum of macro targets [V, 3]. All 0..1; age .19 child, .5 young adult, 1 old; ancestry [3] sums to 1."""
-
-        def between(value: float, names: tuple[str, ...], knots: tuple[float, ...]) -> dict[str, float]:
-            return {name: float(np.interp(value, knots, np.eye(len(names))[k])) for k, name in enumerate(names)}
-
-        genders = {"female": 1 - male, "male": male}
-        ages = between(age, ("child", "young", "old"), (0.1875, 0.5, 1.0))
-        muscles = between(muscle, ("minmuscle", "averagemuscle", "maxmuscle"), (0.0, 0.5, 1.0))
-        weights = between(weight, ("minweight", "averageweight", "maxweight"), (0.0, 0.5, 1.0))
-        terms: list[tuple[str, float]] = []
-        for (g, x), (a, y) in itertools.product(genders.items(), ages.items()):
-            terms += [
-                (f"{name}-{g}-{a}", x * y * ancestry[k]) for k, name in enumerate(("african", "asian", "caucasian"))
-            ]
-            terms += [
-                (f"universal-{g}-{a}-{m}-{w}", x * y * u * v)
-                for (m, u), (w, v) in itertools.product(muscles.items(), weights.items())
-            ]
-        total = np.zeros_like(next(iter(self.targets.values())))
-        for name, amount in terms:
-            if amount > 0:
-                total += amount * self.targets[name]
-        return total
-
-
-def _read_macro(folder: Path, count: int, keep: np.ndarray) -> Macro:
-    names = [p for p in sorted(folder.glob("*.target.gz")) if "baby" not in p.name]
-    return Macro({p.name.removesuffix(".target.gz"): read_target(p, count)[keep] for p in names})
-
-
-def _detail_axes(folder: Path, count: int, keep: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pairs (negative, positive) of symmetric detail deltas [K, 3]; left and right move together."""
-    deltas: dict[str, np.ndarray] = {}
-    for kind in DETAIL_FOLDERS:
-        for path in sorted((folder / kind).glob("*.target.gz")):
-            name = path.name.removesuffix(".target.gz")
-            if any(word in name for word in CARICATURE):
-                continue
-            both = name[2:] if name[:2] in ("l-", "r-") else name
-            deltas[both] = deltas.get(both, 0.0) + read_target(path, count)[keep]
-    axes = []
-    for name, delta in deltas.items():
-        stem, _, last = name.rpartition("-")
-        if last in OPPOSITES and f"{stem}-{OPPOSITES[last]}" in deltas:
-            axes.append((delta, deltas[f"{stem}-{OPPOSITES[last]}"]))
-        elif last not in OPPOSITES.values():
-            axes.append((-delta, delta))
-    return axes
-
-
-def _align(shapes: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """Move every shape [S, K, 3] rigidly onto the mean, by its anchor vertices: pose is not identity."""
-    mean = shapes.mean(axis=0)
-    goal = mean[anchor] - mean[anchor].mean(axis=0)
-    out = np.empty_like(shapes)
-    for i, shape in enumerate(shapes):
-        own = shape[anchor] - shape[anchor].mean(axis=0)
-        u, _, vt = np.linalg.svd(own.T @ goal)
-        turn = u @ np.diag([1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
-        out[i] = (shape - shape[anchor].mean(axis=0)) @ turn + mean[anchor].mean(axis=0)
-    return out
-
-
-def _identity_basis(
-    neutral: np.ndarray, macro: Macro, axes: list, head: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """PCA over random people. Returns the mean [K, 3], the basis [I, K, 3] per sigma and 400 samples [S, K, 3]."""
-    rng = np.random.default_rng(seed)
-    details = np.stack([np.stack(pair) for pair in axes])  # [A, 2, K, 3]
-    shapes = np.empty((IDENTITIES, *neutral.shape), np.float32)
-    for i in range(IDENTITIES):
-        shape = neutral + macro.shape(
-            male=rng.beta(0.7, 0.7),
-            age=rng.uniform(0.4, 1.0),
-            ancestry=rng.dirichlet([0.6, 0.6, 0.6]),
-            muscle=np.clip(rng.normal(0.5, 0.2), 0, 1),
-            weight=np.clip(rng.normal(0.5, 0.22), 0, 1),
-        )
-        amounts = np.clip(rng.normal(0, DETAIL_SIGMA, len(axes)), -1, 1)
-        sides = np.stack([np.maximum(-amounts, 0), np.maximum(amounts, 0)], axis=1)
-        shapes[i] = shape + np.tensordot(sides, details, axes=([0, 1], [0, 1]))
-    shapes = _align(shapes, head)
-    mean = shapes.mean(axis=0)
-    # The face counts more than the shoulders, whose build would otherwise take the leading components.
-    importance = np.where(head, 1.0, 0.2)[:, None]
-    centred = ((shapes - mean) * importance).reshape(IDENTITIES, -1)
-    values, vectors = np.linalg.eigh(centred @ centred.T / IDENTITIES)
-    order = np.argsort(values)[::-1][:COMPONENTS]
-    scores = vectors[:, order] * np.sqrt(IDENTITIES)  # unit variance
-    basis = np.tensordot(scores, shapes - mean, axes=(0, 0)) / IDENTITIES
-    return mean, basis, shapes[:400]
-
-
-def _joint_regressor(samples: np.ndarray, joints: np.ndarray, near: int = 48) -> np.ndarray:
-    """[J, K] affine weights that find the joints in shaped vertices: ridge over sampled people."""
-    regressor = np.zeros((joints.shape[1], samples.shape[1]))
-    mean = samples.mean(axis=0)
-    for j in range(joints.shape[1]):
-        _, pick = cKDTree(mean).query(joints[:, j].mean(axis=0), k=near)
-        rows = (samples[:, pick] - joints[:, j : j + 1]).transpose(0, 2, 1).reshape(-1, near)
-        # minimise |rows w|² + λ|w|² with sum(w) = 1: one solve, then normalise
-        gram = rows.T @ rows / len(rows)
-        w = np.linalg.solve(gram + 1e-4 * np.trace(gram) * np.eye(near) / near, np.ones(near))
-        regressor[j, pick] = w / w.sum()
-    return regressor
 
 
 def _largest_component(mask: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -355,9 +179,9 @@ def build(seed: int = 0) -> ParametricHead:
         weights[base.group(group)] = np.eye(len(JOINTS) + 1)[1 + JOINTS.index(joint)]
     head_only = (weights[:, 1:].sum(axis=1) - weights[:, 1] > 0.5)[wide] & kept
 
-    macro = _read_macro(root / "targets/macrodetails", count, wide)
-    axes = _detail_axes(root / "targets", count, wide)
-    mean, basis, samples = _identity_basis(base.positions[wide], macro, axes, head_only, seed)
+    macro = read_macro(root / "targets/macrodetails", count, wide)
+    axes = detail_axes(root / "targets", count, wide)
+    mean, basis, samples = identity_basis_of(base.positions[wide], macro, axes, head_only, seed)
 
     def joints_of(shape: np.ndarray) -> np.ndarray:
         full = np.zeros((count, 3))
@@ -365,7 +189,7 @@ def build(seed: int = 0) -> ParametricHead:
         return _joint_positions(base, full)
 
     joints = np.stack([joints_of(sample) for sample in samples])
-    regressor = _joint_regressor(samples[:, kept], joints)
+    regressor = joint_regressor_of(samples[:, kept], joints)
 
     shape = mean[kept]
     renumber = np.cumsum(keep) - 1

@@ -17,14 +17,14 @@ class Rig:
 
     Attributes:
         neutral: [V, 3] metres. faces: [F, 3] int64. expression_basis: [E, V, 3] metres at weight 1.
-        joints: [J, 3] metres. parents: [J] int. skin_weights: [V, J + 1]. chain: joints between torso and head.
+        joints: [J, 3] metres. parents: [J] int32. skin_weights: [V, J + 1]. chain: joints between torso and head.
     """
 
     neutral: torch.Tensor
     faces: torch.Tensor
     expression_basis: torch.Tensor
     joints: torch.Tensor
-    parents: tuple[int, ...]
+    parents: np.ndarray
     skin_weights: torch.Tensor
     chain: tuple[int, ...]
 
@@ -40,9 +40,13 @@ class Rig:
         return joint_transforms(joint_rotations, self.joints, self.parents)[self.chain[-1]]
 
 
+def joint_chain(head: ParametricHead) -> tuple[int, ...]:
+    """Indices of the joints between torso and head, root first."""
+    return tuple(head.joint_names.index(name) for name in ("neck", "head"))
+
+
 def make_rig(head: ParametricHead, neutral: np.ndarray, joints: np.ndarray) -> Rig:
     """The rig of a head model with a person's ``neutral`` [V, 3] and ``joints`` [J, 3]."""
-    chain = tuple(head.joint_names.index(name) for name in ("neck", "head") if name in head.joint_names)
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -52,7 +56,7 @@ def make_rig(head: ParametricHead, neutral: np.ndarray, joints: np.ndarray) -> R
         torch.from_numpy(head.faces.astype(np.int64)),
         tensor(head.expression_basis),
         tensor(joints),
-        tuple(int(p) for p in head.joint_parents),
+        head.joint_parents,
         tensor(head.skin_weights),
-        chain,
+        joint_chain(head),
     )

@@ -9,10 +9,11 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from engine.heads.parametric import ParametricHead
+from engine.heads.rig import joint_chain
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.tracking import personal
-from engine.tracking.pose import joint_chain, torso_view, upright_torso
+from engine.tracking.pose import torso_view, upright_torso
 from engine.tracking.solver import (
     EYES,
     LIPS,
@@ -47,7 +48,7 @@ def _observe(photo: Photo, expressions: int, focal: float | None = None) -> Obse
     )
 
 
-def _view(name: str, chain: list[int], joints: np.ndarray, fit: Fit, seen: Observation, torso, residual) -> View:
+def _view(name: str, chain: tuple[int, ...], joints: np.ndarray, fit: Fit, seen: Observation, torso, residual) -> View:
     viewmat, rotations = torso_view(chain, joints, fit.rotation, fit.translation, torso)
     K = np.array([[fit.focal, 0, seen.center[0]], [0, fit.focal, seen.center[1]], [0, 0, 1.0]])
     return View(name, viewmat, K, fit.expression, rotations, residual)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from engine.heads.parametric import ParametricHead
 from engine.tracking.solver import TO_CAMERA
 from engine.tracking.tracked import View
 
@@ -15,12 +14,7 @@ TORSO_YAW_SHARE = 0.5  # a turned head turns half with the torso, as portraits g
 LARGEST_TURN = np.deg2rad(40)  # of the head against the torso
 
 
-def joint_chain(head: ParametricHead) -> list[int]:
-    """Indices of the joints between torso and head, root first (neck and head; FLAME has the neck only)."""
-    return [head.joint_names.index(name) for name in ("neck", "head") if name in head.joint_names]
-
-
-def head_transform(chain: list[int], joints: np.ndarray, rotations: np.ndarray) -> np.ndarray:
+def head_transform(chain: tuple[int, ...], joints: np.ndarray, rotations: np.ndarray) -> np.ndarray:
     """[4, 4]: what neck and head rotations [J, 3] do to the head's rest points."""
     out = np.eye(4)
     for j in chain:
@@ -39,7 +33,7 @@ def upright_torso(head_rotation: np.ndarray) -> np.ndarray:
 
 
 def torso_view(
-    chain: list[int],
+    chain: tuple[int, ...],
     joints: np.ndarray,
     head_rotation: np.ndarray,
     head_translation: np.ndarray,
@@ -53,7 +47,7 @@ def torso_view(
     relative = Rotation.from_matrix(torso_rotation.T @ head_rotation).as_rotvec()
     relative *= min(1.0, LARGEST_TURN / max(np.linalg.norm(relative), 1e-9))
     rotations = np.zeros((len(joints), 3))
-    rotations[chain] = relative / len(chain)
+    rotations[list(chain)] = relative / len(chain)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = head_rotation, head_translation
     return pose @ np.linalg.inv(head_transform(chain, joints, rotations)), rotations

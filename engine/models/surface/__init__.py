@@ -14,9 +14,10 @@ from engine.gaussians.binding import triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
+from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
-from engine.models.surface.hull import graph_laplacian, inflate, vertex_normals
+from engine.models.surface.hull import graph_laplacian, inflate
 from engine.models.surface.texture import HALF, Texels, complete, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo

@@ -12,6 +12,7 @@ from scipy.ndimage import map_coordinates
 from scipy.sparse.linalg import spsolve
 
 from engine.heads.parametric import ParametricHead
+from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
@@ -23,15 +24,6 @@ SOLID = 0.9  # matte above which hair is solid; single strands stand out from th
 INSET = 2  # px that the hull stays inside, since its Gaussians reach over its edge
 THICKNESS = (-0.004, 0.07)  # m of hair over the scalp
 STIFFNESS = 1.0  # of the hull's bending against one silhouette sample
-
-
-def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """[V, 3] area-weighted unit normals."""
-    normals = np.zeros_like(vertices)
-    flat = np.cross(vertices[faces[:, 1]] - vertices[faces[:, 0]], vertices[faces[:, 2]] - vertices[faces[:, 0]])
-    for corner in range(3):
-        np.add.at(normals, faces[:, corner], flat)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
 
 
 def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
