@@ -30,6 +30,9 @@ NEIGHBOURS = 64
 FIELD_SAMPLES, FIELD_BLUR = 3000, 0.006  # known texels behind a smooth field; m under which they count alike
 SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
 UNSEEN_MOUTH = {"mouth_interior": (0.13, 0.04, 0.04), "tongue": (0.50, 0.22, 0.22), "teeth": (0.74, 0.70, 0.63)}
+LID_SHADE = 0.8  # of the face's median skin, the darkest that a lid's fold may be
+UNFOLDED = 0.003  # m that a blink moves the skin, from which it counts as a lid's fold
+SQUARELY = 0.95  # of being seen, from which a fold's own colour stays
 UNSEEN_EYE = (0.88, 0.86, 0.84)
 
 
@@ -187,7 +190,18 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
         made_up = lent * fade + near * (1 - fade)
         share = texture.seen[unknown, None]
         colors[unknown] = texture.colors[unknown] * share + made_up * (1 - share)
+    skin = colors[sure & texels.member(head, "face")]
+    if len(skin):  # an open lid's crease lies in shadow; the skin that comes out of it to close the eye does not
+        fold = _lid_folds(head, texels) & (texture.seen < SQUARELY)
+        colors[fold] = np.maximum(colors[fold], LID_SHADE * np.median(skin, axis=0))
     return _inner_colors(head, texels, colors, seen)
+
+
+def _lid_folds(head: ParametricHead, texels: Texels) -> np.ndarray:
+    """[N] bool: the skin above the lashes that a blink unfolds."""
+    blinks = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
+    moved = np.linalg.norm(np.sum(blinks, axis=0), axis=1)
+    return (texels.sample(head.faces, moved[:, None])[:, 0] > UNFOLDED) & texels.member(head, "face")
 
 
 def _mirror(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
