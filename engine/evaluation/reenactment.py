@@ -25,7 +25,7 @@ from engine.evaluation.metrics import (
 )
 from engine.evaluation.report import FrameReport, Report
 from engine.perceptual import LPIPS
-from engine.photos.photo import CROP, MARGIN, Photo, SetAside
+from engine.photos.photo import INNER, MARGIN, Photo, SetAside
 from engine.progress import Progress
 from engine.rendering import Picture
 from engine.tracking.tracked import View
@@ -99,11 +99,10 @@ class Reenactment(Generic[DrivableT]):
 
 def truth_of(photo: Photo) -> Truth:
     """The inner crop of a photo as the thing to be matched."""
-    inner = slice(MARGIN, MARGIN + CROP)
     return Truth(
-        torch.from_numpy(np.ascontiguousarray(photo.image[inner, inner])),
-        torch.from_numpy(np.ascontiguousarray(photo.alpha[inner, inner])),
-        torch.from_numpy(np.ascontiguousarray(photo.valid[inner, inner])),
+        torch.from_numpy(np.ascontiguousarray(photo.image[INNER, INNER])),
+        torch.from_numpy(np.ascontiguousarray(photo.alpha[INNER, INNER])),
+        torch.from_numpy(np.ascontiguousarray(photo.valid[INNER, INNER])),
         photo.landmarks[:, :2] - MARGIN,
     )
 

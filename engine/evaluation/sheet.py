@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from engine.atomic import atomic_write
 from engine.avatar import Avatar
 from engine.evaluation.reenactment import Comparison
-from engine.photos.photo import CROP, MARGIN
+from engine.photos.photo import INNER
 from engine.rendering import crop_view, orbit_camera, render_avatar, render_view
 
 TILE = 256  # px, side of one picture on a sheet
@@ -49,10 +49,9 @@ def contact_sheet(avatar: Avatar, photos: Mapping[str, torch.Tensor], path: str 
     Raises:
         OutputError: the file cannot be written.
     """
-    inner = slice(MARGIN, MARGIN + CROP)
     likeness = []
     for view in [view for view in avatar.views if view.name in photos][:MOST_VIEWS]:
-        likeness.append(Tile(photos[view.name][inner, inner], view.name))
+        likeness.append(Tile(photos[view.name][INNER, INNER], view.name))
         likeness.append(Tile(render_view(avatar, crop_view(view)).over(1.0), "avatar"))
     sweep = [
         Tile(render_avatar(avatar, {}, {}, orbit_camera(avatar, math.radians(yaw), width=TILE, height=TILE)), f"{yaw}°")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,7 +14,8 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.parametric import ParametricHead
 from engine.models.surface import HeadGaussians
 from engine.perceptual import ssim_map
-from engine.photos.photo import CROP, MARGIN, Photo
+from engine.photos.crop import Target, crop_matrix, crop_target
+from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.splatting import rasterization
 from engine.tracking.posing import FreeView
@@ -32,30 +33,6 @@ COLOR_SMOOTHNESS = 0.002
 SCALE_PRIOR = 0.02
 EXPRESSION_PRIOR = 0.05
 REACH = {"face": 0.006, "inner": 0.001, "hair": 0.02, "beyond": 0.02}  # m, bounds of the offsets
-
-
-@dataclass(frozen=True)
-class Target:
-    """One photo's crop: image [H, W, 3] premultiplied by the matte, alpha [H, W, 1], valid [H, W, 1]."""
-
-    image: torch.Tensor
-    alpha: torch.Tensor
-    valid: torch.Tensor
-
-
-def crop_target(photo: Photo) -> Target:
-    """The inner crop of a photo as tensors."""
-    inner = slice(MARGIN, MARGIN + CROP)
-    alpha = torch.from_numpy(photo.alpha[inner, inner])[..., None]
-    valid = torch.from_numpy(photo.valid[inner, inner])[..., None].float()
-    return Target(torch.from_numpy(photo.image[inner, inner]) * alpha * valid, alpha * valid, valid)
-
-
-def crop_matrix(K: torch.Tensor) -> torch.Tensor:
-    """[3, 3] intrinsics of the inner crop from those of the window."""
-    shift = torch.zeros(3, 3)
-    shift[0, 2] = shift[1, 2] = MARGIN
-    return K - shift
 
 
 def image_loss(rgb: torch.Tensor, alpha: torch.Tensor, target: Target, background: float) -> torch.Tensor:

@@ -13,7 +13,8 @@ from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
 from engine.perceptual import ssim_map
-from engine.photos.photo import CROP, MARGIN, Photo
+from engine.photos.crop import crop_matrix, crop_target
+from engine.photos.photo import CROP, Photo
 from engine.splatting import rasterization
 from engine.tracking.posing import FreeView
 from engine.tracking.solver import EYES, IRISES, LIPS, SPEAKING
@@ -56,12 +57,9 @@ def drive_photometric(
         rates: learning rates of what is free, by the names of :class:`FreeView`; all that a photo can tell by default,
             :data:`TORSO_RATES` for the torso under a head that stays.
     """
-    inner = slice(MARGIN, MARGIN + CROP)
-    alpha = torch.from_numpy(photo.alpha[inner, inner])[..., None]
-    valid = torch.from_numpy(photo.valid[inner, inner])[..., None].float()
-    image = torch.from_numpy(photo.image[inner, inner])
-    goal = _halve((image * alpha + 1 - alpha) * valid)
-    valid = _halve(valid)
+    target = crop_target(photo)
+    goal = _halve((target.image + 1 - target.alpha) * target.valid)
+    valid = _halve(target.valid)
     seen = torch.from_numpy(photo.landmarks[:, :2]).float()
     weights = torch.from_numpy(look.head.landmark_weights).float().clone()
     weights[[*LIPS, *EYES, *IRISES]] *= SPEAKING
@@ -72,7 +70,7 @@ def drive_photometric(
     )
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0)
     rest_areas = triangle_frames(look.rig.neutral, look.rig.faces)[1]
-    K = view.K - torch.tensor([[0, 0, MARGIN], [0, 0, MARGIN], [0, 0, 0.0]])
+    K = crop_matrix(view.K)
     K = torch.cat([K[:2] / HALVING, K[2:]])
     size = CROP // HALVING
     for _ in range(steps):

@@ -71,9 +71,7 @@ def surface(
     texture = project_photos(head, texels, photos, geometry, judge)
     progress.update(0.5)
     colors = complete(head, texels, texture)
-    inside = ~_outside(texels, head, photos, geometry, judge)
-    hidden = _never_seen(texels, head)
-    keep = inside & ~hidden
+    keep = ~_outside(texels, head, photos, geometry, judge) & ~_never_seen(texels, head)
     progress.update(0.8)
     n = int(keep.sum())
     gaussians = BoundGaussians(

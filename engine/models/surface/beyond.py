@@ -13,7 +13,7 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, selec
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.surface.views import ViewGeometry, view_geometry
+from engine.models.surface.views import ViewGeometry, pose_rig, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization
 from engine.tracking.photometric import TORSO_RATES, Appearance, drive_photometric
@@ -66,11 +66,7 @@ def add_beyond(
         view = turned[i]
         g = view_geometry(rig, view)
         with torch.no_grad():
-            expression, rotations = (
-                torch.from_numpy(view.expression).float(),
-                torch.from_numpy(view.joint_rotations).float(),
-            )
-            vertices = rig.deform(expression, rotations)
+            vertices = pose_rig(rig, view)
             splats = pose(gaussians, vertices, rig.faces, rest_areas)
             _, alphas, _ = rasterization(
                 splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
@@ -90,9 +86,7 @@ def _beyond_matte(
     gaussians: BoundGaussians, on_mesh: int, rig: Rig, rest_areas: torch.Tensor, photo: Photo, view: View
 ) -> torch.Tensor:
     """[N] bool: Gaussians of this layer that a photo shows outside the person."""
-    expression, rotations = torch.from_numpy(view.expression).float(), torch.from_numpy(view.joint_rotations).float()
-    with torch.no_grad():
-        means = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas).means.numpy()
+    means = pose(gaussians, pose_rig(rig, view), rig.faces, rest_areas).means.numpy()
     pixels = (means @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]) @ view.K.T
     column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
     inside = (column >= 0) & (row >= 0) & (column < WINDOW) & (row < WINDOW)

@@ -23,13 +23,15 @@ class ViewGeometry:
     raster: MeshRaster
 
 
+def pose_rig(rig: Rig, view: View) -> torch.Tensor:
+    """[V, 3] the rig's vertices in the rest space, in a view's expression and pose."""
+    with torch.no_grad():
+        return rig.deform(torch.from_numpy(view.expression).float(), torch.from_numpy(view.joint_rotations).float())
+
+
 def view_geometry(rig: Rig, view: View) -> ViewGeometry:
     """Pose the rig as in a view and rasterise it into the photo's window."""
-    with torch.no_grad():
-        vertices = rig.deform(
-            torch.from_numpy(view.expression).float(), torch.from_numpy(view.joint_rotations).float()
-        ).numpy()
-    camera = vertices.astype(np.float64) @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]
+    camera = pose_rig(rig, view).numpy().astype(np.float64) @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]
     pixels = camera @ view.K.T
     raster = rasterize_mesh(camera, rig.faces.numpy(), view.K, WINDOW, WINDOW)
     return ViewGeometry(camera, pixels[:, :2] / pixels[:, 2:], float(view.K[0, 0]), raster)

@@ -15,9 +15,10 @@ from engine.models.surface.beyond import still_triangles
 from engine.models.surface.hull import inflate
 from engine.models.surface.views import view_geometry
 from engine.photos import load_photos
+from engine.photos.crop import crop_target
 from engine.pipeline import Options, make_avatar
 from engine.progress import Progress
-from engine.refinement import crop_target, refine
+from engine.refinement import refine
 from engine.rendering import crop_view, render_view
 from engine.tracking import drive_landmarks, subject, track
 
