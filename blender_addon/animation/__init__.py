@@ -1,0 +1,1 @@
+"""Brings heads to life: capture, presets, poses, baking, and expressions carried from one head to another."""

@@ -1,0 +1,1 @@
+"""The sidebar tab "Gaussian Heads": one file per panel."""

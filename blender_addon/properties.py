@@ -1,0 +1,153 @@
+"""What the panels remember in the .blend: ``scene.gaussian_heads``, one group per panel.
+
+Only wishes of the artist are kept here. What the engine is doing right now lives in the modules that do it, and what
+belongs to a head (keys, bones, Gaussians) is plain Blender data on the head.
+"""
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    EnumProperty,
+    FloatProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+# Gaussians on the surface per quality; hair and torso come on top.
+COUNTS = {"DRAFT": 40_000, "STANDARD": 130_000, "HIGH": 300_000}
+
+
+class Photo(bpy.types.PropertyGroup):
+    """One photo or clip of the list; ``name`` is what the list shows."""
+
+    path: StringProperty(name="File", description="The photo or clip on disk", subtype="FILE_PATH")
+    image: PointerProperty(name="Image", description="The Blender image to use instead of a file", type=bpy.types.Image)
+    state: EnumProperty(
+        name="State",
+        description="What the engine said of this photo",
+        items=(
+            ("UNCHECKED", "Not checked", "The engine has not looked at this photo yet"),
+            ("CHECKING", "Checking", "The engine is looking for a face"),
+            ("GOOD", "Good", "A face was found"),
+            ("WARNING", "Usable", "A face was found, but something may harm the result"),
+            ("BAD", "Not usable", "This photo will be left out"),
+        ),
+        default="UNCHECKED",
+    )
+    message: StringProperty(name="Verdict", description="What was found in this photo, and what to do")
+
+
+class PhotoSettings(bpy.types.PropertyGroup):
+    """The photos panel."""
+
+    items: CollectionProperty(type=Photo)
+    active: IntProperty(name="Active Photo", description="The selected photo of the list", min=0)
+
+
+class ReconstructSettings(bpy.types.PropertyGroup):
+    """The reconstruct panel."""
+
+    head_name: StringProperty(name="Name", description="Name of the new head", default="Head", maxlen=63)
+    system: EnumProperty(
+        name="System",
+        description="How photos become Gaussians",
+        items=(("surface", "Surface", "Projects the photos onto a fitted head; works on any machine"),),
+        default="surface",
+    )
+    head_model: EnumProperty(
+        name="Head",
+        description="The head model that carries the Gaussians",
+        items=(
+            ("MAKEHUMAN", "Default", "The built-in head; free for every use"),
+            ("FLAME", "FLAME", "A FLAME file of your own, set in the preferences; FLAME's terms apply to the head"),
+        ),
+        default="MAKEHUMAN",
+    )
+    quality: EnumProperty(
+        name="Quality",
+        description="How many Gaussians the head gets",
+        items=(
+            ("DRAFT", "Draft", "40 000 Gaussians: a quick look"),
+            ("STANDARD", "Standard", "130 000 Gaussians"),
+            ("HIGH", "High", "300 000 Gaussians: for close-ups"),
+        ),
+        default="STANDARD",
+    )
+    refine_seconds: FloatProperty(
+        name="Refine",
+        description="Time for fitting the Gaussians to the photos after the first result; 0 skips it",
+        default=10.0,
+        min=0.0,
+        soft_max=60.0,
+        max=3600.0,
+        subtype="TIME_ABSOLUTE",
+        unit="TIME_ABSOLUTE",
+    )
+    frames: IntProperty(
+        name="Frames per Clip", description="How many frames are taken from each clip", default=4, min=1, max=64
+    )
+
+
+class ExpressionSettings(bpy.types.PropertyGroup):
+    """The expression panel."""
+
+    search: StringProperty(
+        name="Search", description="Show only the sliders whose names contain this", options={"TEXTEDIT_UPDATE"}
+    )
+    symmetric: BoolProperty(
+        name="Symmetric", description="Moving a slider of one side moves the other side's too", default=False
+    )
+
+
+class ViewportSettings(bpy.types.PropertyGroup):
+    """The preview panel."""
+
+    show_splats: BoolProperty(name="Splats", description="Draw the heads' Gaussians in the 3D View", default=True)
+    occlude: BoolProperty(
+        name="Behind Meshes", description="Let the meshes of the scene hide Gaussians behind them", default=False
+    )
+    engine_preview: BoolProperty(
+        name="Engine Preview", description="Show frames rendered by the engine instead of the built-in drawing"
+    )
+
+
+class RenderSettings(bpy.types.PropertyGroup):
+    """The render panel."""
+
+    over_scene: BoolProperty(name="Over Scene", description="Lay the splats over the scene's own render", default=False)
+    depth: BoolProperty(name="Depth", description="Also write each frame's depth as OpenEXR", default=False)
+
+
+class SceneSettings(bpy.types.PropertyGroup):
+    """Everything that the panels remember of a scene."""
+
+    photos: PointerProperty(type=PhotoSettings)
+    reconstruct: PointerProperty(type=ReconstructSettings)
+    expression: PointerProperty(type=ExpressionSettings)
+    viewport: PointerProperty(type=ViewportSettings)
+    render: PointerProperty(type=RenderSettings)
+
+
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
+    (
+        Photo,
+        PhotoSettings,
+        ReconstructSettings,
+        ExpressionSettings,
+        ViewportSettings,
+        RenderSettings,
+        SceneSettings,
+    )
+)
+
+
+def register() -> None:
+    _register_classes()
+    bpy.types.Scene.gaussian_heads = PointerProperty(type=SceneSettings)
+
+
+def unregister() -> None:
+    del bpy.types.Scene.gaussian_heads
+    _unregister_classes()

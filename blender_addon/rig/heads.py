@@ -1,0 +1,81 @@
+"""Finds the heads of a scene: a head is a marked empty with a mesh, an armature and splats below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import bpy
+
+from ..errors import AddonError
+
+MARK = "gaussian_head"  # plain ID property of the root, so it survives without the extension; value: the version
+    "gaussian_head"  # a plain ID property of the root: survives without the extension; its value is the rig's version
+)
+
+
+@dataclass(frozen=True)
+class Head:
+    """The objects of one head.
+
+    Attributes:
+        root: the empty that carries everything.
+        mesh: mesh object with the shape keys, deformed by ``armature``.
+        armature: armature object with the bones torso, neck, head, jaw, eyeLeft, eyeRight.
+        splats: point cloud object whose Geometry Nodes modifier follows ``mesh``.
+    """
+
+    root: bpy.types.Object
+    mesh: bpy.types.Object
+    armature: bpy.types.Object
+    splats: bpy.types.Object
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def keys(self) -> dict[str, bpy.types.ShapeKey]:
+        """Shape keys by name, without the basis, in the rig's order."""
+        blocks = self.mesh.data.shape_keys.key_blocks
+        return {key.name: key for key in blocks if key != key.relative_key}
+
+
+def find_head(obj: bpy.types.Object | None) -> Head | None:
+    """The head that an object is, or is part of; None where it is none."""
+    while obj is not None and MARK not in obj:
+        obj = obj.parent
+    if obj is None:
+        return None
+    parts: dict[str, bpy.types.Object] = {}
+    for child in obj.children_recursive:
+        parts.setdefault(child.type, child)
+    mesh, armature, splats = (parts.get(kind) for kind in ("MESH", "ARMATURE", "POINTCLOUD"))
+    if mesh is None or armature is None or splats is None or mesh.data.shape_keys is None:
+        return None
+    return Head(obj, mesh, armature, splats)
+
+
+def all_heads(scene: bpy.types.Scene) -> list[Head]:
+    """Every complete head of a scene, sorted by name."""
+    found = (find_head(obj) for obj in scene.objects if MARK in obj)
+    return sorted((head for head in found if head), key=lambda head: head.name)
+
+
+def active_head(context: bpy.types.Context) -> Head | None:
+    """The head that the panels work on: the active object's, otherwise the scene's only one."""
+    head = find_head(context.view_layer.objects.active)
+    if head is None and len(heads := all_heads(context.scene)) == 1:
+        head = heads[0]
+    return head
+
+
+def require_head(context: bpy.types.Context) -> Head:
+    """The same as :func:`active_head`, for operators.
+
+    Raises:
+        AddonError: there is no head, or several and none is active.
+    """
+    head = active_head(context)
+    if head is None:
+        raise AddonError("No Gaussian head is active.", "Select a head in the 3D View or the Outliner.")
+    return head

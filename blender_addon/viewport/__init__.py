@@ -1,0 +1,1 @@
+"""Shows and renders Gaussians where Blender does not do it natively."""
