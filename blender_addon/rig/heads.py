@@ -9,8 +9,6 @@ import bpy
 from ..errors import AddonError
 
 MARK = "gaussian_head"  # plain ID property of the root, so it survives without the extension; value: the version
-    "gaussian_head"  # a plain ID property of the root: survives without the extension; its value is the rig's version
-)
 
 
 @dataclass(frozen=True)
