@@ -1,0 +1,194 @@
+"""An avatar becomes plain Blender data: all that animates the head is there without the engine or the add-on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+
+import bpy
+import numpy as np
+
+from ..arkit import ARKIT_NAMES
+from .avatar_file import AvatarFile
+from .axes import to_blender
+from .heads import MARK, Head
+from .nodes import bind
+from .points import new_pointcloud, write_attribute
+
+VERSION = 1  # of the rig, kept in the root's mark
+METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
+SH_C0 = 0.28209479177387814  # spherical harmonics of degree 0
+ROOT_BONE = "torso"  # follows nothing: column 0 of the skin weights
+BONE_LENGTH = 0.03  # m
+COMPONENT_RANGE = 3.0  # a head model's own components are standard deviations, both ways
+PIECE = 16  # shape keys made between two rests
+HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties
+
+
+def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:
+    """Make the head's objects at once, in the context's scene; they get a collection of the head's name.
+
+    Objects: an empty ``NAME`` with, below it, ``NAME.rig`` (armature), ``NAME.head`` (mesh with one shape key per
+    expression, hidden) and ``NAME.splats`` (point cloud with the attributes of Blender 5.3's native splats).
+    """
+    steps = build_steps(avatar, context)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            return done.value
+
+
+def build_steps(avatar: AvatarFile, context: bpy.types.Context) -> Generator[None, None, Head]:
+    """The same in pieces of less than 100 ms, for a timer: yields between them and returns the head.
+
+    Nothing is in the scene before the last piece. An undo or another file between two pieces makes the next one raise
+    ``ReferenceError``: start again then.
+    """
+    workshop = bpy.data.scenes.new(".gaussian_heads_workshop")  # so that nothing happens in the artist's scene
+    try:
+        cloud = yield from _cloud(avatar, workshop)
+        armature = _armature(avatar, workshop)
+    finally:
+        bpy.data.scenes.remove(workshop)
+    yield
+    mesh = yield from _mesh(avatar)
+    return _assemble(avatar, mesh, armature, cloud, context)
+
+
+def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, None, bpy.types.PointCloud]:
+    cloud = new_pointcloud(f"{avatar.name}.splats", len(avatar.triangles), workshop)
+    if HAS_NATIVE_SPLATS:
+        cloud.type = "GAUSSIAN_SPLAT"
+    write_attribute(cloud, "gs_triangle", "INT", avatar.triangles)
+    write_attribute(cloud, "gs_barycentrics", "FLOAT_VECTOR", avatar.barycentrics)
+    write_attribute(cloud, "gs_offset", "FLOAT_VECTOR", avatar.offsets)
+    yield
+    write_attribute(cloud, "gs_quat", "QUATERNION", avatar.quats)
+    write_attribute(cloud, "gs_scale", "FLOAT_VECTOR", avatar.scales)
+    write_attribute(cloud, "gs_part", "INT", avatar.parts)
+    radiance = np.column_stack(((avatar.colors - 0.5) / SH_C0, avatar.opacities))
+    write_attribute(cloud, "radiance:base", "FLOAT_COLOR", radiance)
+    # What shows where the modifier does not run: the anchors at rest.
+    corners = to_blender(avatar.vertices)[avatar.faces[avatar.triangles]]  # [N, 3, 3]
+    write_attribute(cloud, "position", "FLOAT_VECTOR", np.einsum("nk,nkd->nd", avatar.barycentrics, corners))
+    yield
+    return cloud
+
+
+def _armature(avatar: AvatarFile, workshop: bpy.types.Scene) -> bpy.types.Object:
+    """Bones point up, so that each one's own axes are the engine's: x to the subject's left, y up, z to the viewer."""
+    data = bpy.data.armatures.new(f"{avatar.name}.rig")
+    data.display_type = "STICK"
+    rig = bpy.data.objects.new(data.name, data)
+    workshop.collection.objects.link(rig)
+    layer = workshop.view_layers[0]
+    layer.objects.active = rig
+    # The override keeps an edit mode that the artist is in.
+    with bpy.context.temp_override(
+        scene=workshop, view_layer=layer, active_object=rig, object=rig, selected_objects=[rig], mode="OBJECT"
+    ):
+        bpy.ops.object.mode_set(mode="EDIT")
+        places = to_blender(avatar.joint_positions)
+        low = to_blender(avatar.vertices)[:, 2].min()
+        _bone(data, ROOT_BONE, (0.0, 0.0, float(low)), None)
+        for name, parent, place in zip(avatar.metadata["joint_names"], avatar.joint_parents, places, strict=True):
+            _bone(data, name, place, ROOT_BONE if parent < 0 else avatar.metadata["joint_names"][parent])
+        bpy.ops.object.mode_set(mode="OBJECT")
+    for bone in rig.pose.bones:
+        bone.rotation_mode = "XYZ"
+        bone.lock_location = bone.lock_scale = (True, True, True)
+    rig.pose.bones[ROOT_BONE].lock_rotation = (True, True, True)
+    workshop.collection.objects.unlink(rig)
+    return rig
+
+
+def _bone(data: bpy.types.Armature, name: str, place: tuple[float, float, float], parent: str | None) -> None:
+    bone = data.edit_bones.new(name)
+    bone.head = place
+    bone.tail = (place[0], place[1], place[2] + BONE_LENGTH)
+    if parent is not None:
+        bone.parent = data.edit_bones[parent]
+
+
+def _mesh(avatar: AvatarFile) -> Generator[None, None, bpy.types.Object]:
+    vertices, faces = to_blender(avatar.vertices), avatar.faces
+    data = bpy.data.meshes.new(f"{avatar.name}.head")
+    data.vertices.add(len(vertices))
+    data.vertices.foreach_set("co", vertices.reshape(-1))
+    data.loops.add(faces.size)
+    data.loops.foreach_set("vertex_index", faces.reshape(-1))
+    data.polygons.add(len(faces))
+    data.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    data.uv_layers.new(name="UVMap").data.foreach_set("uv", avatar.uv[avatar.uv_faces].reshape(-1))
+    data.update(calc_edges=True)
+    data.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+    corners = vertices[faces]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    write_attribute(data, "gs_rest_area", "FLOAT", np.linalg.norm(normals, axis=1) / 2, "FACE")
+    write_attribute(data, "gs_uv_index", "INT", avatar.uv_faces, "CORNER")
+    for name, region in zip(avatar.metadata["region_names"], avatar.regions, strict=True):
+        write_attribute(data, f"region_{name}", "BOOLEAN", region)
+    mesh = bpy.data.objects.new(data.name, data)
+    yield
+    yield from _shape_keys(avatar, mesh, vertices)
+    for column, name in enumerate((ROOT_BONE, *avatar.metadata["joint_names"])):
+        group = mesh.vertex_groups.new(name=name)
+        weights = avatar.skin_weights[:, column]
+        for vertex in np.flatnonzero(weights).tolist():
+            group.add((vertex,), float(weights[vertex]), "REPLACE")
+    yield
+    return mesh
+
+
+def _shape_keys(avatar: AvatarFile, mesh: bpy.types.Object, vertices: np.ndarray) -> Generator[None, None, None]:
+    mesh.shape_key_add(name="Basis", from_mix=False)
+    for position, name in enumerate(avatar.metadata["key_names"]):
+        key = mesh.shape_key_add(name=name, from_mix=False)
+        if name not in ARKIT_NAMES:
+            key.slider_min, key.slider_max = -COMPONENT_RANGE, COMPONENT_RANGE
+        rows = slice(*avatar.key_starts[position : position + 2])
+        moved = vertices.copy()
+        moved[avatar.key_vertices[rows]] += to_blender(avatar.key_deltas[rows])
+        key.data.foreach_set("co", moved.reshape(-1))
+        key.value = 0.0
+        if position % PIECE == PIECE - 1:
+            yield
+    mesh.data.shape_keys.name = mesh.data.name
+
+
+def _assemble(
+    avatar: AvatarFile,
+    mesh: bpy.types.Object,
+    rig: bpy.types.Object,
+    cloud: bpy.types.PointCloud,
+    context: bpy.types.Context,
+) -> Head:
+    """Put the parts together and into the scene. Names follow the root's, which Blender makes unique."""
+    root = bpy.data.objects.new(avatar.name, None)
+    root[MARK] = VERSION
+    views = {field: avatar.arrays[field].tolist() for field in avatar.arrays if field.startswith("view_")}
+    root[METADATA] = json.dumps(avatar.metadata | {"views": views})
+    root.empty_display_type, root.empty_display_size = "CIRCLE", 0.15
+    splats = bpy.data.objects.new(f"{root.name}.splats", cloud)
+    mesh.name, rig.name = f"{root.name}.head", f"{root.name}.rig"
+    for part in (mesh, rig, splats):
+        part.data.name = part.name
+        part.parent = root
+
+    deform = mesh.modifiers.new("Armature", "ARMATURE")
+    deform.object = rig
+    bind(splats, mesh)
+    rig.show_in_front = True
+    mesh.hide_render = True
+    if not HAS_NATIVE_SPLATS:  # Blender would show and render one ball per point
+        splats.display_type = "BOUNDS"
+        splats.hide_render = True
+
+    collection = bpy.data.collections.new(root.name)
+    context.scene.collection.children.link(collection)
+    for part in (root, rig, mesh, splats):
+        collection.objects.link(part)
+    mesh.hide_set(True, view_layer=context.view_layer)
+    rig.hide_set(True, view_layer=context.view_layer)
+    return Head(root, mesh, rig, splats)

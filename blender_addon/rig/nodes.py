@@ -1,0 +1,167 @@
+"""The Geometry Nodes tree that carries every Gaussian with its triangle of the moving head.
+
+What docs/avatar-format.md calls "How it moves", step 3. Frames and growth are worked out once per triangle, not once
+per Gaussian: there are ten times fewer of them.
+
+Attributes read from the points: ``gs_triangle``, ``gs_barycentrics``, ``gs_offset``, ``gs_quat``, ``gs_scale``; from
+the head's faces: ``gs_rest_area``. Written: ``position``, ``rotation`` (wxyz), ``scale``.
+"""
+
+from __future__ import annotations
+
+import bpy
+
+TREE = "Gaussian Head Binding"
+VERSION = 1  # counts changes of the tree; older files keep the tree that they were saved with
+STRETCH = (0.5, 2.5)  # limits of a Gaussian's growth with its triangle, as in the engine
+
+
+def binding_tree() -> bpy.types.GeometryNodeTree:
+    """The tree of this version, made where the file has none."""
+    for tree in bpy.data.node_groups:
+        if tree.library is None and tree.get("gaussian_heads_binding") == VERSION:
+            return tree
+    tree = bpy.data.node_groups.new(TREE, "GeometryNodeTree")
+    tree["gaussian_heads_binding"] = VERSION
+    tree.is_modifier = True
+    tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
+    socket = tree.interface.new_socket("Head", in_out="INPUT", socket_type="NodeSocketObject")
+    socket.description = "The mesh that the Gaussians follow"
+    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    _Builder(tree).build()
+    return tree
+
+
+def bind(splats: bpy.types.Object, head: bpy.types.Object) -> bpy.types.Modifier:
+    """Let a point cloud object follow a head mesh."""
+    modifier = splats.modifiers.new("Gaussian Head", "NODES")
+    modifier.node_group = tree = binding_tree()
+    identifier = next(item.identifier for item in tree.interface.items_tree if item.name == "Head")
+    inputs = getattr(getattr(modifier, "properties", None), "inputs", None)
+    if inputs is not None:  # from 5.2, where modifier["…"] is an error
+        getattr(inputs, identifier).value = head
+    else:
+        modifier[identifier] = head
+    return modifier
+
+
+class _Builder:
+    """Wires the tree, one idea a method."""
+
+    def __init__(self, tree: bpy.types.GeometryNodeTree):
+        self.tree = tree
+
+    def build(self) -> None:
+        given, result = self.node("NodeGroupInput"), self.node("NodeGroupOutput")
+        info = self.node("GeometryNodeObjectInfo", transform_space="RELATIVE")
+        self.link(given.outputs["Head"], info.inputs["Object"])
+        mesh = info.outputs["Geometry"]
+
+        corners = [self.corner(k) for k in range(3)]
+        first, second = (self.vector("SUBTRACT", corner, corners[0]) for corner in corners[1:])
+        normal = self.vector("CROSS_PRODUCT", first, second)
+        frame = self.node("FunctionNodeAxesToRotation", primary_axis="Z", secondary_axis="X")
+        rotation = self.wire(frame, self.vector("NORMALIZE", normal), self.vector("NORMALIZE", first))
+        mesh, fields = self.capture(mesh, (*corners, self.stretch(normal)), rotation)
+        *corners, stretch, rotation = (self.sample(mesh, field, kind) for field, kind in fields)
+
+        weights = self.node("ShaderNodeSeparateXYZ")
+        self.link(self.attribute("gs_barycentrics", "FLOAT_VECTOR"), weights.inputs[0])
+        anchor = self.scale(corners[0], weights.outputs[0])
+        for corner, weight in zip(corners[1:], list(weights.outputs)[1:], strict=True):
+            anchor = self.vector("ADD", anchor, self.scale(corner, weight))
+        turned = self.node("FunctionNodeRotateVector")
+        offset = self.scale(self.attribute("gs_offset", "FLOAT_VECTOR"), stretch)
+        position = self.vector("ADD", anchor, self.wire(turned, offset, rotation))
+        quat = self.node("FunctionNodeRotateRotation", rotation_space="LOCAL")
+        quat = self.wire(quat, rotation, self.attribute("gs_quat", "QUATERNION"))
+        scales = self.scale(self.attribute("gs_scale", "FLOAT_VECTOR"), stretch)
+
+        geometry = self.node("GeometryNodeSetPosition")
+        self.link(given.outputs["Geometry"], geometry.inputs["Geometry"])
+        self.link(position, geometry.inputs["Position"])
+        stored = self.store(geometry.outputs[0], "rotation", "QUATERNION", quat)
+        self.link(self.store(stored, "scale", "FLOAT_VECTOR", scales), result.inputs[0])
+
+    def node(self, kind: str, **settings: str) -> bpy.types.Node:
+        node = self.tree.nodes.new(kind)
+        for name, value in settings.items():
+            setattr(node, name, value)
+        return node
+
+    def link(self, source: bpy.types.NodeSocket, target: bpy.types.NodeSocket) -> None:
+        self.tree.links.new(source, target)
+
+    def wire(self, node: bpy.types.Node, *sources) -> bpy.types.NodeSocket:
+        """Connect sockets or constants to the node's enabled inputs, in order; its first enabled output."""
+        for socket, source in zip([s for s in node.inputs if s.enabled], sources, strict=False):
+            if isinstance(source, bpy.types.NodeSocket):
+                self.link(source, socket)
+            else:
+                socket.default_value = source
+        return next(socket for socket in node.outputs if socket.enabled)
+
+    def attribute(self, name: str, data_type: str) -> bpy.types.NodeSocket:
+        return self.wire(self.node("GeometryNodeInputNamedAttribute", data_type=data_type), name)
+
+    def vector(self, operation: str, *sources) -> bpy.types.NodeSocket:
+        return self.wire(self.node("ShaderNodeVectorMath", operation=operation), *sources)
+
+    def scale(self, vector: bpy.types.NodeSocket, factor: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+        node = self.node("ShaderNodeVectorMath", operation="SCALE")
+        self.link(vector, node.inputs[0])
+        self.link(factor, node.inputs["Scale"])
+        return node.outputs[0]
+
+    def math(self, operation: str, *sources) -> bpy.types.NodeSocket:
+        return self.wire(self.node("ShaderNodeMath", operation=operation), *sources)
+
+    def corner(self, k: int) -> bpy.types.NodeSocket:
+        """On the faces: the position of the k-th corner's vertex."""
+        corner = self.node("GeometryNodeCornersOfFace")
+        corner.inputs["Sort Index"].default_value = k
+        vertex = self.wire(self.node("GeometryNodeVertexOfCorner"), corner.outputs["Corner Index"])
+        at = self.node("GeometryNodeFieldAtIndex", data_type="FLOAT_VECTOR", domain="POINT")
+        self.link(vertex, at.inputs["Index"])
+        self.link(self.node("GeometryNodeInputPosition").outputs[0], next(s for s in at.inputs if s.name == "Value"))
+        return next(socket for socket in at.outputs if socket.enabled)
+
+    def stretch(self, normal: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
+        """On the faces: root of area over rest area, limited; 1 where the triangle had no area at rest."""
+        length = self.node("ShaderNodeVectorMath", operation="LENGTH")
+        self.link(normal, length.inputs[0])
+        area = self.math("MULTIPLY", length.outputs["Value"], 0.5)
+        rest = self.attribute("gs_rest_area", "FLOAT")
+        has_rest = self.math("GREATER_THAN", rest, 0.0)
+        growth = self.math("ADD", self.math("DIVIDE", area, rest), self.math("SUBTRACT", 1.0, has_rest))
+        limited = self.math("MINIMUM", self.math("MAXIMUM", growth, STRETCH[0] ** 2), STRETCH[1] ** 2)
+        return self.math("SQRT", limited)
+
+    def capture(
+        self, mesh: bpy.types.NodeSocket, fields: tuple[bpy.types.NodeSocket, ...], rotation: bpy.types.NodeSocket
+    ) -> tuple[bpy.types.NodeSocket, list[tuple[bpy.types.NodeSocket, str]]]:
+        """Work the fields out on the faces, so that sampling them only looks them up; fields with their types."""
+        kinds = ["FLOAT_VECTOR"] * 3 + ["FLOAT", "QUATERNION"]
+        names = ("p0", "p1", "p2", "stretch", "frame")
+        for name, kind, field in zip(names, kinds, (*fields, rotation), strict=True):
+            mesh = self.store(mesh, f"gs_{name}", kind, field, "FACE")
+        return mesh, [(self.attribute(f"gs_{name}", kind), kind) for name, kind in zip(names, kinds, strict=True)]
+
+    def sample(self, mesh: bpy.types.NodeSocket, field: bpy.types.NodeSocket, data_type: str) -> bpy.types.NodeSocket:
+        """On the points: a field of the face that the point is bound to."""
+        node = self.node("GeometryNodeSampleIndex", data_type=data_type, domain="FACE")
+        return self.wire(node, mesh, field, self.attribute("gs_triangle", "INT"))
+
+    def store(
+        self,
+        geometry: bpy.types.NodeSocket,
+        name: str,
+        data_type: str,
+        value: bpy.types.NodeSocket,
+        domain: str = "POINT",
+    ) -> bpy.types.NodeSocket:
+        node = self.node("GeometryNodeStoreNamedAttribute", data_type=data_type, domain=domain)
+        node.inputs["Name"].default_value = name
+        self.link(geometry, node.inputs["Geometry"])
+        self.link(value, next(s for s in node.inputs if s.name == "Value" and s.enabled))
+        return node.outputs[0]

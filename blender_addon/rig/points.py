@@ -1,0 +1,79 @@
+"""Point clouds and their attributes as numpy arrays."""
+
+from __future__ import annotations
+
+import bpy
+import numpy as np
+
+# attribute data_type -> (foreach property, dtype, components)
+LAYOUT = {
+    "FLOAT": ("value", np.float32, 1),
+    "INT": ("value", np.int32, 1),
+    "BOOLEAN": ("value", np.bool_, 1),
+    "FLOAT_VECTOR": ("vector", np.float32, 3),
+    "FLOAT_COLOR": ("color", np.float32, 4),
+    "QUATERNION": ("value", np.float32, 4),  # w, x, y, z
+}
+
+
+def new_pointcloud(name: str, count: int, scene: bpy.types.Scene) -> bpy.types.PointCloud:
+    """A point cloud with ``count`` points at the origin.
+
+    Args:
+        scene: a scene without other objects, for evaluating on; the point cloud is not left in it. Before Blender 5.2
+            only Geometry Nodes can give a point cloud its points.
+    """
+    cloud = bpy.data.pointclouds.new(name)
+    if hasattr(cloud, "resize"):
+        cloud.resize(count)
+        return cloud
+    tree = bpy.data.node_groups.new(".gaussian_heads_points", "GeometryNodeTree")
+    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
+    points = tree.nodes.new("GeometryNodePoints")
+    points.inputs["Count"].default_value = count
+    tree.links.new(points.outputs[0], tree.nodes.new("NodeGroupOutput").inputs[0])
+    carrier = bpy.data.objects.new(".gaussian_heads_points", cloud)
+    scene.collection.objects.link(carrier)
+    carrier.modifiers.new("Points", "NODES").node_group = tree
+    layer = scene.view_layers[0]
+    layer.update()
+    filled = carrier.evaluated_get(layer.depsgraph).data.copy()  # the copy of an evaluated ID is an ordinary one
+    bpy.data.objects.remove(carrier)
+    bpy.data.node_groups.remove(tree)
+    bpy.data.pointclouds.remove(cloud)
+    filled.name = name
+    return filled
+
+
+def write_attribute(
+    geometry: bpy.types.PointCloud | bpy.types.Mesh,
+    name: str,
+    data_type: str,
+    values: np.ndarray,
+    domain: str = "POINT",
+) -> None:
+    """Create or overwrite an attribute.
+
+    Args:
+        data_type: a key of :data:`LAYOUT`.
+        values: one row per element of the domain, of any numeric dtype.
+    """
+    prop, dtype, components = LAYOUT[data_type]
+    attribute = geometry.attributes.get(name) or geometry.attributes.new(name, data_type, domain)
+    flat = np.ascontiguousarray(values, dtype).reshape(-1)
+    if flat.size != len(attribute.data) * components:
+        raise ValueError(f"{name}: {flat.size} values for {len(attribute.data)} elements of {components}")
+    attribute.data.foreach_set(prop, flat)
+
+
+def read_attribute(geometry: bpy.types.PointCloud | bpy.types.Mesh, name: str) -> np.ndarray:
+    """An attribute as [N, components] array, or [N] where it has one component; also of evaluated data.
+
+    Raises:
+        KeyError: there is no such attribute.
+    """
+    attribute = geometry.attributes[name]
+    prop, dtype, components = LAYOUT[attribute.data_type]
+    values = np.empty(len(attribute.data) * components, dtype)
+    attribute.data.foreach_get(prop, values)
+    return values.reshape(-1, components) if components > 1 else values
