@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,8 +19,9 @@ DEFAULT = "makehuman"
 def load_head(source: str | Path = DEFAULT) -> ParametricHead:
     """Load a head model: ``makehuman``, or the path of a FLAME file that the user obtained.
 
-    Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached beside
-    the assets under a key of its inputs and of the code that builds it.
+    Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached under a
+    key of its inputs and of the code that builds it: in the folder ``GAUSSIAN_HEADS_CACHE`` where that is set, otherwise
+    beside the assets. A head that lies beside the assets already is used from there, be that folder read-only or not.
 
     Raises:
         AssetError: the default head's data have not been fetched.
@@ -37,7 +39,11 @@ def load_head(source: str | Path = DEFAULT) -> ParametricHead:
 
 
 def _cached(kind: str, key: bytes, build: Callable[[], ParametricHead]) -> ParametricHead:
-    path = assets.root() / "cache" / f"{kind}-{hashlib.sha256(key).hexdigest()[:16]}.npz"
+    name = f"{kind}-{hashlib.sha256(key).hexdigest()[:16]}.npz"
+    beside = assets.root() / "cache"
+    if (beside / name).exists():
+        return _load(beside / name)
+    path = Path(os.environ.get("GAUSSIAN_HEADS_CACHE") or beside) / name
     if not path.exists():
         head = build()
         path.parent.mkdir(parents=True, exist_ok=True)
