@@ -1,0 +1,216 @@
+"""One reconstruction from photos to a parsed avatar, followed by a thread of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from ..errors import AddonError
+from .client import Client, EngineLost, JobOptions, JobStatus
+from .engine import Engine
+
+POLL_SECONDS = 0.2
+HEADS_KEPT = 10
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class JobSnapshot:
+    """Where a reconstruction stands.
+
+    Attributes:
+        state: starting (the engine, then the photos on their way), queued, running, done, failed or cancelled.
+        stage: what is being done, in words.
+        fraction: 0..1 of the whole, never falls.
+        eta_s: seconds that are left; None if unknown.
+        message: one sentence; of a failure, what happened.
+        hint: what to do after a failure.
+        set_aside: name and reason of each photo that was left out.
+        photos: names of the photos that were used.
+        kept: the finished avatar's file.
+        seconds: seconds since the start, up to the end.
+    """
+
+    state: str = "starting"
+    stage: str = "Engine"
+    fraction: float = 0.0
+    eta_s: float | None = None
+    message: str = ""
+    hint: str = ""
+    set_aside: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+    photos: tuple[str, ...] = ()
+    kept: Path | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in ("done", "failed", "cancelled")
+
+
+class ReconstructionJob(Generic[T]):
+    """Photos to an avatar, in the background.
+
+    Args:
+        engine: started where necessary.
+        paths: photos and clips, the best first.
+        name: of the head.
+        options: see :class:`JobOptions`.
+        parse: turns the avatar's bytes into what the caller builds from; runs in the job's thread, and its
+            AddonError becomes the job's.
+
+    Attributes:
+        avatar: the avatar file's bytes once done.
+        result: what ``parse`` made of them.
+    """
+
+    def __init__(
+        self, engine: Engine, paths: Sequence[Path], name: str, options: JobOptions, parse: Callable[[bytes], T]
+    ):
+        self.name = name
+        self.avatar: bytes | None = None
+        self.result: T | None = None
+        self._engine = engine
+        self._paths = list(paths)
+        self._options = options
+        self._parse = parse
+        self._snapshot = JobSnapshot()
+        self._lock = threading.Lock()
+        self._cancelled = threading.Event()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="gaussian-heads-job", daemon=True)
+        self._started = time.monotonic()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def snapshot(self) -> JobSnapshot:
+        """A new object exactly when something changed."""
+        return self._snapshot
+
+    def cancel(self) -> None:
+        """Ends the job as seen from here at once; the engine is told by the job's thread."""
+        self._cancelled.set()
+        self._finish(state="cancelled", message="Cancelled.", eta_s=None)
+
+    def wait_done(self, timeout: float | None = None) -> bytes:
+        """Blocks until the job is over.
+
+        Returns:
+            The avatar file's bytes.
+
+        Raises:
+            AddonError: it failed, was cancelled, or is not over after ``timeout`` seconds.
+        """
+        if not self._over.wait(timeout):
+            raise AddonError("The reconstruction is still running.", "Wait for it, or cancel it.")
+        return self._outcome()
+
+    def join(self, timeout: float) -> None:
+        """Waits until the thread is gone, for the end of Blender."""
+        if self._thread.is_alive():
+            self._thread.join(timeout)
+
+    def _outcome(self) -> bytes:
+        snapshot = self._snapshot
+        if self.avatar is None or snapshot.state != "done":
+            raise AddonError(snapshot.message, snapshot.hint or "Start it again when you like.")
+        return self.avatar
+
+    def _show(self, **changes: object) -> None:
+        with self._lock:
+            if not self._snapshot.is_over:
+                changed = replace(self._snapshot, **changes)  # type: ignore[arg-type]
+                if changed != self._snapshot:
+                    self._snapshot = changed
+
+    def _finish(self, **changes: object) -> None:
+        self._show(seconds=time.monotonic() - self._started, **changes)
+        self._over.set()
+
+    def _work(self) -> None:
+        client: Client | None = None
+        job_id = ""
+        try:
+            client = self._engine.wait_ready(None, self._cancelled.is_set)
+            self._show(stage="Sending photos")
+            job_id = client.create_job(self._paths, self.name, self._options, self._cancelled.is_set)
+            status = self._follow(client, job_id)
+            if status is not None:
+                self._receive(client, job_id, status)
+            client.cancel(job_id)  # or, once done, forget: the avatar is here
+        except EngineLost as error:
+            better = self._engine.explain(error, client) if client else error
+            self._finish(state="failed", message=better.message, hint=better.hint, eta_s=None)
+        except AddonError as error:
+            self._finish(state="failed", message=error.message, hint=error.hint, eta_s=None)
+        except Exception as error:  # whatever it is, the panel must not show progress for ever
+            message = f"The reconstruction failed ({type(error).__name__}: {error})."
+            self._finish(state="failed", message=message, hint="Try again, and report this.", eta_s=None)
+            raise
+
+    def _follow(self, client: Client, job_id: str) -> JobStatus | None:
+        """Shows the job's progress until the engine is done with it; None where the artist cancelled."""
+        while not self._cancelled.wait(POLL_SECONDS):
+            status = client.job(job_id)
+            self._show(
+                stage=status.stage.capitalize() or "Waiting",
+                fraction=max(self._snapshot.fraction, min(status.fraction, 1.0)),
+                eta_s=status.eta_s,
+                set_aside=tuple((entry["name"], entry["reason"]) for entry in status.set_aside),
+                warnings=tuple(status.warnings),
+                photos=tuple(status.photos),
+                state="queued" if status.state == "queued" else "running",
+            )
+            if status.state == "done":
+                return status
+            if status.state == "failed" and status.error is not None:
+                raise AddonError(status.error["message"], status.error["hint"])
+            if status.state not in ("queued", "running"):
+                raise AddonError("The engine cancelled the reconstruction.", "Start it again.")
+        return None
+
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> None:
+        self._show(stage="Receiving the head", eta_s=0.0)
+        avatar = client.avatar(job_id)
+        try:
+            self._show(kept=keep_avatar(avatar, self._engine.settings.user_dir / "heads", self.name))
+        except AddonError as error:  # the head can still be imported
+            self._show(warnings=(*status.warnings, str(error)))
+        self.result = self._parse(avatar)
+        self.avatar = avatar
+        count = len(status.photos)
+        message = f"Made from {count} photo{'s' if count != 1 else ''}."
+        self._finish(state="done", message=message, fraction=1.0, eta_s=None)
+
+
+def keep_avatar(avatar: bytes, folder: Path, name: str) -> Path:
+    """Writes a finished avatar beside the last ones, of which ten stay, so that no crash can lose it.
+
+    Raises:
+        AddonError: the folder cannot be written.
+    """
+    safe = re.sub(r"[^\w-]+", "_", name).strip("_")[:60] or "head"
+    path = folder / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}.npz"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            part.write_bytes(avatar)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        for old in sorted(folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-HEADS_KEPT]:
+            old.unlink(missing_ok=True)
+    except OSError as error:
+        raise AddonError(
+            f"The finished head cannot be kept in {folder} ({error.strerror}).", "Free some space, and save your file."
+        ) from error
+    return path
