@@ -19,9 +19,9 @@ DEFAULT = "makehuman"
 def load_head(source: str | Path = DEFAULT) -> ParametricHead:
     """Load a head model: ``makehuman``, or the path of a FLAME file that the user obtained.
 
-    Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached under a
-    key of its inputs and of the code that builds it: in the folder ``GAUSSIAN_HEADS_CACHE`` where that is set, otherwise
-    beside the assets. A head that lies beside the assets already is used from there, be that folder read-only or not.
+    Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached under
+    a key of its inputs and of the code that builds it: in the folder ``GAUSSIAN_HEADS_CACHE`` where that is set,
+    otherwise beside the assets. What already lies beside the assets is used from there; that folder may be read-only.
 
     Raises:
         AssetError: the default head's data have not been fetched.
