@@ -111,7 +111,7 @@ def _check_metadata(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, 
         isinstance(metadata, dict) and metadata.keys() == {"name", "provenance", *LISTS},
         source, "metadata", f"does not hold exactly name, provenance, {', '.join(LISTS)}",
     )  # fmt: skip
-    _require(_is_name(metadata["name"]), source, "name", "is no plain name of 1 to 63 bytes without slashes")
+    _require(is_name(metadata["name"]), source, "name", "is no plain name of 1 to 63 bytes without slashes")
     sizes = {
         "key_names": len(arrays["key_starts"]) - 1,
         "joint_names": len(arrays["joint_parents"]),
@@ -125,7 +125,7 @@ def _check_metadata(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, 
             fine = all(isinstance(name, str) and 0 < len(name) <= PHOTO_NAME_LENGTH for name in names)
             _require(fine, source, field, f"has a name that is not 1 to {PHOTO_NAME_LENGTH} characters long")
         else:
-            _require(all(map(_is_name, names)), source, field, "has a name that is not plain, 1 to 63 bytes")
+            _require(all(map(is_name, names)), source, field, "has a name that is not plain, 1 to 63 bytes")
             _require(len(set(names)) == size, source, field, "has the same name twice")
     _check_provenance(metadata["provenance"], source)
     return metadata
@@ -147,7 +147,8 @@ def _check_provenance(provenance: Any, source: str) -> None:
         _require(False, source, "provenance.created", "is no ISO 8601 time")
 
 
-def _is_name(name: Any) -> bool:
+def is_name(name: Any) -> bool:
+    """Whether an avatar, key, joint or region may be called so (docs/avatar-format.md)."""
     return (
         isinstance(name, str)
         and 0 < len(name.encode("utf-8", "replace")) <= NAME_BYTES

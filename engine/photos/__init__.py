@@ -1,5 +1,6 @@
 """Photos and clips in, prepared head crops out."""
 
+from engine.photos.check import Verdict, check_photo
 from engine.photos.clips import clip_frames, clip_length
 from engine.photos.identity import embed
 from engine.photos.load import load_photos
@@ -13,6 +14,8 @@ __all__ = [
     "Photo",
     "PhotoSet",
     "SetAside",
+    "Verdict",
+    "check_photo",
     "clip_frames",
     "clip_length",
     "embed",

@@ -94,11 +94,13 @@ class Found:
     Attributes:
         face: in pixels of ``image``.
         image: [H, W, 3] uint8, the photo, turned upright where it lay on its side.
+        count: faces in the photo.
         warnings: sentences for the report.
     """
 
     face: Face
     image: np.ndarray
+    count: int
     warnings: tuple[str, ...]
 
 
@@ -139,7 +141,7 @@ def find_face(image: np.ndarray, name: str) -> Found:
         warnings.append(f"{name} shows {len(faces)} faces; the largest is used.")
     if largest.height < SOFT_FACE:
         warnings.append(f"The face in {name} is only {largest.height:.0f} pixels high; the result will be soft.")
-    return Found(largest, turned, tuple(warnings))
+    return Found(largest, turned, len(faces), tuple(warnings))
 
 
 def detect_faces(image: np.ndarray) -> list[Face]:

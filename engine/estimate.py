@@ -1,0 +1,95 @@
+"""How far a reconstruction is and how long it will still take, from what each stage typically costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from engine.pipeline import Options
+from engine.refinement import SHARE_OF_FURTHER_PHOTO
+
+REFINEMENT = "refinement"
+"""The one stage that is bounded by time and not by work."""
+PACE_PRIOR = 2.0  # expected seconds that count as measured before anything is: the first stages tell little
+SMOOTHING = 0.3  # weight of a new estimate against the one shown
+
+
+def typical_seconds(options: Options, images: int, clips: int) -> dict[str, float]:
+    """Seconds of every stage of a reconstruction with its file written, in order, on two CPU cores (docs/measured.md).
+
+    Args:
+        images, clips: how many of each are given.
+    """
+    photos = images + clips * options.frames
+    return {
+        "photos": 0.6 * photos + 4.0 * clips,
+        "head model": 0.3,
+        "tracking": 0.3 + 0.1 * photos,
+        options.system: 1.2 + 0.4 * photos,
+        REFINEMENT: options.refine_seconds * (1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)),
+        "avatar": 0.1,
+        "files": 1.0,
+    }
+
+
+class Estimate:
+    """Turns stages and fractions into one fraction that never falls and a calm remaining time.
+
+    Args:
+        plan: expected seconds per stage, in the order in which they run.
+
+    Attributes:
+        fraction: 0..1 of the whole.
+        stage: the running one, "" before the first.
+    """
+
+    def __init__(self, plan: Mapping[str, float]):
+        self.plan = dict(plan)
+        self.stages = tuple(self.plan)
+        self.fraction = 0.0
+        self.stage = ""
+        self._stage_began = 0.0
+        self._expected = self._spent = PACE_PRIOR
+        self._left: float | None = None
+        self._at = 0.0
+
+    @property
+    def stage_index(self) -> int:
+        """The running stage's place in the plan, from 0."""
+        return self.stages.index(self.stage) if self.stage else 0
+
+    def update(self, stage: str, fraction: float, now: float) -> None:
+        """Take a report of :class:`engine.progress.Progress`.
+
+        Args:
+            fraction: 0..1 within the stage. now: seconds on a clock that never goes back.
+        """
+        if stage != self.stage:
+            self._close(now)
+            self.stage, self._stage_began = stage, now
+        place = self.stages.index(stage)
+        before = sum(self.plan[name] for name in self.stages[:place])
+        done = (before + self.plan[stage] * fraction) / sum(self.plan.values())
+        self.fraction = max(self.fraction, done)
+        new = self._rest_of_stage(fraction, now) + sum(self._expect(name) for name in self.stages[place + 1 :])
+        shown = self.eta(now)
+        self._left = new if shown is None else shown + SMOOTHING * (new - shown)
+        self._at = now
+
+    def eta(self, now: float) -> float | None:
+        """Seconds left, counting down between reports; None before the first."""
+        return None if self._left is None else max(0.0, self._left - (now - self._at))
+
+    def _close(self, now: float) -> None:
+        if self.stage and self.stage != REFINEMENT:
+            self._expected += self.plan[self.stage]
+            self._spent += now - self._stage_began
+
+    def _expect(self, stage: str) -> float:
+        return self.plan[stage] * (1.0 if stage == REFINEMENT else self._spent / self._expected)
+
+    def _rest_of_stage(self, fraction: float, now: float) -> float:
+        planned = self._expect(self.stage) * (1 - fraction)
+        if fraction <= 0:
+            return planned
+        measured = (now - self._stage_began) * (1 - fraction) / fraction
+        return fraction * measured + (1 - fraction) * planned  # the further it is, the more the stage's own pace counts
