@@ -1,0 +1,173 @@
+"""Gaussian Heads for scripts: typed functions that do what the buttons do, and wait until it is done.
+
+    from bl_ext.user_default.gaussian_heads import api
+
+    head = api.reconstruct(["front.jpg", "left.jpg"], name="Ada")
+    api.set_expression(head, {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8})
+    api.key(head, frame=1)
+
+Every function raises :class:`AddonError` with one sentence on what happened and one on the way out. docs/scripting.md
+shows them at work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import bpy
+
+from .engine_client.client import JobOptions
+from .engine_client.engine import ENGINE
+from .engine_client.jobs import ReconstructionJob
+from .errors import AddonError
+from .files import atomic_write
+from .rig import avatar_file, build, extract
+from .rig.heads import Head, active_head, all_heads, find_head
+
+__all__ = [
+    "AddonError",
+    "Head",
+    "active_head",
+    "all_heads",
+    "export",
+    "find_head",
+    "import_head",
+    "key",
+    "reconstruct",
+    "set_expression",
+    "set_pose",
+]
+
+SPLAT_FILES = (".ply", ".splat")
+
+
+def reconstruct(
+    photos: Sequence[str | Path],
+    name: str = "Head",
+    *,
+    system: str = "surface",
+    head_model: str = "makehuman",
+    refine_seconds: float = 10.0,
+    count: int = 130_000,
+    frames: int = 4,
+) -> Head:
+    """Turn photos of one person into a head in the current scene. Starts the engine where necessary.
+
+    Args:
+        photos: image files and clips, the best first.
+        system: how photos become Gaussians.
+        head_model: ``makehuman``, or the path of a FLAME file.
+        refine_seconds: time for fitting the Gaussians to the photos, 0 to 3600; 0 skips it.
+        count: Gaussians on the surface, 1 000 to 2 000 000; hair and torso come on top.
+        frames: frames taken from each clip.
+
+    Raises:
+        AddonError: no usable photo, no engine, or a setting out of range.
+    """
+    options = JobOptions(system, head_model, refine_seconds, count, frames)
+    paths = [Path(photo) for photo in photos]
+    job = ReconstructionJob(ENGINE, paths, name, options, avatar_file.read_avatar)
+    job.start()
+    job.wait_done()
+    return build.build(job.result, bpy.context)
+
+
+def import_head(path: str | Path) -> Head:
+    """Bring an avatar file into the current scene."""
+    return build.build(avatar_file.read_avatar(Path(bpy.path.abspath(str(path)))), bpy.context)
+
+
+def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool = True) -> None:
+    """Set shape keys.
+
+    Args:
+        expression: weight per shape key, 0 to 1 for ARKit's.
+        reset: bring all other shape keys to rest.
+
+    Raises:
+        AddonError: the head has no such shape key; nothing is changed.
+    """
+    keys = head.keys
+    for name in expression:
+        _require_name(name, keys, f"{head.name} has no shape key")
+    for name, block in keys.items():
+        if reset or name in expression:
+            block.value = expression.get(name, 0.0)
+
+
+def set_pose(head: Head, joint_rotations: Mapping[str, Sequence[float]]) -> None:
+    """Turn bones about their own axes: x to the subject's left, y up, z out of the face.
+
+    Args:
+        joint_rotations: pitch, yaw and roll (Euler XYZ, radians) per bone: neck, head, jaw, eyeLeft, eyeRight.
+
+    Raises:
+        AddonError: the head has no such bone; nothing is changed.
+    """
+    bones = head.armature.pose.bones
+    for name in joint_rotations:
+        _require_name(name, bones.keys(), f"{head.name} has no bone")
+    for name, angles in joint_rotations.items():
+        bones[name].rotation_mode = "XYZ"
+        bones[name].rotation_euler = angles
+
+
+def key(head: Head, frame: float | None = None, names: Iterable[str] | None = None) -> None:
+    """Insert keyframes for shape keys and bones as they are.
+
+    Args:
+        frame: where; the current frame by default.
+        names: shape keys and bones; all by default.
+
+    Raises:
+        AddonError: the head has no such shape key or bone; nothing is keyed.
+    """
+    frame = bpy.context.scene.frame_current if frame is None else frame
+    keys, bones = head.keys, {bone.name: bone for bone in head.armature.pose.bones}
+    chosen = list(names) if names is not None else [*keys, *bones]
+    for name in chosen:
+        _require_name(name, keys | bones, f"{head.name} has no shape key or bone")
+    for name in chosen:
+        if name in keys:
+            keys[name].keyframe_insert("value", frame=frame)
+        else:
+            mode = bones[name].rotation_mode
+            path = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode)
+            bones[name].keyframe_insert(path or "rotation_euler", frame=frame)
+
+
+def export(head: Head, path: str | Path) -> None:
+    """Write a head to a file, chosen by its ending.
+
+    Args:
+        path: ``.npz`` for an avatar file; ``.ply`` or ``.splat`` for the head as it looks now, for other programs.
+
+    Raises:
+        AddonError: another ending, no engine (splat files only), or the file cannot be written.
+    """
+    prepare_export(head, Path(bpy.path.abspath(str(path))))()
+
+
+def prepare_export(head: Head, path: Path) -> Callable[[], None]:
+    """Take from Blender what :func:`export` needs; the function that comes back writes, in any thread."""
+    if path.suffix not in (".npz", *SPLAT_FILES):
+        raise AddonError(f"{path.name} is of an unknown kind.", "Choose a name that ends in .npz, .ply or .splat.")
+    avatar, key = extract.extract(head), extract.content_key(head)
+    pose = extract.pose_state(head, bpy.context.evaluated_depsgraph_get())
+
+    def write() -> None:
+        content = avatar
+        if path.suffix in SPLAT_FILES:
+            client = ENGINE.wait_ready()
+            client.put_head(key, avatar)
+            content = client.export(key, path.suffix[1:], pose.expression, pose.joint_rotations)
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(content)
+
+    return write
+
+
+def _require_name(name: str, names: Iterable[str], complaint: str) -> None:
+    if name not in names:
+        raise AddonError(f"{complaint} {name!r}.", f"It has: {', '.join(names)}.")
