@@ -1,8 +1,9 @@
 """Unpacks the extension's wheels into a folder of the user's; run as a script by the Python that runs the engine.
 
 ``python -I unpack.py EXTENSION_DIR USER_DIR`` says on stdout, one JSON object a line, how far it is (``{"fraction",
-"text"}``) and at last where the packages are (``{"site"}``) or what went wrong (``{"message", "hint"}``). It ends as soon as nobody listens. It works wheel by wheel and marks each one that is complete, so that it may be killed
-at any moment and goes on from there; a marked wheel with missing or truncated files is unpacked again.
+"text"}``) and at last where the packages are (``{"site"}``) or what went wrong (``{"message", "hint"}``). It ends as
+soon as nobody listens. It works wheel by wheel and marks each one that is complete, so that it may be killed at any
+moment and goes on from there; a marked wheel with missing or truncated files is unpacked again.
 
     USER_DIR/engine/lock                one at a time unpacks or cleans up
     USER_DIR/engine/<key>/site          what becomes the engine's site-packages; the key names Python and the wheels
