@@ -1,4 +1,4 @@
-"""The command line: ``python -m engine reconstruct | render | inspect | export | evaluate | benchmark``."""
+"""The command line: ``python -m engine reconstruct | render | inspect | export | evaluate | serve | benchmark``."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ CONSOLE = Console(stderr=True)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or the error's own (see :mod:`engine.errors`)."""
     options = _parser().parse_args(arguments)
-    share_cores()
     try:
-        with _cancellable() as progress:
-            options.run(options, progress)
+        if options.run is _serve:  # it answers for itself: no bars, its own way to stop
+            _serve(options)
+        else:
+            share_cores()
+            with _cancellable() as progress:
+                options.run(options, progress)
     except EngineError as error:
         CONSOLE.print(f"[red]{type(error).__name__}:[/red] {error.message}", highlight=False, markup=True)
         CONSOLE.print(error.hint, highlight=False, markup=False)
@@ -94,6 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the strip and the yaw sweep")
     _json_option(sub)
     add_options(sub)
+
+    sub = command("serve", _serve, "Serve Blender on this machine: one JSON line on stdout when ready.")
+    sub.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
+    sub.add_argument("--parent-stdin", action="store_true", help="end when standard input ends")
 
     sub = command("benchmark", _benchmark, "How fast this machine is, as figures and ratios of one run.")
     _json_option(sub)
@@ -270,6 +277,12 @@ def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
         _write_json(options.json, result.report.to_json())
     if options.json != "-":
         Console().print(result.report.table())
+
+
+def _serve(options: argparse.Namespace) -> None:
+    from engine.server.serve import serve
+
+    serve(options.port, options.parent_stdin)
 
 
 def _benchmark(options: argparse.Namespace, progress: Progress) -> None:

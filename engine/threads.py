@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-import torch
-
 
 def share_cores() -> None:
     """Give torch half of the cores; numba's kernels take all of them in between.
@@ -13,4 +11,6 @@ def share_cores() -> None:
     Torch's small operations end in a barrier, and a barrier waits a whole time slice for any thread that was preempted:
     with every core in use elsewhere a step of the refinement took 2.4 s instead of 0.2 s.
     """
+    import torch  # late: the server says it in its own way when torch cannot be loaded
+
     torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))

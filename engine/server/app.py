@@ -1,0 +1,117 @@
+"""The server's application: its routes, its guard, its life."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import torch
+from fastapi import APIRouter, FastAPI, Security
+from fastapi.security import HTTPBearer
+from pydantic import BaseModel
+from starlette.types import ASGIApp
+
+import engine
+from engine.heads import DEFAULT
+from engine.pipeline import SYSTEMS
+from engine.server import head_routes, job_routes, refusals
+from engine.server.guard import Guard
+from engine.server.heads import device
+from engine.server.refusals import documented
+from engine.server.services import Parts, Services
+from engine.server.uploads import FILE_BYTES, REQUEST_BYTES
+
+JSON_BYTES = 1_000_000
+FORM_BYTES = 1_000_000  # the parts of an upload around its files
+
+router = APIRouter(responses=documented())
+
+
+class Health(BaseModel):
+    """The engine's state: ``device`` is "cpu" or the GPU's name, ``queued`` and ``heads`` are counts."""
+
+    version: str
+    python: str
+    torch: str
+    device: str
+    backend: str
+    systems: list[str]
+    head_models: list[str]
+    busy: bool
+    queued: int
+    heads: int
+    pid: int
+
+
+class Stopping(BaseModel):
+    """The engine ends within a second."""
+
+    stopping: bool
+
+
+@router.get("/health")
+def health(parts: Parts) -> Health:
+    """Versions, device and load."""
+    gpu = device().type == "cuda"
+    return Health(
+        version=engine.__version__,
+        python=platform.python_version(),
+        torch=torch.__version__,
+        device=torch.cuda.get_device_name(0) if gpu else "cpu",
+        backend="gsplat" if gpu else "numba",
+        systems=list(SYSTEMS),
+        head_models=[DEFAULT],
+        busy=parts.jobs.busy,
+        queued=parts.jobs.queued,
+        heads=len(parts.heads),
+        pid=os.getpid(),
+    )
+
+
+@router.post("/shutdown")
+def shutdown(parts: Parts) -> Stopping:
+    """End the engine; jobs that run or wait are lost."""
+    parts.stop()
+    return Stopping(stopping=True)
+
+
+def create_app(services: Services, token: str) -> ASGIApp:
+    """The application; it starts the services when it starts and closes them when it ends.
+
+    Args:
+        token: that every request must carry.
+    """
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        services.start()
+        yield
+        services.close()
+
+    app = FastAPI(
+        title="Gaussian Heads engine",
+        version=engine.__version__,
+        lifespan=life,
+        docs_url=None,  # the documentation pages would load scripts from elsewhere
+        redoc_url=None,
+        # The guard asks for the token before a body is read; this only writes it into the schema.
+        dependencies=[Security(HTTPBearer(auto_error=False))],
+    )
+    app.state.services = services
+    refusals.install(app)
+    for part in (router, job_routes.router, head_routes.router):
+        app.include_router(part)
+    return Guard(app, token, body_limit)
+
+
+def body_limit(path: str) -> int:
+    """Largest body in bytes that a path takes."""
+    if path == "/jobs":
+        return REQUEST_BYTES + FORM_BYTES
+    if path == "/photos/check":
+        return FILE_BYTES + FORM_BYTES
+    if path.startswith("/heads/") and path.count("/") == 2:
+        return FILE_BYTES
+    return JSON_BYTES

@@ -1,0 +1,177 @@
+"""Heads that stay loaded, and their pictures: the newest request is drawn, older ones that still wait are dropped."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, fields, replace
+from functools import cache
+
+import torch
+
+from engine.avatar import Avatar, drive
+from engine.gaussians.gaussians import BoundGaussians, Splats
+from engine.rendering import Camera, render
+from engine.server.refusals import NotFound, Superseded
+from engine.splatting import warm_up
+
+LOG = logging.getLogger(__name__)
+MAX_HEADS = 4
+
+
+@cache
+def device() -> torch.device:
+    """Where previews are drawn: the first GPU if gsplat is there to draw on it, otherwise the CPU."""
+    usable = torch.cuda.is_available() and importlib.util.find_spec("gsplat") is not None
+    return torch.device("cuda" if usable else "cpu")
+
+
+class Resident:
+    """A loaded head. It remembers the pose driven last, so that a moving camera does not pay for it."""
+
+    def __init__(self, avatar: Avatar):
+        moved = {f.name: getattr(avatar.gaussians, f.name).to(device()) for f in fields(BoundGaussians)}
+        self.avatar = replace(avatar, gaussians=BoundGaussians(**moved))
+        self._driven: tuple[Pose, Splats] | None = None
+
+    def drive(self, pose: Pose) -> Splats:
+        """Raises AvatarError for a key or joint that the head does not have."""
+        driven = self._driven
+        if driven is None or driven[0] != pose:
+            driven = self._driven = (pose, drive(self.avatar, pose.expression, pose.joint_rotations))
+        return driven[1]
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Shape-key weights by name; axis-angle [3] in radians by joint. What is not named rests."""
+
+    expression: Mapping[str, float]
+    joint_rotations: Mapping[str, tuple[float, float, float]]
+
+
+class Heads:
+    """The heads used last, at most ``MAX_HEADS``, by the id that the client chose. For any thread."""
+
+    def __init__(self) -> None:
+        self._heads: OrderedDict[str, Resident] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def put(self, head_id: str, avatar: Avatar) -> None:
+        """Keep a head, in the place of an older one with this id; the one unused for longest gives way."""
+        head = Resident(avatar)
+        with self._lock:
+            self._heads[head_id] = head
+            self._heads.move_to_end(head_id)
+            while len(self._heads) > MAX_HEADS:
+                self._heads.popitem(last=False)
+
+    def get(self, head_id: str) -> Resident:
+        """Raises NotFound."""
+        with self._lock:
+            if head_id not in self._heads:
+                raise _unknown(head_id)
+            self._heads.move_to_end(head_id)
+            return self._heads[head_id]
+
+    def remove(self, head_id: str) -> None:
+        """Raises NotFound."""
+        with self._lock:
+            if self._heads.pop(head_id, None) is None:
+                raise _unknown(head_id)
+
+    def __len__(self) -> int:
+        return len(self._heads)
+
+
+def _unknown(head_id: str) -> NotFound:
+    return NotFound(f"The engine holds no head {head_id!r}.", "Send the head again; only the last few are kept.")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A picture to draw. ``sequence`` tells the newer of two requests for one head."""
+
+    head: Resident
+    pose: Pose
+    camera: Camera
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A drawn picture.
+
+    Attributes:
+        pixels: [height, width, 4] uint8 sRGB, premultiplied by alpha, rows from the top, as bytes.
+        milliseconds: spent on it.
+    """
+
+    pixels: bytes
+    milliseconds: float
+
+
+class Previewer:
+    """Draws on its own thread, one picture at a time."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, tuple[Shot, Future[Frame]]] = OrderedDict()
+        self._change = threading.Condition()
+        self._closed = False
+
+    def start(self) -> None:
+        """Start the thread; it first compiles the kernels or loads them from their cache."""
+        threading.Thread(target=self._serve, name="preview", daemon=True).start()
+
+    def close(self) -> None:
+        with self._change:
+            self._closed = True
+            self._change.notify_all()
+
+    def request(self, head_id: str, shot: Shot) -> Future[Frame]:
+        """Ask for a picture. The future fails with Superseded once a newer one of the same head is asked for."""
+        future: Future[Frame] = Future()
+        with self._change:
+            waiting = self._waiting.get(head_id)
+            if waiting is not None and waiting[0].sequence > shot.sequence:
+                future.set_exception(_superseded())
+                return future
+            if waiting is not None and waiting[1].set_running_or_notify_cancel():
+                waiting[1].set_exception(_superseded())
+            self._waiting[head_id] = (shot, future)  # in the older one's place, so that no head starves the others
+            self._change.notify_all()
+        return future
+
+    def _serve(self) -> None:
+        warm_up()
+        while True:
+            with self._change:
+                while not self._waiting and not self._closed:
+                    self._change.wait()
+                if self._closed:
+                    return
+                _, (shot, future) = self._waiting.popitem(last=False)
+            if not future.set_running_or_notify_cancel():
+                continue  # its client hung up
+            try:
+                future.set_result(_draw(shot))
+            except Exception as error:  # goes to the request that waits for it
+                future.set_exception(error)
+
+
+def _superseded() -> Superseded:
+    return Superseded("A newer picture of this head was asked for.", "Wait for the newer one.")
+
+
+def _draw(shot: Shot) -> Frame:
+    began = time.perf_counter()
+    picture = render(shot.head.drive(shot.pose), shot.camera)
+    alpha = picture.alpha[..., None]
+    rgb = torch.minimum(picture.rgb.clamp(min=0), alpha)  # colours may overshoot 1, pixels may not
+    pixels = (torch.cat((rgb, alpha), dim=-1) * 255).round().clamp(0, 255).to(torch.uint8)
+    return Frame(pixels.numpy().tobytes(), 1e3 * (time.perf_counter() - began))

@@ -1,0 +1,127 @@
+"""Routes for photos and reconstructions."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, File, Form, Response, UploadFile
+from pydantic import AfterValidator, BaseModel
+
+from engine.formats.avatar_layout import is_name
+from engine.heads import DEFAULT
+from engine.models.surface import COUNT
+from engine.photos import check_photo
+from engine.photos.load import MAX_PHOTOS
+from engine.pipeline import Options
+from engine.refinement import SECONDS
+from engine.server.jobs import JobStatus
+from engine.server.refusals import documented
+from engine.server.services import Parts
+from engine.server.uploads import MAX_FILES, Stored, store
+from engine.server.worker import replace_names
+
+router = APIRouter(responses=documented())
+FORM_LIMITS = {"max_files": MAX_FILES + 1, "max_fields": 32, "max_part_size": 16_384}
+
+
+class PhotoVerdict(BaseModel):
+    """A quick look at one photo or clip; angles in degrees, null without a face."""
+
+    name: str
+    usable: bool
+    message: str
+    warnings: list[str]
+    yaw: float | None
+    pitch: float | None
+    faces: int
+
+
+class JobCreated(BaseModel):
+    """The id under which the job is followed."""
+
+    id: str
+
+
+def _avatar_name(name: str) -> str:
+    if not is_name(name):
+        raise ValueError("a name has 1 to 63 bytes of printable text without slashes")
+    return name
+
+
+def _head_model(source: str) -> str:
+    if "\0" in source or not (source == DEFAULT or Path(source).is_absolute()):
+        raise ValueError(f"{DEFAULT}, or the absolute path of a FLAME file, is expected")
+    return source
+
+
+@router.post("/photos/check", responses=documented(507), form_limits=FORM_LIMITS)
+def check(parts: Parts, photo: Annotated[UploadFile, File()]) -> PhotoVerdict:
+    """Say whether a photo or clip can be used, and what will limit the result."""
+    folder = parts.folder.path / f"check_{secrets.token_hex(8)}"
+    folder.mkdir()
+    try:
+        stored = store(photo, folder)
+        with parts.checking:
+            verdict = check_photo(stored.path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    shown = {stored.path.name: stored.shown}
+    return PhotoVerdict(
+        name=stored.shown,
+        usable=verdict.usable,
+        message=replace_names(verdict.message, shown),
+        warnings=[replace_names(warning, shown) for warning in verdict.warnings],
+        yaw=verdict.yaw,
+        pitch=verdict.pitch,
+        faces=verdict.faces,
+    )
+
+
+@router.post("/jobs", status_code=202, responses=documented(429, 507), form_limits=FORM_LIMITS)
+def create_job(
+    parts: Parts,
+    photos: Annotated[list[UploadFile], File(min_length=1, max_length=MAX_FILES)],
+    name: Annotated[str, Form(max_length=63), AfterValidator(_avatar_name)] = "Head",
+    system: Annotated[str, Form(max_length=63)] = "surface",
+    head: Annotated[str, Form(max_length=4096), AfterValidator(_head_model)] = DEFAULT,
+    refine_seconds: Annotated[float, Form(ge=0, le=3600)] = SECONDS,
+    count: Annotated[int, Form(ge=1_000, le=2_000_000)] = COUNT,
+    frames: Annotated[int, Form(ge=1, le=MAX_PHOTOS)] = 4,
+) -> JobCreated:
+    """Queue the reconstruction of one person from photos and clips."""
+    options = Options(system, head, refine_seconds, count, frames)
+
+    def fill(folder: Path) -> list[Stored]:
+        return [store(photo, folder) for photo in photos]
+
+    return JobCreated(id=parts.jobs.submit(name, options, fill))
+
+
+@router.get("/jobs/{job_id}", responses=documented(404))
+def job(parts: Parts, job_id: str) -> JobStatus:
+    """Where a job stands."""
+    return parts.jobs.status(job_id)
+
+
+@router.delete("/jobs/{job_id}", responses=documented(404))
+def cancel(parts: Parts, job_id: str) -> JobStatus:
+    """Cancel a job that waits or runs (it stops within a second), or forget a finished one."""
+    return parts.jobs.cancel(job_id)
+
+
+class AvatarFile(Response):
+    """The avatar's .npz."""
+
+    media_type = "application/octet-stream"
+
+
+BINARY: dict = {"content": {AvatarFile.media_type: {"schema": {"type": "string", "format": "binary"}}}}
+
+
+@router.get("/jobs/{job_id}/avatar", response_class=AvatarFile, responses={200: BINARY, **documented(404, 409)})
+def avatar(parts: Parts, job_id: str) -> AvatarFile:
+    """The finished avatar file (docs/avatar-format.md)."""
+    return AvatarFile(parts.jobs.avatar(job_id))

@@ -1,0 +1,151 @@
+"""Runs the server as a process: a port of its own, one line when it is ready, gone when its parent is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+
+import engine
+from engine.errors import EngineError
+
+HOST = "127.0.0.1"
+TOKEN = "GAUSSIAN_HEADS_TOKEN"
+GRACE = 0.7  # seconds for cleaning up before the process ends all the same
+KEEP_ALIVE = 75  # seconds that an idle connection of the client stays open
+
+
+def serve(port: int, parent_stdin: bool) -> None:
+    """Serve until asked to stop. Prints one JSON line on stdout: ready, or why not.
+
+    Args:
+        port: on loopback; 0 takes a free one.
+        parent_stdin: end when standard input does. The parent holds its other end open, so this works however the
+            parent ends.
+
+    Raises:
+        EngineError: the port is taken, or no temporary folder can be made.
+    """
+    try:
+        _serve(port, parent_stdin)
+    except Exception as error:
+        known = isinstance(error, EngineError)
+        detail = {
+            "type": type(error).__name__,
+            "message": error.message if known else f"The engine cannot start ({type(error).__name__}: {error}).",
+            "hint": error.hint if known else "Install it again; its log says more.",
+        }
+        _announce({"ready": False, "error": detail})
+        raise
+
+
+def _serve(port: int, parent_stdin: bool) -> None:
+    listener = _bind(port)
+    # Late, so that what is broken in the installation is announced like everything else.
+    import uvicorn
+
+    from engine.server.app import create_app
+    from engine.server.folder import WorkFolder
+    from engine.server.services import Services
+    from engine.threads import share_cores
+
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    share_cores()
+    given = os.environ.pop(TOKEN, "")  # no other process needs to see it
+    token = given or secrets.token_urlsafe(32)
+    line = {"ready": True, "url": f"http://{HOST}:{listener.getsockname()[1]}", "pid": os.getpid()}
+    line |= {"version": engine.__version__} | ({} if given else {"token": token})
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            _announce(line)
+
+    def stop() -> None:
+        server.should_exit = True
+
+    services = Services(_work_folder(WorkFolder), stop)
+    tempfile.tempdir = str(services.folder.path)  # where FastAPI keeps an upload while it arrives
+    config = uvicorn.Config(
+        create_app(services, token),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=1,
+    )
+    server = Server(config)
+    if parent_stdin:
+        _watch_stdin(services.close)
+    try:
+        server.run(sockets=[listener])
+    finally:
+        services.close()
+    _end(0)
+
+
+def _bind(port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":  # elsewhere this option would share the port with another program
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen()
+    except (OSError, OverflowError) as error:
+        listener.close()
+        raise EngineError(
+            f"The engine cannot listen on port {port} ({getattr(error, 'strerror', None) or error}).",
+            "Choose another port, or 0 to take a free one.",
+        ) from error
+    return listener
+
+
+def _work_folder(make: Callable):
+    try:
+        return make()
+    except OSError as error:
+        raise EngineError(
+            f"No folder can be made in {tempfile.gettempdir()} ({error.strerror or error}).",
+            "Free some space on that disk, or point TMPDIR elsewhere.",
+        ) from error
+
+
+def _watch_stdin(close: Callable[[], None]) -> None:
+    """End the process when standard input does."""
+    watched = os.dup(0)
+    # The processes that this one starts shall not hold, or on Windows wait for, what is read here.
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def watch() -> None:
+        while os.read(watched, 4096):
+            pass
+        threading.Thread(target=_end_later, daemon=True).start()
+        close()
+        _end(0)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def _end_later() -> None:
+    time.sleep(GRACE)
+    _end(1)
+
+
+def _end(code: int) -> None:
+    """End at once: a thread that compiles or draws would hold up, or crash, the interpreter's own way out."""
+    logging.shutdown()
+    os._exit(code)
+
+
+def _announce(line: dict) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,224 @@
+"""The process that reconstructs: a crash or a full memory there leaves the server, and every preview, alive."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.errors import Cancelled, EngineError
+
+if TYPE_CHECKING:
+    from engine.avatar import Avatar
+    from engine.pipeline import Options
+
+LOG = logging.getLogger(__name__)
+REPORT_EVERY = 0.05  # seconds between reports of a running stage
+NICENESS = 5  # an artist's own work comes first
+
+
+@dataclass(frozen=True)
+class Task:
+    """One reconstruction.
+
+    Attributes:
+        id: the job's.
+        name: the avatar's.
+        photos: stored files. Their names are made up and unique.
+        shown: what the artist calls each of them, by its stored name.
+        output: avatar file to write.
+    """
+
+    id: str
+    name: str
+    photos: tuple[Path, ...]
+    shown: Mapping[str, str]
+    options: Options
+    output: Path
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A report from a running task; ``fraction`` is 0..1 within the stage."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """The task's avatar file is written.
+
+    Attributes:
+        seconds: per stage. photos: names of those used. set_aside: name and reason of the others. warnings: sentences.
+    """
+
+    seconds: Mapping[str, float]
+    photos: tuple[str, ...]
+    set_aside: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The task ended without an avatar; ``kind`` is the error's class."""
+
+    kind: str
+    message: str
+    hint: str
+
+
+class Worker:
+    """The server's end of the process.
+
+    One thread starts tasks and reads reports; any thread may cancel.
+    """
+
+    def __init__(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._sending = threading.Lock()
+        self._process = context.Process(target=_main, args=(theirs,), name="reconstruction", daemon=True)
+        self._process.start()
+        theirs.close()
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    @property
+    def exit_code(self) -> int | None:
+        """After its end; negative is the signal that ended it."""
+        self._process.join(1)
+        return self._process.exitcode
+
+    def start(self, task: Task) -> None:
+        """Begin a task; :meth:`report` follows it. OSError when the process is gone."""
+        self._send(task)
+
+    def cancel(self, task_id: str) -> None:
+        """Ask the task to stop at its next report."""
+        with suppress(OSError):  # gone by itself: its reader notices
+            self._send(task_id)
+
+    def report(self, timeout: float) -> Stage | Done | Failed | None:
+        """The next report, None after ``timeout`` seconds without one. EOFError or OSError when the process is gone."""
+        return self._connection.recv() if self._connection.poll(timeout) else None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
+
+    def _send(self, message: Task | str) -> None:
+        with self._sending:
+            self._connection.send(message)
+
+
+def _main(connection: Connection) -> None:
+    """The process: tasks one after the other, until the server is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server gets it too and ends this process
+    os.dup2(sys.stderr.fileno(), 1)  # the server's standard output belongs to the one line that it prints
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    cancelled: set[str] = set()
+
+    def listen() -> None:
+        while True:
+            try:
+                message = connection.recv()
+            except (EOFError, OSError):
+                os._exit(0)  # whatever the other threads do: without a server nobody wants their result
+            if isinstance(message, Task):
+                tasks.put(message)
+            else:
+                cancelled.add(message)
+
+    threading.Thread(target=listen, daemon=True).start()
+    _prepare()
+    while True:
+        task = tasks.get()
+        connection.send(_run(task, connection, cancelled))
+        cancelled.discard(task.id)
+
+
+def _prepare() -> None:
+    """Import, and build what is built once per machine, while no task waits."""
+    from engine.heads import load_head
+    from engine.threads import share_cores
+
+    share_cores()
+    import engine.pipeline  # noqa: F401
+    from engine.splatting import warm_up
+
+    try:
+        load_head()
+    except EngineError as error:
+        LOG.warning("%s", error)  # the first job says it to the artist
+    warm_up()
+
+
+def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Failed:
+    from engine import avatar, pipeline
+    from engine.progress import Progress
+
+    last = (0.0, "")
+
+    def report(stage: str, fraction: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if fraction >= 1 or stage != last[1] or now - last[0] >= REPORT_EVERY:
+            connection.send(Stage(stage, fraction))
+            last = (now, stage)
+
+    try:
+        progress = Progress(report, lambda: task.id in cancelled)
+        made = pipeline.reconstruct(task.photos, task.name, task.options, progress)
+        progress.start("files")
+        avatar.save(_with_shown_names(made.avatar, task.shown), task.output)
+        progress.finish()
+        if task.id in cancelled:
+            raise Cancelled
+    except EngineError as error:
+        return Failed(type(error).__name__, _shown(error.message, task), _shown(error.hint, task))
+    except Exception as error:  # whatever it is, the artist reads it in the panel and the log has the rest
+        LOG.exception("The reconstruction failed")
+        message = f"The reconstruction met an unexpected error ({type(error).__name__}: {error})."
+        return Failed("InternalError", _shown(message, task), "Try other photos; the engine's log says more.")
+    return Done(
+        seconds=dict(progress.seconds),
+        photos=tuple(_shown(photo.name, task) for photo in made.photos),
+        set_aside=tuple((_shown(entry.name, task), _shown(entry.reason, task)) for entry in made.set_aside),
+        warnings=tuple(_shown(warning, task) for photo in made.photos for warning in photo.warnings),
+    )
+
+
+def _shown(text: str, task: Task) -> str:
+    return replace_names(text, task.shown)
+
+
+def replace_names(text: str, shown: Mapping[str, str]) -> str:
+    """Put the artist's file names in the place of the stored ones, which are unique random words."""
+    for stored, name in shown.items():
+        text = text.replace(stored, name)
+    return text
+
+
+def _with_shown_names(made: Avatar, shown: Mapping[str, str]) -> Avatar:
+    views = tuple(replace(view, name=replace_names(view.name, shown)) for view in made.views)
+    photos = [{**photo, "name": replace_names(photo["name"], shown)} for photo in made.provenance["photos"]]
+    residuals = {replace_names(k, shown): v for k, v in made.provenance["metrics"]["landmark_px"].items()}
+    metrics = {**made.provenance["metrics"], "landmark_px": residuals}
+    return replace(made, views=views, provenance={**made.provenance, "photos": photos, "metrics": metrics})
