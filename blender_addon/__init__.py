@@ -1,15 +1,35 @@
 """Gaussian Heads: from portrait photos to a rigged, animatable head of Gaussian splats. This file only registers."""
 
 from . import preferences, properties
-from .operators import export as export_operators
-from .panels import export as export_panel
+from .operators import (
+    engine as engine_operators,
+    export as export_operators,
+    photos as photos_operators,
+    reconstruct as reconstruct_operators,
+)
+from .panels import (
+    engine as engine_panel,
+    export as export_panel,
+    photos as photos_panel,
+    reconstruct as reconstruct_panel,
+)
+from .tasks import photo_checks, reconstruction, watch
 
 # In the order of registration; panels come last.
 MODULES = (
     preferences,
     properties,
+    watch,
+    photo_checks,
+    reconstruction,
+    photos_operators,
+    reconstruct_operators,
+    engine_operators,
     export_operators,
+    photos_panel,
+    reconstruct_panel,
     export_panel,
+    engine_panel,
 )
 
 

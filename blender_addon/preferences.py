@@ -1,10 +1,132 @@
-"""The add-on's preferences."""
+"""The add-on's preferences: which engine to use, and where the artist's own files are."""
+
+from pathlib import Path
 
 import bpy
+from bpy.props import StringProperty
+
+from .engine_client.client import check_url
+from .engine_client.engine import ENGINE, EngineSettings
+from .errors import AddonError
+
+EXTENSION_DIR = Path(__file__).parent
+
+
+def _changed(preferences: "GaussianHeadsPreferences", context: bpy.types.Context) -> None:
+    ENGINE.configure(engine_settings())
 
 
 class GaussianHeadsPreferences(bpy.types.AddonPreferences):
     bl_idname = __package__
 
+    flame_path: StringProperty(
+        name="FLAME File",
+        description="A FLAME head model that you obtained yourself (.pkl or .npz); FLAME's own terms apply to its heads",
+        subtype="FILE_PATH",
+    )
+    engine_python: StringProperty(
+        name="Engine's Python",
+        description="Another Python that has the engine's packages, for developers; empty uses the engine that comes "
+        "with the extension",
+        subtype="FILE_PATH",
+        update=_changed,
+    )
+    engine_url: StringProperty(
+        name="Engine's URL",
+        description="A running engine to use instead of starting one: http://127.0.0.1:PORT, or https://HOST:PORT for "
+        "another computer",
+        update=_changed,
+    )
+    engine_token: StringProperty(
+        name="Token",
+        description="The running engine's token. Blender stores it unencrypted in your preferences",
+        subtype="PASSWORD",
+        update=_changed,
+    )
 
-register, unregister = bpy.utils.register_classes_factory((GaussianHeadsPreferences,))
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        layout.use_property_split = True
+        layout.prop(self, "flame_path")
+        status = ENGINE.status
+        box = layout.box()
+        row = box.row()
+        row.alert = status.state == "failed"
+        row.label(text=f"{status.message} {status.hint}", icon="ERROR" if row.alert else "INFO")
+        box.prop(self, "engine_python")
+        box.prop(self, "engine_url")
+        row = box.row()
+        row.active = bool(self.engine_url)
+        row.prop(self, "engine_token")
+        if wrong := _wrong_url(self.engine_url):
+            row = box.row()
+            row.alert = True
+            row.label(text=wrong, icon="ERROR")
+        layout.label(text="Photos stay on this computer: the extension never goes online.", icon="LOCKED")
+        help_file = EXTENSION_DIR / "README.md"
+        if help_file.exists():
+            layout.operator("wm.path_open", text="Open the Guide", icon="HELP").filepath = str(help_file)
+
+
+def _wrong_url(url: str) -> str:
+    """What is wrong with the engine's address; empty where nothing is."""
+    try:
+        return check_url(url) and "" if url else ""
+    except AddonError as error:
+        return str(error)
+
+
+def get_preferences() -> GaussianHeadsPreferences | None:
+    """The preferences; None where the add-on was enabled without being entered in Blender's list of add-ons."""
+    addon = bpy.context.preferences.addons.get(__package__)
+    return addon.preferences if addon else None
+
+
+def user_dir() -> Path:
+    """The extension's own folder in the artist's files: unpacked engine, caches, logs and the last heads."""
+    return Path(bpy.utils.extension_path_user(__package__, create=True))
+
+
+def engine_settings() -> EngineSettings:
+    """The engine that the preferences ask for."""
+    preferences = get_preferences()
+    if preferences is None:
+        return EngineSettings(EXTENSION_DIR, user_dir())
+    python = preferences.engine_python.strip()
+    return EngineSettings(
+        EXTENSION_DIR,
+        user_dir(),
+        python=Path(bpy.path.abspath(python)) if python else None,
+        url=preferences.engine_url.strip(),
+        token=preferences.engine_token.strip(),
+        online=bpy.app.online_access,
+    )
+
+
+def flame_path() -> Path:
+    """The artist's FLAME file.
+
+    Raises:
+        AddonError: none is set, or it is not there.
+    """
+    preferences = get_preferences()
+    text = preferences.flame_path.strip() if preferences else ""
+    if not text:
+        raise AddonError(
+            "No FLAME file is set.", "Set yours in the extension's preferences, or choose the default head."
+        )
+    path = Path(bpy.path.abspath(text))
+    if not path.is_file():
+        raise AddonError(f"The FLAME file {path} is not there.", "Choose it again in the extension's preferences.")
+    return path
+
+
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory((GaussianHeadsPreferences,))
+
+
+def register() -> None:
+    _register_classes()
+    ENGINE.configure(engine_settings())
+
+
+unregister = _unregister_classes

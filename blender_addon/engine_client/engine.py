@@ -159,7 +159,8 @@ class Engine:
         Raises:
             AddonError: the engine cannot be started, or not in time; cancelled meanwhile.
         """
-        self.start()
+        if not is_cancelled():
+            self.start()
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._changed:
             while (status := self._status).state in ("unpacking", "starting"):
@@ -271,12 +272,8 @@ class _Life:
         # Blender's own PYTHON… variables would lead the engine's interpreter to Blender's libraries.
         own = ("PYTHON", "__PYVENV")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
-        environment |= {
-            "PYTHONPATH": str(settings.extension_dir),
-            "PYTHONNOUSERSITE": "1",
-            "PYTHONUTF8": "1",
-            "NUMBA_CACHE_DIR": str(settings.user_dir / "numba"),
-        }
+        environment.setdefault("NUMBA_CACHE_DIR", str(settings.user_dir / "numba"))
+        environment |= {"PYTHONPATH": str(settings.extension_dir), "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
         environment |= extra | {"GAUSSIAN_HEADS_TOKEN": token}
         settings.user_dir.mkdir(parents=True, exist_ok=True)
         # -P: the folder that Blender was started from must not be searched for modules.

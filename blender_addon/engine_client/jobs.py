@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import threading
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..errors import AddonError
+from ..files import atomic_write
 from .client import Client, EngineLost, JobOptions, JobStatus
 from .engine import Engine
 
@@ -65,6 +65,7 @@ class ReconstructionJob(Generic[T]):
         options: see :class:`JobOptions`.
         parse: turns the avatar's bytes into what the caller builds from; runs in the job's thread, and its
             AddonError becomes the job's.
+        prepare: writes those of ``paths`` that are no files yet; runs in the job's thread first.
 
     Attributes:
         avatar: the avatar file's bytes once done.
@@ -72,7 +73,13 @@ class ReconstructionJob(Generic[T]):
     """
 
     def __init__(
-        self, engine: Engine, paths: Sequence[Path], name: str, options: JobOptions, parse: Callable[[bytes], T]
+        self,
+        engine: Engine,
+        paths: Sequence[Path],
+        name: str,
+        options: JobOptions,
+        parse: Callable[[bytes], T],
+        prepare: Callable[[], None] = lambda: None,
     ):
         self.name = name
         self.avatar: bytes | None = None
@@ -81,6 +88,8 @@ class ReconstructionJob(Generic[T]):
         self._paths = list(paths)
         self._options = options
         self._parse = parse
+        self._prepare = prepare
+        self._missing: tuple[tuple[str, str], ...] = ()
         self._snapshot = JobSnapshot()
         self._lock = threading.Lock()
         self._cancelled = threading.Event()
@@ -100,6 +109,10 @@ class ReconstructionJob(Generic[T]):
         self._cancelled.set()
         self._finish(state="cancelled", message="Cancelled.", eta_s=None)
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Blocks until the job is over, however it ended, or the time is up; whether it is over."""
+        return self._over.wait(timeout)
+
     def wait_done(self, timeout: float | None = None) -> bytes:
         """Blocks until the job is over.
 
@@ -109,20 +122,17 @@ class ReconstructionJob(Generic[T]):
         Raises:
             AddonError: it failed, was cancelled, or is not over after ``timeout`` seconds.
         """
-        if not self._over.wait(timeout):
+        if not self.wait(timeout):
             raise AddonError("The reconstruction is still running.", "Wait for it, or cancel it.")
-        return self._outcome()
+        snapshot = self._snapshot
+        if self.avatar is None or snapshot.state != "done":
+            raise AddonError(snapshot.message, snapshot.hint or "Start it again when you like.")
+        return self.avatar
 
     def join(self, timeout: float) -> None:
         """Waits until the thread is gone, for the end of Blender."""
         if self._thread.is_alive():
             self._thread.join(timeout)
-
-    def _outcome(self) -> bytes:
-        snapshot = self._snapshot
-        if self.avatar is None or snapshot.state != "done":
-            raise AddonError(snapshot.message, snapshot.hint or "Start it again when you like.")
-        return self.avatar
 
     def _show(self, **changes: object) -> None:
         with self._lock:
@@ -139,9 +149,11 @@ class ReconstructionJob(Generic[T]):
         client: Client | None = None
         job_id = ""
         try:
+            self._prepare()
+            paths = self._present()
             client = self._engine.wait_ready(None, self._cancelled.is_set)
             self._show(stage="Sending photos")
-            job_id = client.create_job(self._paths, self.name, self._options, self._cancelled.is_set)
+            job_id = client.create_job(paths, self.name, self._options, self._cancelled.is_set)
             status = self._follow(client, job_id)
             if status is not None:
                 self._receive(client, job_id, status)
@@ -156,6 +168,16 @@ class ReconstructionJob(Generic[T]):
             self._finish(state="failed", message=message, hint="Try again, and report this.", eta_s=None)
             raise
 
+    def _present(self) -> list[Path]:
+        """The photos that are still there; the others are set aside."""
+        missing = [path for path in self._paths if not path.is_file()]
+        self._missing = tuple((path.name, f"{path} is no longer there.") for path in missing)
+        self._show(set_aside=self._missing)
+        present = [path for path in self._paths if path not in missing]
+        if missing and not present:
+            raise AddonError(f"None of the photos is there; the first is {missing[0]}.", "Add the photos again.")
+        return present
+
     def _follow(self, client: Client, job_id: str) -> JobStatus | None:
         """Shows the job's progress until the engine is done with it; None where the artist cancelled."""
         while not self._cancelled.wait(POLL_SECONDS):
@@ -164,7 +186,7 @@ class ReconstructionJob(Generic[T]):
                 stage=status.stage.capitalize() or "Waiting",
                 fraction=max(self._snapshot.fraction, min(status.fraction, 1.0)),
                 eta_s=status.eta_s,
-                set_aside=tuple((entry["name"], entry["reason"]) for entry in status.set_aside),
+                set_aside=self._missing + tuple((entry["name"], entry["reason"]) for entry in status.set_aside),
                 warnings=tuple(status.warnings),
                 photos=tuple(status.photos),
                 state="queued" if status.state == "queued" else "running",
@@ -199,18 +221,8 @@ def keep_avatar(avatar: bytes, folder: Path, name: str) -> Path:
     """
     safe = re.sub(r"[^\w-]+", "_", name).strip("_")[:60] or "head"
     path = folder / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}.npz"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
-        try:
-            part.write_bytes(avatar)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-        for old in sorted(folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-HEADS_KEPT]:
-            old.unlink(missing_ok=True)
-    except OSError as error:
-        raise AddonError(
-            f"The finished head cannot be kept in {folder} ({error.strerror}).", "Free some space, and save your file."
-        ) from error
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(avatar)
+    for old in sorted(folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-HEADS_KEPT]:
+        old.unlink(missing_ok=True)
     return path

@@ -1,0 +1,99 @@
+"""The reconstruct panel: how, go, how far, and what came of it."""
+
+import bpy
+
+from ..engine_client.jobs import JobSnapshot
+from ..tasks import reconstruction
+from ..tasks.reconstruction import Reconstruction
+from .text import draw_text
+
+
+class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
+    bl_idname = "GAUSSIAN_HEADS_PT_reconstruct"
+    bl_label = "Reconstruct"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Gaussian Heads"
+    bl_order = 20
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        running = reconstruction.current()
+        is_running = running is not None and running.is_running
+        settings = context.scene.gaussian_heads.reconstruct
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.enabled = not is_running
+        for name in ("head_name", "system", "head_model", "quality", "refine_seconds", "frames"):
+            column.prop(settings, name)
+        if is_running:
+            _draw_progress(layout, context, running)
+        else:
+            row = layout.row()
+            row.scale_y = 1.4
+            row.enabled = bool(context.scene.gaussian_heads.photos.items)
+            # A click never waits, whatever context it comes from.
+            row.operator_context = "INVOKE_DEFAULT"
+            row.operator("gaussian_heads.reconstruct", icon="USER")
+        if running is not None:
+            _draw_outcome(layout, context, running)
+
+
+def time_left(seconds: float | None) -> str:
+    """Seconds as an artist says them; empty where unknown."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"about {max(round(seconds), 1)} s left"
+    return f"about {round(seconds / 60)} min left"
+
+
+def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, running: Reconstruction) -> None:
+    snapshot = running.job.snapshot()
+    if snapshot.state == "done":
+        draw_text(layout, context, running.holding or "Building the head.", "TIME")
+    else:
+        left = time_left(snapshot.eta_s)
+        layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
+        if left:
+            layout.label(text=left, icon="TIME")
+    layout.operator("gaussian_heads.cancel_reconstruct", icon="X")
+
+
+def _draw_outcome(layout: bpy.types.UILayout, context: bpy.types.Context, running: Reconstruction) -> None:
+    snapshot = running.job.snapshot()
+    if snapshot.state == "failed":
+        _draw_error(layout, context, snapshot.message, snapshot.hint)
+    elif running.error is not None:
+        _draw_error(layout, context, running.error.message, running.error.hint)
+    elif running.question:
+        draw_text(layout, context, f"{running.job.name} is finished. {running.question}", "QUESTION")
+    elif running.head_name:
+        draw_text(layout, context, f"{running.head_name}: {snapshot.message}", "CHECKMARK")
+    elif snapshot.state == "cancelled":
+        layout.label(text="Cancelled.", icon="X")
+    if running.question or running.error is not None:
+        layout.operator("gaussian_heads.import_result", icon="IMPORT")
+    _draw_notes(layout, context, snapshot)
+    if not running.is_running:
+        layout.operator("gaussian_heads.dismiss_result", icon="PANEL_CLOSE")
+
+
+def _draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, message: str, hint: str) -> None:
+    box = layout.box()
+    box.alert = True
+    draw_text(box, context, message, "ERROR")
+    draw_text(box, context, hint)
+
+
+def _draw_notes(layout: bpy.types.UILayout, context: bpy.types.Context, snapshot: JobSnapshot) -> None:
+    for _, reason in snapshot.set_aside:
+        draw_text(layout, context, f"Left out: {reason}", "CANCEL")
+    for warning in snapshot.warnings:
+        draw_text(layout, context, warning, "ERROR")
+    if snapshot.kept is not None:
+        draw_text(layout, context, f"Also kept as {snapshot.kept.name} in {snapshot.kept.parent}.", "FILE_TICK")
+
+
+register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_PT_reconstruct,))
