@@ -21,7 +21,7 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
 
     flame_path: StringProperty(
         name="FLAME File",
-        description="A FLAME head model that you obtained yourself (.pkl or .npz); FLAME's own terms apply to its heads",
+        description="FLAME head model that you obtained yourself (.pkl or .npz); FLAME's own terms apply to its heads",
         subtype="FILE_PATH",
     )
     engine_python: StringProperty(
@@ -112,9 +112,7 @@ def flame_path() -> Path:
     preferences = get_preferences()
     text = preferences.flame_path.strip() if preferences else ""
     if not text:
-        raise AddonError(
-            "No FLAME file is set.", "Set yours in the extension's preferences, or choose the default head."
-        )
+        raise AddonError("No FLAME file is set.", "Set yours in the preferences, or choose the default head.")
     path = Path(bpy.path.abspath(text))
     if not path.is_file():
         raise AddonError(f"The FLAME file {path} is not there.", "Choose it again in the extension's preferences.")

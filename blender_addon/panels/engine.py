@@ -12,13 +12,7 @@ ICONS = {
     "ready": "CHECKMARK",
     "failed": "ERROR",
 }
-FACTS = (
-    ("Device", "device"),
-    ("Splatting", "backend"),
-    ("Engine", "version"),
-    ("Python", "python"),
-    ("Torch", "torch"),
-)
+FACTS = {"Device": "device", "Splatting": "backend", "Engine": "version", "Python": "python", "Torch": "torch"}
 
 
 class GAUSSIAN_HEADS_PT_engine(bpy.types.Panel):
@@ -42,7 +36,7 @@ class GAUSSIAN_HEADS_PT_engine(bpy.types.Panel):
             layout.progress(factor=status.progress, type="BAR", text=f"{status.progress:.0%}")
         if status.health:
             column = layout.column(align=True)
-            for label, key in FACTS:
+            for label, key in FACTS.items():
                 row = column.split(factor=0.35)
                 row.label(text=label)
                 row.label(text=str(status.health.get(key, "")))

@@ -105,9 +105,7 @@ class GAUSSIAN_HEADS_PT_photos(bpy.types.Panel):
         grid.operator("gaussian_heads.add_photos", text="Clip", icon="FILE_MOVIE").kind = "CLIPS"
         grid.menu(GAUSSIAN_HEADS_MT_images.bl_idname, icon="IMAGE_DATA")
         if not settings.items:
-            draw_text(
-                layout, context, "One sharp portrait from the front is enough; sides make the head rounder.", "INFO"
-            )
+            draw_text(layout, context, "One sharp portrait from the front is enough; more sides help.", "INFO")
         elif settings.active < len(settings.items):
             self._draw_active(context, settings.items[settings.active])
 

@@ -1,7 +1,7 @@
 """The artist's reconstruction: runs in the background and survives undo, saving and other files; then becomes objects.
 
-There is one at a time. Its job lives in the engine client's thread; here, a timer shows its progress and builds the head
-piece by piece, so that Blender never stands still.
+There is one at a time. Its job lives in a thread of its own; here, a timer shows its progress and builds the head piece
+by piece, so that Blender never stands still.
 """
 
 from __future__ import annotations
