@@ -1,4 +1,4 @@
-"""The command line: ``python -m engine reconstruct | render | inspect | export | evaluate | serve | benchmark``."""
+"""The command line, ``python -m engine COMMAND``: a thin layer of words and tables over the stages."""
 
 from __future__ import annotations
 
@@ -66,6 +66,13 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--ply", type=Path, help="also write a standard 3DGS .ply")
     sub.add_argument("--sheet", type=Path, help="also write a contact sheet .png")
     _json_option(sub)
+    add_options(sub)
+
+    sub = command("batch", _batch, "A folder of people to a folder of avatars.")
+    sub.add_argument("folder", type=Path, help="every subfolder with photos, and every single photo, is one person")
+    sub.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder for NAME.npz")
+    sub.add_argument("--frames", type=int, default=4, metavar="N", help="frames taken from each clip (default 4)")
+    sub.add_argument("--blender", type=Path, metavar="PATH", help="Blender with the extension: also write NAME.blend")
     add_options(sub)
 
     sub = command("render", _render, "An avatar as PNG, or as a turntable MP4.")
@@ -213,6 +220,20 @@ def _photo_table(report: dict) -> None:
     CONSOLE.print(table)
     seconds = ", ".join(f"{stage} {t:.1f} s" for stage, t in report["seconds"].items())
     CONSOLE.print(f"{report['gaussians']} Gaussians; {seconds}", highlight=False)
+
+
+def _batch(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.batch import find_people, reconstruct_people
+
+    people = find_people(options.folder)
+    outcomes = reconstruct_people(people, options.output, _options(options), options.blender, progress)
+    table = Table("person", "photos", "seconds", "result")
+    for outcome in outcomes:
+        table.add_row(outcome.name, str(outcome.photos), f"{outcome.seconds:.0f}", outcome.error or "done")
+    CONSOLE.print(table, markup=False)
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    if failed:
+        raise EngineError(f"{failed} of {len(outcomes)} people failed.", "The table says why; the others are done.")
 
 
 def _render(options: argparse.Namespace, progress: Progress) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+
 from engine.errors import PhotoError
 from engine.photos.clips import choose_frames, clip_frames, is_clip
-from engine.photos.decode import decode
+from engine.photos.decode import FORMATS, decode
 from engine.photos.outliers import set_aside_outliers
 from engine.photos.photo import Photo, PhotoSet, SetAside
 from engine.photos.preparation import prepare
@@ -18,6 +20,11 @@ from engine.progress import Progress
 MAX_PHOTOS = 64  # photos and frames together; more cost time without telling more
 DEFAULT_FRAMES = 8  # of a clip
 CHOOSING = 0.5  # share of a clip's time spent on choosing its frames
+
+
+def is_photo_or_clip(path: Path) -> bool:
+    """Whether the file's name says that :func:`load_photos` can read it."""
+    return is_clip(path) or Image.registered_extensions().get(path.suffix.lower()) in FORMATS
 
 
 def load_photos(paths: Sequence[Path], progress: Progress, frames: int | None = None) -> PhotoSet:

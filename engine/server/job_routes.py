@@ -23,8 +23,10 @@ from engine.server.services import Parts
 from engine.server.uploads import MAX_FILES, Stored, store
 from engine.server.worker import replace_names
 
-router = APIRouter(responses=documented())
-FORM_LIMITS = {"max_files": MAX_FILES + 1, "max_fields": 32, "max_part_size": 16_384}
+router = APIRouter(
+    responses=documented(),
+    form_limits={"max_files": MAX_FILES + 1, "max_fields": 32, "max_part_size": 16_384},
+)
 
 
 class PhotoVerdict(BaseModel):
@@ -57,7 +59,7 @@ def _head_model(source: str) -> str:
     return source
 
 
-@router.post("/photos/check", responses=documented(507), form_limits=FORM_LIMITS)
+@router.post("/photos/check", responses=documented(507))
 def check(parts: Parts, photo: Annotated[UploadFile, File()]) -> PhotoVerdict:
     """Say whether a photo or clip can be used, and what will limit the result."""
     folder = parts.folder.path / f"check_{secrets.token_hex(8)}"
@@ -80,7 +82,7 @@ def check(parts: Parts, photo: Annotated[UploadFile, File()]) -> PhotoVerdict:
     )
 
 
-@router.post("/jobs", status_code=202, responses=documented(429, 507), form_limits=FORM_LIMITS)
+@router.post("/jobs", status_code=202, responses=documented(429, 507))
 def create_job(
     parts: Parts,
     photos: Annotated[list[UploadFile], File(min_length=1, max_length=MAX_FILES)],
