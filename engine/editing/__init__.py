@@ -1,0 +1,1 @@
+"""Head editing: interpolate avatars, replace regions, transfer expressions."""
