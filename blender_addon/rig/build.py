@@ -169,7 +169,7 @@ def _assemble(
     root[MARK] = VERSION
     views = {field: avatar.arrays[field].tolist() for field in avatar.arrays if field.startswith("view_")}
     root[METADATA] = json.dumps(avatar.metadata | {"views": views})
-    root.empty_display_type, root.empty_display_size = "CIRCLE", 0.15
+    root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 0.1
     splats = bpy.data.objects.new(f"{root.name}.splats", cloud)
     mesh.name, rig.name = f"{root.name}.head", f"{root.name}.rig"
     for part in (mesh, rig, splats):
@@ -191,4 +191,9 @@ def _assemble(
         collection.objects.link(part)
     mesh.hide_set(True, view_layer=context.view_layer)
     rig.hide_set(True, view_layer=context.view_layer)
+    if context.mode == "OBJECT":  # otherwise the artist is at work on something else
+        for selected in context.view_layer.objects.selected:
+            selected.select_set(False, view_layer=context.view_layer)
+        root.select_set(True, view_layer=context.view_layer)
+        context.view_layer.objects.active = root
     return Head(root, mesh, rig, splats)
