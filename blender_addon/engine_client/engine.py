@@ -312,8 +312,9 @@ class _Life:
 
     def _died(self, process: subprocess.Popen) -> AddonError:
         code = process.returncode
-        how = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        last = f" Its last words: {self._log.last[:300]}" if self._log.last else ""
+        was_killed = code is not None and code < 0  # and then its log ends with something unrelated
+        how = f"signal {-code}" if was_killed else f"exit code {code}"
+        last = f" Its last words: {self._log.last[:300]}" if self._log.last and not was_killed else ""
         return AddonError(
             f"The engine stopped unexpectedly ({how}).{last}", "Try again: it starts by itself. Its log says more."
         )

@@ -1,0 +1,53 @@
+"""The engine client with an engine that only speaks the protocol."""
+
+import importlib
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import bpy  # noqa: F401  Blender's modules are there once it is imported
+import pytest
+
+STUB = Path(__file__).parents[1] / "stub"
+
+
+@pytest.fixture
+def parts(addon):
+    names = ("engine", "client", "jobs")
+    found = {name: importlib.import_module(f"{addon}.engine_client.{name}") for name in names}
+    return SimpleNamespace(**found, errors=importlib.import_module(f"{addon}.errors"))
+
+
+@pytest.fixture
+def settings(parts, tmp_path):
+    return parts.engine.EngineSettings(STUB, tmp_path / "user", python=Path(sys.executable))
+
+
+@pytest.fixture
+def engine(parts, settings):
+    """An engine of our own; nothing of it is left afterwards."""
+    engine = parts.engine.Engine()
+    engine.configure(settings)
+    yield engine
+    pid = engine.status.pid
+    engine.close()
+    assert pid is None or not is_alive(pid)
+    assert wait_for(lambda: not [thread for thread in threading.enumerate() if "gaussian-heads" in thread.name])
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_for(condition, seconds: float = 10.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not (fine := condition()) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(fine)

@@ -1,0 +1,74 @@
+"""What goes to the engine arrives as it was meant, and what comes back is understood or refused."""
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def client(engine):
+    return engine.wait_ready(30)
+
+
+def seen(client):
+    return client._json("GET", "/seen")
+
+
+def test_photos_arrive_whole_under_names_that_can_be_told_apart(client, parts, tmp_path):
+    content = {"a/IMG 1.jpg": b"one", "b/IMG 1.jpg": bytes(range(256)) * 5000, 'c/Größe "x".png': b"\r\n--boundary"}
+    for name, data in content.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(data)
+    options = parts.client.JobOptions(head="/models/flame.npz", refine_seconds=2.5, count=20_000)
+    client.create_job([tmp_path / name for name in content], "Zoë", options)
+    (upload,) = seen(client)["uploads"]
+    assert upload["sizes"] == [len(data) for data in content.values()]
+    assert upload["names"][:2] == ["IMG 1.jpg", "IMG 1 (2).jpg"]
+    assert {key: upload[key] for key in ("name", "system", "head", "refine_seconds", "count", "frames")} == {
+        "name": "Zoë",
+        "system": "surface",
+        "head": "/models/flame.npz",
+        "refine_seconds": "2.5",
+        "count": "20000",
+        "frames": "4",
+    }
+
+
+def test_a_cancelled_upload_ends_on_its_way_and_the_client_goes_on(client, parts, tmp_path):
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(bytes(4_000_000))
+    asked = iter([False] * 3 + [True] * 100)
+    with pytest.raises(parts.errors.AddonError, match="Cancelled"):
+        client.create_job([clip], "A", parts.client.JobOptions(), lambda: next(asked))
+    assert seen(client)["uploads"] == []
+
+
+def test_refusals_keep_the_engines_words(client, parts, tmp_path):
+    photo = tmp_path / "a.png"
+    photo.write_bytes(b"no face")
+    verdict = client.check_photo(photo)
+    assert (verdict.usable, verdict.message) == (False, "No face was found in a.png.")
+    for _ in range(8):
+        client.create_job([photo], "A", parts.client.JobOptions())
+    with pytest.raises(parts.client.EngineRefusal) as refused:
+        client.create_job([photo], "A", parts.client.JobOptions())
+    assert (refused.value.status, refused.value.kind) == (429, "QueueFull")
+    assert str(refused.value) == "Too many jobs wait. Wait for one."
+    with pytest.raises(parts.client.EngineRefusal) as refused:
+        client.job("unknown")
+    assert refused.value.status == 404
+
+
+def test_missing_photos_are_named(client, parts, tmp_path):
+    with pytest.raises(parts.errors.AddonError, match=r"gone\.png cannot be read"):
+        client.check_photo(tmp_path / "gone.png")
+    with pytest.raises(parts.errors.AddonError, match="65 photos"):
+        client.create_job([tmp_path / "a.png"] * 65, "A", parts.client.JobOptions())
+
+
+def test_a_preview_frame_has_the_size_that_was_asked_for(client, parts):
+    eye = np.eye(4).tolist()
+    request = parts.client.PreviewRequest(eye, eye, 5, 3, 17, expression={"jawOpen": 0.5})
+    frame = client.preview("a", request)
+    assert frame.pixels.shape == (3, 5, 4)
+    assert frame.pixels.dtype == np.uint8
+    assert (frame.sequence, frame.milliseconds) == (17, 1.5)

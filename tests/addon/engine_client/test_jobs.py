@@ -1,0 +1,107 @@
+"""A reconstruction in the background: its progress, its end, and every way in which it can go wrong."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from .conftest import wait_for
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "front.jpg"
+    path.write_bytes(b"pixels")
+    return path
+
+
+def make_job(parts, engine, paths, parse=bytes.upper, **options):
+    return parts.jobs.ReconstructionJob(engine, paths, "Ada / B", parts.client.JobOptions(), parse, **options)
+
+
+def test_progress_up_to_the_parsed_and_kept_avatar(parts, engine, settings, photo):
+    job = make_job(parts, engine, [photo, photo.with_name("gone.jpg")])
+    shown = [job.snapshot()]
+    job.start()
+    while not shown[-1].is_over:
+        if (snapshot := job.snapshot()) is not shown[-1]:
+            shown.append(snapshot)
+        time.sleep(0.01)
+    assert job.wait_done(1) == b"avatar"
+    assert job.result == b"AVATAR"
+    last = job.snapshot()
+    assert (last.state, last.message, last.warnings) == ("done", "Made from 1 photo.", ("It is dark.",))
+    assert [name for name, _ in last.set_aside] == ["gone.jpg"]
+    fractions = [snapshot.fraction for snapshot in shown]
+    assert fractions == sorted(fractions)
+    assert fractions[0] == 0
+    assert fractions[-1] == 1
+    assert {"starting", "running", "done"} <= {snapshot.state for snapshot in shown}
+    assert last.kept.read_bytes() == b"avatar"
+    assert last.kept.parent == settings.user_dir / "heads"
+    assert wait_for(lambda: engine.client._json("GET", "/seen")["forgotten"] == ["job0"])
+
+
+def test_the_last_ten_avatars_stay(parts, tmp_path):
+    for number in range(12):
+        path = parts.jobs.keep_avatar(b"%d" % number, tmp_path, f"head{number}")
+        os.utime(path, (number, number))
+    kept = sorted(int(path.read_bytes()) for path in tmp_path.iterdir())
+    assert kept == list(range(2, 12))
+
+
+def test_cancelling_is_at_once_and_reaches_the_engine(parts, engine, photo, monkeypatch):
+    monkeypatch.setenv("STUB", "slow")
+    job = make_job(parts, engine, [photo])
+    job.start()
+    assert wait_for(lambda: job.snapshot().state == "running")
+    job.cancel()
+    assert job.snapshot().state == "cancelled"
+    with pytest.raises(parts.errors.AddonError, match="Cancelled"):
+        job.wait_done(0)
+    assert wait_for(lambda: engine.client._json("GET", "/seen")["cancelled"] == ["job0"], 2)
+
+
+def test_cancelled_while_the_engine_starts(parts, engine, photo, monkeypatch):
+    monkeypatch.setenv("STUB", "silent")
+    job = make_job(parts, engine, [photo])
+    job.start()
+    job.cancel()
+    job.join(2)
+    assert job.snapshot().state == "cancelled"
+
+
+def test_the_engine_dies_and_the_next_job_starts_it_again(parts, engine, photo, monkeypatch):
+    monkeypatch.setenv("STUB", "slow")
+    job = make_job(parts, engine, [photo])
+    job.start()
+    assert wait_for(lambda: job.snapshot().state == "running")
+    os.kill(engine.status.pid, signal.SIGKILL)
+    with pytest.raises(parts.errors.AddonError, match=r"stopped unexpectedly \(signal 9\)") as raised:
+        job.wait_done(10)
+    assert "Try again" in raised.value.hint
+    monkeypatch.delenv("STUB")
+    again = make_job(parts, engine, [photo])
+    again.start()
+    assert again.wait_done(30) == b"avatar"
+
+
+def test_an_avatar_that_cannot_be_read_fails_the_job_but_is_kept(parts, engine, photo):
+    def parse(data):
+        raise parts.errors.AddonError("The avatar is damaged.", "Copy it again.")
+
+    job = make_job(parts, engine, [photo], parse)
+    job.start()
+    with pytest.raises(parts.errors.AddonError, match="damaged"):
+        job.wait_done(30)
+    assert job.snapshot().kept.exists()
+
+
+def test_no_photo_is_left(parts, engine, photo):
+    photo.unlink()
+    job = make_job(parts, engine, [photo])
+    job.start()
+    with pytest.raises(parts.errors.AddonError, match=r"front\.jpg"):
+        job.wait_done(10)
+    assert engine.state == "stopped"

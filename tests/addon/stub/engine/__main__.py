@@ -1,0 +1,138 @@
+"""A stand-in for the engine that speaks its protocol at once and needs no packages; STUB in the environment sets how.
+
+STUB: empty (jobs are done after a few questions), slow (jobs never end), silent (never ready), crash (dies at start),
+babble (says something else), refuse (says why it cannot start). STUB_AVATAR: the file that every job results in.
+"""
+
+import email
+import email.policy
+import json
+import os
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+MODE = os.environ.get("STUB", "")
+TOKEN = os.environ.get("GAUSSIAN_HEADS_TOKEN", "")
+DONE = 4  # questions until a job is done
+
+jobs: dict[str, dict] = {}
+seen: dict[str, object] = {"cancelled": [], "forgotten": [], "uploads": []}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        if self._is_allowed():
+            parts = self.path.strip("/").split("/")
+            if parts == ["health"]:
+                environment = {key: value for key, value in os.environ.items() if key.startswith(("PYTHON", "NUMBA"))}
+                self._json({"version": "stub", "device": "cpu", "pid": os.getpid(), "environment": environment})
+            elif parts == ["seen"]:
+                self._json(seen)
+            elif parts[0] == "jobs" and parts[1] in jobs:
+                self._job(parts[1], len(parts) == 3)
+            else:
+                self._refuse(404, "NotFound", "There is no such thing.", "Ask for another.")
+
+    def do_DELETE(self) -> None:
+        if self._is_allowed():
+            job_id = self.path.rpartition("/")[2]
+            seen["forgotten" if jobs[job_id]["asked"] >= DONE else "cancelled"].append(job_id)
+            self._json({})
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._is_allowed():
+            return
+        if self.path.endswith("/preview"):
+            wish = json.loads(body)
+            pixels = bytes([7]) * (wish["width"] * wish["height"] * 4)
+            self._answer(200, pixels, {"X-Sequence": str(wish["sequence"]), "X-Milliseconds": "1.5"})
+            return
+        head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
+        parts = list(email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts())
+        files = [part for part in parts if part.get_filename()]
+        form = {part.get_param("name", header="content-disposition"): part for part in parts if part not in files}
+        names = [part.get_filename() for part in files]
+        if self.path == "/photos/check":
+            usable = b"no face" not in files[0].get_payload(decode=True)
+            verdict = {
+                "name": names[0],
+                "usable": usable,
+                "warnings": [],
+                "yaw": 0.0,
+                "pitch": 0.0,
+                "faces": int(usable),
+            }
+            self._json(verdict | {"message": "Fine." if usable else f"No face was found in {names[0]}."})
+        elif len(jobs) >= 8:
+            self._refuse(429, "QueueFull", "Too many jobs wait.", "Wait for one.")
+        else:
+            job_id = f"job{len(jobs)}"
+            sizes = [len(part.get_payload(decode=True)) for part in files]
+            jobs[job_id] = {"asked": 0, "photos": names}
+            fields = {key: part.get_payload(decode=True).decode() for key, part in form.items()}
+            seen["uploads"].append({"names": names, "sizes": sizes} | fields)
+            self._json({"id": job_id}, 202)
+
+    def _job(self, job_id: str, wants_avatar: bool) -> None:
+        job = jobs[job_id]
+        if wants_avatar:
+            path = os.environ.get("STUB_AVATAR")
+            self._answer(200, Path(path).read_bytes() if path else b"avatar")
+            return
+        if MODE != "slow":
+            job["asked"] += 1
+        state = "done" if job["asked"] >= DONE else "running"
+        status = {"id": job_id, "name": "", "state": state, "stage": "tracking", "stage_index": 1, "stage_count": 4}
+        status |= {"fraction": job["asked"] / DONE, "eta_s": 3.0, "seconds": {}, "error": None, "a_newer_entry": 1}
+        self._json(status | {"set_aside": [], "warnings": ["It is dark."], "photos": job["photos"]})
+
+    def _is_allowed(self) -> bool:
+        if self.headers["Authorization"] == f"Bearer {TOKEN}":
+            return True
+        self._refuse(401, "Unauthorized", "The engine's token is missing or wrong.", "Check its token.")
+        return False
+
+    def _refuse(self, status: int, kind: str, message: str, hint: str) -> None:
+        self._json({"error": {"type": kind, "message": message, "hint": hint}}, status)
+
+    def _json(self, value: dict, status: int = 200) -> None:
+        self._answer(status, json.dumps(value).encode())
+
+    def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for key, value in ({"Content-Length": str(len(body))} | (headers or {})).items():
+            self.send_header(key, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def watch_parent() -> None:
+    while os.read(0, 100):
+        pass
+    os._exit(0)
+
+
+def main() -> None:
+    threading.Thread(target=watch_parent, daemon=True).start()
+    if MODE == "crash":
+        sys.exit("ImportError: a library is missing")
+    if MODE == "silent":
+        time.sleep(60)
+    if MODE == "babble":
+        print("Hello", flush=True)
+    if MODE == "refuse":
+        error = {"type": "AssetError", "message": "A data file is missing.", "hint": "Install the extension again."}
+        print(json.dumps({"ready": False, "error": error}), flush=True)
+        sys.exit(6)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    print(json.dumps({"ready": True, "url": f"http://127.0.0.1:{server.server_port}", "pid": os.getpid()}), flush=True)
+    server.serve_forever()
+
+
+main()
