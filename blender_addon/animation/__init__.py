@@ -1,1 +1,1 @@
-"""Brings heads to life: capture, presets, poses, baking, and expressions carried from one head to another."""
+"""Expressions, poses and animation of heads, as plain keyframes on shape keys and pose bones."""
