@@ -1,0 +1,257 @@
+"""All Gaussians of a view layer on the GPU, their order for one view, and the picture that they give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import bpy
+import gpu
+import numpy as np
+from mathutils import Matrix
+
+from ..errors import AddonError
+from ..rig.build import SH_C0
+from ..rig.points import read_attribute
+from . import shader
+from .changes import CHANGES
+
+LEVELS = 65535.0  # numpy sorts 16-bit keys by radix, in a fifth of the time of floats
+
+
+@dataclass
+class Part:
+    """One head's rows in the textures.
+
+    Attributes:
+        uid: the point cloud object's ``session_uid``.
+        rows: its Gaussians among all.
+        version: what :data:`CHANGES` said when it was read.
+    """
+
+    uid: int
+    rows: slice
+    version: tuple[int, int, int]
+
+
+class Splats:
+    """The Gaussians of several heads, in the space of their objects, as textures.
+
+    Attributes:
+        parts: the heads in it.
+        revision: rises whenever a texture was made anew.
+        problem: what is wrong with a head that could not be read; empty if nothing.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.revision = 0
+        self.problem = ""
+        self.positions = np.empty((0, 3), np.float32)
+        self._cells = np.empty((0, 3, 4), np.float32)
+        self._layout: tuple | None = None
+        self.points: gpu.types.GPUTexture | None = None
+        self.colors: gpu.types.GPUTexture | None = None
+
+    def update(self, objects: Sequence[bpy.types.Object], depsgraph: bpy.types.Depsgraph) -> None:
+        """Read what changed since the last time.
+
+        Args:
+            objects: point cloud objects of heads, all of them evaluated by ``depsgraph``.
+        """
+        uids = [obj.session_uid for obj in objects]
+        clouds = [obj.evaluated_get(depsgraph).data for obj in objects]
+        layout = CHANGES.epoch, [(uid, len(cloud.points)) for uid, cloud in zip(uids, clouds, strict=True)]
+        changed = layout != self._layout
+        if changed:
+            self._begin(dict(zip(uids, clouds, strict=True)))
+            self._layout = layout if not self.problem else None
+        for part in self.parts:
+            version = CHANGES.version(part.uid)
+            if part.version != version:
+                part.version = version
+                changed |= self._read(part, clouds[uids.index(part.uid)])
+        if changed:
+            rows = len(self._cells) // shader.WIDTH
+            self.points = shader.texture(self._cells, (shader.WIDTH, 3 * rows), "RGBA32F") if self.parts else None
+            self.revision += 1
+
+    def _begin(self, evaluated: dict[int, bpy.types.PointCloud]) -> None:
+        """Lay out the rows, and read what never moves."""
+        self.parts, self.problem, start = [], "", 0
+        pieces = []
+        for uid, cloud in evaluated.items():
+            missing = {"position", "rotation", "scale", "radiance:base"} - set(cloud.attributes.keys())
+            if missing:
+                self.problem = f"{cloud.name} has no {' and no '.join(sorted(missing))}: restore its modifier."
+                continue
+            radiance = read_attribute(cloud, "radiance:base")
+            pieces.append(np.column_stack((radiance[:, :3] * SH_C0 + 0.5, radiance[:, 3])).astype(np.float32))
+            self.parts.append(Part(uid, slice(start, start + len(radiance)), (-1, 0, 0)))
+            start += len(radiance)
+        rows = shader.data_rows(start)
+        self.positions = np.empty((start, 3), np.float32)
+        self._cells = np.zeros((rows * shader.WIDTH, 3, 4), np.float32)
+        for number, part in enumerate(self.parts):
+            self._cells[part.rows, 0, 3] = number
+        colors = np.zeros((rows * shader.WIDTH, 4), np.float32)
+        colors[:start] = np.concatenate(pieces) if pieces else 0.0
+        self.colors = shader.texture(colors, (shader.WIDTH, rows), "RGBA32F") if pieces else None
+
+    def _read(self, part: Part, cloud: bpy.types.PointCloud) -> bool:
+        """Whether a Gaussian moved; Blender updates objects on every frame that is played, moved or not."""
+        cells = self._cells[part.rows]
+        positions, quats, scales = (read_attribute(cloud, name) for name in ("position", "rotation", "scale"))
+        if (
+            np.array_equal(cells[:, 0, :3], positions)
+            and np.array_equal(cells[:, 1], quats)
+            and np.array_equal(cells[:, 2, :3], scales)
+        ):
+            return False
+        self.positions[part.rows] = cells[:, 0, :3] = positions
+        cells[:, 1] = quats
+        cells[:, 2, :3] = scales
+        return True
+
+
+def back_to_front(depths: np.ndarray, parts: Sequence[slice]) -> np.ndarray:
+    """The order of Gaussians, farthest first.
+
+    Args:
+        depths: [N] float32 metres along the view. parts: each head's rows of ``depths``; others are left out.
+
+    Returns:
+        Indices into ``depths``. Depths closer than a 65 536th of what the heads fill together may come in any order;
+        the empty space between heads does not count.
+    """
+    parts = [rows for rows in parts if rows.start < rows.stop]
+    if not parts:
+        return np.empty(0, np.intp)
+    spans = sorted((float(depths[rows].min()), float(depths[rows].max()), k) for k, rows in enumerate(parts))
+    nearest = reached = spans[0][0]
+    empty, shifts = 0.0, [0.0] * len(parts)
+    for low, high, k in spans:
+        empty += max(low - reached, 0.0)
+        shifts[k] = nearest + empty
+        reached = max(reached, high)
+    scale = np.float32(LEVELS / max(reached - nearest - empty, 1e-9))
+    pieces = [(depths[rows] - np.float32(shift)) * scale for rows, shift in zip(parts, shifts, strict=True)]
+    keys = (LEVELS - np.concatenate(pieces).clip(0.0, LEVELS)).astype(np.uint16)
+    numbers = np.concatenate([np.arange(rows.start, rows.stop) for rows in parts])
+    return numbers[np.argsort(keys, kind="stable")]
+
+
+class Target:
+    """A picture of Gaussians for one view; drawn anew only when something changed.
+
+    Attributes:
+        color: premultiplied sRGB, bottom row first.
+        depth: alpha-weighted metres along the view.
+        drawn: how often Gaussians were drawn into it.
+    """
+
+    def __init__(self, size: tuple[int, int], precise: bool = False) -> None:
+        """
+        Args:
+            size: width, height in pixels. precise: full floats instead of half ones, for files.
+        """
+        self.size = size
+        self.color = gpu.types.GPUTexture(size, format="RGBA32F" if precise else "RGBA16F")
+        self.depth = gpu.types.GPUTexture(size, format="R32F")
+        self.drawn = 0
+        self._buffer = gpu.types.GPUFrameBuffer(color_slots=(self.color, self.depth))
+        self._seen: tuple | None = None
+        self._sorted: tuple | None = None
+        self._order: gpu.types.GPUTexture | None = None
+        self._count = 0
+
+    def draw(self, splats: Splats, matrices: dict[int, Matrix], view: Matrix, window: Matrix) -> bool:
+        """Draw Gaussians, unless the picture shows exactly that already.
+
+        Args:
+            matrices: object to world of each head to draw, by its ``uid``.
+            view: world to camera, which looks along -z. window: projection, perspective or orthographic.
+
+        Returns:
+            Whether it was drawn anew.
+        """
+        shown = [(k, part) for k, part in enumerate(splats.parts) if part.uid in matrices]
+        to_view = {k: view @ matrices[part.uid] for k, part in shown}
+        rows = tuple((k, *matrix[2]) for k, matrix in to_view.items())
+        seen = (
+            splats.revision,
+            tuple((k, *(value for row in m for value in row)) for k, m in to_view.items()),
+            tuple(value for row in window for value in row),
+        )
+        if seen == self._seen:
+            return False
+        if self._sorted != (splats.revision, rows):
+            self._sort(splats, [part.rows for _, part in shown], rows)
+            self._sorted = (splats.revision, rows)
+        with self._buffer.bind():
+            self._buffer.clear(color=(0.0, 0.0, 0.0, 0.0))
+            if self._count:
+                self._paint(splats, to_view, window)
+        self._seen = seen
+        self.drawn += 1
+        return True
+
+    def _sort(self, splats: Splats, parts: list[slice], rows: tuple) -> None:
+        depths = np.empty(len(splats.positions), np.float32)
+        for part, (_, *row) in zip(parts, rows, strict=True):
+            np.dot(splats.positions[part], np.array(row[:3], np.float32), out=depths[part])
+            depths[part] = np.nan_to_num(-row[3] - depths[part], copy=False)
+        order = back_to_front(depths, parts)
+        self._count = len(order)
+        height = shader.data_rows(self._count)
+        numbers = np.zeros(height * shader.WIDTH, np.float32)  # exact to 2^24
+        numbers[: self._count] = order
+        self._order = shader.texture(numbers, (shader.WIDTH, height), "R32F")
+
+    def _paint(self, splats: Splats, to_view: dict[int, Matrix], window: Matrix) -> None:
+        rows = np.zeros((len(splats.parts), 3, 4), np.float32)
+        for k, matrix in to_view.items():
+            rows[k] = np.array(matrix)[:3]
+        height = shader.data_rows(3 * len(splats.parts))
+        padded = np.zeros((height * shader.WIDTH, 4), np.float32)
+        padded[: 3 * len(rows)] = rows.reshape(-1, 4)
+        program = shader.splat_program()
+        gpu.state.blend_set("ALPHA_PREMULT")
+        gpu.state.depth_test_set("NONE")
+        gpu.state.depth_mask_set(False)
+        gpu.state.face_culling_set("NONE")
+        program.bind()
+        program.uniform_float("window", window)
+        program.uniform_float("viewport", self.size)
+        program.uniform_sampler("points", splats.points)
+        program.uniform_sampler("colors", splats.colors)
+        program.uniform_sampler("objects", shader.texture(padded, (shader.WIDTH, height), "RGBA32F"))
+        program.uniform_sampler("order", self._order)
+        shader.quad().draw_instanced(program, instance_count=self._count)
+        gpu.state.blend_set("NONE")
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The picture as premultiplied sRGB and alpha [H, W, 4], and expected metres along the view [H, W], float32,
+        top row first; metres are infinite where nothing is."""
+        width, height = self.size
+        with self._buffer.bind():
+            color = _pixels(self._buffer.read_color(0, 0, width, height, 4, 0, "FLOAT"), (height, width, 4))
+            depth = _pixels(self._buffer.read_color(0, 0, width, height, 1, 1, "FLOAT"), (height, width))
+        alpha = color[..., 3]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return color, np.where(alpha > 0.0, depth / alpha, np.inf).astype(np.float32)
+
+
+def _pixels(buffer: gpu.types.Buffer, shape: tuple[int, ...]) -> np.ndarray:
+    buffer.dimensions = int(np.prod(shape))
+    return np.array(buffer, np.float32).reshape(shape)[::-1]
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises AddonError where this computer's GPU cannot hold such a picture."""
+    limit = gpu.capabilities.max_texture_size_get()
+    if not (1 <= width <= limit and 1 <= height <= limit):
+        raise AddonError(
+            f"A picture of {width} × {height} pixels is more than this computer's GPU can draw.",
+            f"Choose a resolution of at most {limit} pixels a side.",
+        )

@@ -1,0 +1,54 @@
+"""A head in an empty Blender with a GPU, and two judges of its picture that share no code with the add-on's."""
+
+import importlib
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import bpy
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[3]
+ENGINE_RENDER = """
+import json, sys
+import numpy as np
+from engine.avatar import drive, load
+from engine.rendering import Camera, render
+wish = json.load(sys.stdin)
+splats = drive(load(wish["avatar"]), wish["expression"], wish["joint_rotations"])
+camera = Camera(np.array(wish["viewmat"]), np.array(wish["K"]), wish["width"], wish["height"])
+picture = render(splats, camera)
+np.save(wish["output"], np.dstack([picture.rgb.numpy(), picture.alpha.numpy()]))
+"""
+
+
+@pytest.fixture
+def part(addon) -> Callable[[str], ModuleType]:
+    """Imports a module of the add-on by its name below the package; the GPU is ready."""
+    importlib.import_module(addon + ".viewport.shader").start_in_background()
+    return lambda name: importlib.import_module(f"{addon}.{name}")
+
+
+@pytest.fixture
+def make_head(part, avatar_path):
+    """Builds the sample avatar, as often as it is called."""
+    avatar = part("rig.avatar_file").read_avatar(avatar_path)
+    return lambda: part("rig.build").build(avatar, bpy.context)
+
+
+@pytest.fixture
+def engine_picture(avatar_path, tmp_path):
+    """The engine's own rasteriser: premultiplied [H, W, 4] of the sample avatar."""
+
+    def draw(camera, pose, size) -> np.ndarray:
+        wish = {"avatar": str(avatar_path), "expression": pose.expression, "joint_rotations": pose.joint_rotations}
+        wish |= {"viewmat": camera.viewmat, "K": camera.K, "width": size[0], "height": size[1]}
+        wish["output"] = str(tmp_path / "engine.npy")
+        python = ROOT / ".venv" / "bin" / "python"
+        subprocess.run([python, "-c", ENGINE_RENDER], input=json.dumps(wish), text=True, check=True, cwd=ROOT)
+        return np.load(wish["output"])
+
+    return draw
