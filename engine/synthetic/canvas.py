@@ -1,0 +1,138 @@
+"""What every painted head shares: where each texel lies on the template, which part it is, how deep in a fold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
+
+from engine.gaussians.mesh_raster import rasterize_mesh
+from engine.heads import load_head
+from engine.heads.atlas import make_atlas
+from engine.heads.parametric import ParametricHead
+from engine.heads.portrait import Eyeball, eyeballs, vertex_normals
+
+RESOLUTION = 640  # texels per side: 0.4 mm on a face
+DIRECTIONS = 64  # from which light comes when folds are measured
+SHADE_SIZE, SHADE_BIAS = 256, 0.0015  # px of a depth map; m behind it that still count as lit
+SKIN, EYE, WET, CLOTH, HAIR, LASH = range(6)  # materials of triangles; CLOTH is decided per texel
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The template's texels.
+
+    Attributes:
+        head: the default head model.
+        mask: [R, R] bool, valid texels, M of them; row 0 is v = 1.
+        fill: [R, R] int64, the valid texel that each texel shows, so that bilinear look-ups bleed past islands' rims.
+        triangle: [M] int64; barycentric: [M, 3] float32; points, normals: [M, 3] float32 on the template.
+        material: [F] uint8 of each triangle.
+        openness: [V] float32 0..1, the share of a cosine-weighted sky that reaches the resting template.
+    """
+
+    head: ParametricHead
+    mask: np.ndarray
+    fill: np.ndarray
+    triangle: np.ndarray
+    barycentric: np.ndarray
+    points: np.ndarray
+    normals: np.ndarray
+    material: np.ndarray
+    openness: np.ndarray
+    _members: dict[tuple[str, ...], np.ndarray] = field(default_factory=dict)
+
+    def member(self, *regions: str) -> np.ndarray:
+        """[M] float32 0..1: how far each texel belongs to any of the regions, soft across their rims."""
+        if regions not in self._members:
+            self._members[regions] = self._member(regions)
+        return self._members[regions]
+
+    def _member(self, regions: tuple[str, ...]) -> np.ndarray:
+        inside = np.logical_or.reduce([self.head.regions[name] for name in regions]).astype(np.float32)
+        return np.einsum("mk,mk->m", inside[self.head.faces[self.triangle]], self.barycentric)
+
+    def on(self, *materials: int) -> np.ndarray:
+        """[M] bool: texels on triangles of the materials."""
+        return np.isin(self.material[self.triangle], materials)
+
+    @cached_property
+    def eyes(self) -> tuple[Eyeball, Eyeball]:
+        return eyeballs(self.head.template.astype(np.float64), self.head.regions["eyes"])
+
+    @cached_property
+    def tree(self) -> cKDTree:
+        """Finds texels by their place."""
+        return cKDTree(self.points)
+
+    @cached_property
+    def landmarks(self) -> np.ndarray:
+        """[478, 3] float32 on the template."""
+        corners = self.head.template[self.head.faces[self.head.landmark_triangles]]
+        return np.einsum("lk,lkc->lc", self.head.landmark_barycentrics, corners)
+
+
+@lru_cache(maxsize=1)
+def canvas() -> Canvas:
+    """The default head's, made once a process (about a second).
+
+    Raises:
+        AssetError: the default head's data have not been fetched.
+    """
+    head = load_head()
+    atlas = make_atlas(head.uv, head.uv_faces, RESOLUTION)
+    number = np.cumsum(atlas.mask.ravel()).reshape(atlas.mask.shape) - 1
+    _, (rows, columns) = distance_transform_edt(~atlas.mask, return_indices=True)
+    triangle, barycentric = atlas.triangle[atlas.mask].astype(np.int64), atlas.barycentric[atlas.mask]
+    normals = vertex_normals(head.template.astype(np.float64), head.faces)
+
+    def at_texels(values: np.ndarray) -> np.ndarray:
+        return np.einsum("mkc,mk->mc", values[head.faces[triangle]], barycentric).astype(np.float32)
+
+    material = np.full(len(head.faces), SKIN, np.uint8)
+    for kind, names in ((WET, ("teeth", "tongue", "mouth_interior")), (EYE, ("eyes",)), (LASH, ("lashes",))):
+        for name in names:
+            material[head.face_region(name)] = kind
+    return Canvas(
+        head,
+        atlas.mask,
+        number[rows, columns],
+        triangle,
+        barycentric,
+        at_texels(head.template),
+        at_texels(normals.astype(np.float32)),
+        material,
+        _openness(head, normals, material),
+    )
+
+
+def _openness(head: ParametricHead, normals: np.ndarray, material: np.ndarray) -> np.ndarray:
+    """[V] 0..1: depth maps from all around, as an orthographic light sees the head."""
+    middle = head.template.mean(axis=0)
+    distance, span = 20.0, 0.62
+    K = np.array([[distance / span * SHADE_SIZE, 0, SHADE_SIZE / 2], [0, distance / span * SHADE_SIZE, SHADE_SIZE / 2],
+                  [0, 0, 1]])  # fmt: skip
+    solid = material != LASH
+    lit, sky = np.zeros(len(normals)), np.zeros(len(normals))
+    for k in range(DIRECTIONS):  # Fibonacci's sphere
+        y = 1 - (2 * k + 1) / DIRECTIONS
+        angle = k * np.pi * (3 - np.sqrt(5))
+        toward = np.array([np.sqrt(1 - y * y) * np.cos(angle), y, np.sqrt(1 - y * y) * np.sin(angle)])
+        camera = (head.template - middle) @ looking(toward).T + [0, 0, distance]
+        depth = rasterize_mesh(camera, head.faces[solid], K, SHADE_SIZE, SHADE_SIZE).depth
+        column, row = (camera[:, :2] / camera[:, 2:] * K[0, 0] + SHADE_SIZE / 2).astype(int).clip(0, SHADE_SIZE - 1).T
+        cosine = np.clip(normals @ toward, 0, None)
+        lit += cosine * (camera[:, 2] < depth[row, column] + SHADE_BIAS)
+        sky += cosine
+    return (lit / np.maximum(sky, 1e-9)).astype(np.float32)
+
+
+def looking(toward: np.ndarray) -> np.ndarray:
+    """[3, 3] world to camera axes (x right, y down, z forward) of an upright camera that lies in direction ``toward``
+    (unit, not vertical) and looks back."""
+    right = np.cross([0.0, 1.0, 0.0], toward)
+    right /= np.linalg.norm(right)
+    return np.stack([right, -np.cross(toward, right), -toward])
