@@ -1,0 +1,208 @@
+"""What goes wrong around the server: parents and engines that are killed, full disks, taken ports, wrong tokens."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.engine.server.engines import PATIENCE, ROOT, TOKEN, family, is_running, launch, running, wait_for
+
+resource = pytest.importorskip("resource")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
+
+
+def long_job(engine, portrait) -> str:
+    """One that would go on for minutes, in the middle of its work."""
+    job = engine.create(("me.png", portrait), refine_seconds="600")
+    engine.follow(job, lambda status: status["stage"])
+    return job
+
+
+def test_nothing_is_left_of_an_engine_whose_parent_was_killed_in_the_middle_of_a_job(tmp_path, portrait):
+    """A stand-in for Blender starts the engine, hands over its address, and is killed."""
+    blender = (
+        "import subprocess, sys, time\n"
+        "words = [sys.executable, '-m', 'engine', 'serve', '--parent-stdin']\n"
+        "engine = subprocess.Popen(words, stdin=subprocess.PIPE)\n"
+        "time.sleep(1000)\n"
+    )
+    environment = os.environ | {"GAUSSIAN_HEADS_TOKEN": TOKEN, "TMPDIR": str(tmp_path)}
+    parent = subprocess.Popen(
+        [sys.executable, "-c", blender], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    ready = json.loads(parent.stdout.readline())
+    header = {"Authorization": f"Bearer {TOKEN}"}
+    job = requests.post(
+        ready["url"] + "/jobs", files={"photos": ("me.png", portrait)}, data={"refine_seconds": "600"}, headers=header
+    ).json()
+    job_url = f"{ready['url']}/jobs/{job['id']}"
+    wait_for(lambda: requests.get(job_url, headers=header).json()["stage"], "the job")
+    processes = family(ready["pid"])
+    assert len(processes) > 1
+    parent.kill()
+    wait_for(lambda: not any(map(is_running, processes)), "the engine's end")
+    assert not list(tmp_path.glob("gaussian_heads_engine_*"))
+    parent.wait()
+    parent.stdout.close()
+
+
+def test_a_killed_engine_frees_its_port_and_the_next_one_cleans_up(start, tmp_path, portrait):
+    first = start()
+    long_job(first, portrait)
+    processes = first.processes()
+    first.process.kill()
+    wait_for(lambda: not any(map(is_running, processes)), "the engine's end")
+    (left,) = (path for path in tmp_path.glob("gaussian_heads_engine_*") if path.is_dir())
+    port = urlsplit(first.ready["url"]).port
+    second = start("--port", str(port))
+    assert second.ready["ready"], second.ready
+    assert urlsplit(second.ready["url"]).port == port
+    assert not left.exists()
+
+
+def test_two_engines_leave_each_other_alone(start, tmp_path, portrait):
+    first = start()
+    job = long_job(first, portrait)
+    second = start()
+    assert len([path for path in tmp_path.glob("gaussian_heads_engine_*") if path.is_dir()]) == 2
+    assert not second.get("/health")["busy"]
+    assert first.get(f"/jobs/{job}")["state"] == "running"
+    assert second.request("GET", f"/jobs/{job}").status_code == 404
+    assert second.request("POST", "/shutdown").json() == {"stopping": True}
+    assert second.process.wait(PATIENCE) == 0
+    assert first.get(f"/jobs/{job}")["state"] == "running"
+
+
+def test_a_reconstruction_that_crashes_takes_only_itself(start, portrait):
+    engine = start()
+    job = long_job(engine, portrait)
+    for pid in engine.processes()[1:]:
+        os.kill(pid, signal.SIGKILL)
+    status = engine.finished(job)
+    assert (status["state"], status["error"]["type"]) == ("failed", "WorkerLost")
+    assert status["error"]["hint"]
+    again = engine.finished(engine.create(("me.png", portrait), refine_seconds="0", count="5000"))
+    assert again["state"] == "done"
+
+
+def test_a_full_disk_is_told_as_such(start, portrait):
+    """No file may grow beyond a megabyte: the upload of a larger one, and the avatar, meet it."""
+    engine = start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)))
+    upload = engine.request("POST", "/jobs", files={"photos": ("big.png", bytes(3_000_000))})
+    assert (upload.status_code, upload.json()["error"]["type"]) == (507, "OutputError")
+    status = engine.finished(engine.create(("me.png", portrait), refine_seconds="0", count="30000"))
+    assert (status["state"], status["error"]["type"]) == ("failed", "OutputError")
+    assert "disk is full" in status["error"]["message"]
+
+
+def test_a_taken_port_is_one_line_and_an_exit_code():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = launch("--port", str(port), stderr=subprocess.DEVNULL)
+        said, _ = process.communicate(timeout=PATIENCE)
+    line = json.loads(said)
+    assert line["ready"] is False
+    assert str(port) in line["error"]["message"]
+    assert line["error"]["hint"]
+    assert process.returncode == 1
+
+
+def test_a_broken_installation_is_one_line_and_an_exit_code(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('libtorch.so is damaged')")
+    process = launch(env={"PYTHONPATH": str(tmp_path)}, stderr=subprocess.DEVNULL)
+    said, _ = process.communicate(timeout=PATIENCE)
+    line = json.loads(said)
+    assert line["ready"] is False
+    assert "libtorch.so is damaged" in line["error"]["message"]
+    assert process.returncode == 1
+
+
+def test_an_engine_without_a_token_makes_one():
+    with running(env={"GAUSSIAN_HEADS_TOKEN": ""}) as engine:
+        assert engine.request("GET", "/health").status_code == 401
+        engine.session.headers["Authorization"] = f"Bearer {engine.ready['token']}"
+        assert engine.get("/health")["pid"] == engine.process.pid
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Authorization": ""}, 401),
+        ({"Authorization": "Bearer wrong"}, 401),
+        ({"Authorization": TOKEN}, 401),
+        ({"Authorization": "Bearer Straße".encode()}, 401),
+        ({"Host": "attacker.example"}, 403),
+        ({"Host": "127.0.0.1.attacker.example:80"}, 403),
+        ({"Host": "localhost:1"}, 200),
+    ],
+)
+def test_only_the_parent_on_this_machine_is_served(shared, headers, status):
+    response = shared.request("GET", "/health", headers=headers)
+    assert response.status_code == status
+    assert status == 200 or set(response.json()["error"]) == {"type", "message", "hint"}
+    address = urlsplit(shared.ready["url"])
+    assert address.hostname == "127.0.0.1"
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection(("127.0.0.2", address.port), timeout=5)  # a wildcard address would answer here
+
+
+def test_bodies_are_bounded_before_they_are_read(shared):
+    address = urlsplit(shared.ready["url"])
+    for path, length in (("/jobs", 1_002_000_000), ("/photos/check", 258_000_000), ("/heads/a/preview", 2_000_000)):
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=PATIENCE)
+        connection.putrequest("POST", path)
+        connection.putheader("Authorization", f"Bearer {TOKEN}")
+        connection.putheader("Content-Length", str(length))
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert answer.status == 413
+        assert json.loads(answer.read())["error"]["type"] == "TooLarge"
+        connection.close()
+    chunked = shared.request("POST", "/heads/a/preview", data=iter([bytes(600_000)] * 2))
+    assert chunked.status_code == 413
+
+
+def test_the_queue_is_bounded_and_what_waits_can_be_cancelled(start, portrait):
+    engine = start()
+    running_job = long_job(engine, portrait)
+    waiting = [engine.create(("me.png", portrait)) for _ in range(8)]
+    full = engine.request("POST", "/jobs", files={"photos": ("me.png", portrait)})
+    assert (full.status_code, full.json()["error"]["type"]) == (429, "QueueFull")
+    assert engine.get("/health")["queued"] == 8
+    for job in waiting:
+        assert engine.request("DELETE", f"/jobs/{job}").json()["state"] == "cancelled"
+    engine.request("DELETE", f"/jobs/{running_job}")
+    assert engine.finished(running_job)["state"] == "cancelled"
+    quick = engine.create(("me.png", portrait), refine_seconds="0", count="5000")
+    assert engine.finished(quick)["state"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"name": "a/b"}, "name"),
+        ({"system": "magic"}, "magic"),
+        ({"head": "flame.pkl"}, "head"),
+        ({"count": "5"}, "count"),
+        ({"refine_seconds": "nan"}, "refine_seconds"),
+    ],
+)
+def test_options_that_do_not_fit_are_named_before_anything_is_queued(shared, portrait, options, names):
+    response = shared.request("POST", "/jobs", files={"photos": ("me.png", portrait)}, data=options)
+    assert response.status_code == 422
+    assert names in response.json()["error"]["message"]
+
+
+def test_a_flame_file_that_is_missing_fails_the_job_with_its_name(shared, portrait):
+    status = shared.finished(shared.create(("me.png", portrait), head="/nowhere/flame2023.pkl"))
+    assert (status["state"], status["error"]["type"]) == ("failed", "HeadModelError")
+    assert "flame2023.pkl" in status["error"]["message"]

@@ -1,0 +1,131 @@
+"""The server's parts on their own: who is drawn, who is kept, what is shown, how long it takes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from engine.avatar import Avatar
+from engine.estimate import Estimate, typical_seconds
+from engine.gaussians.gaussians import BoundGaussians
+from engine.pipeline import Options
+from engine.rendering import Camera
+from engine.server.heads import MAX_HEADS, Heads, Pose, Previewer, Resident, Shot
+from engine.server.refusals import NotFound, Superseded
+from engine.server.uploads import SHOWN_LENGTH, shown_name
+
+REST = Pose({}, {})
+
+
+@pytest.fixture
+def avatar() -> Avatar:
+    """One red Gaussian on one triangle, a metre before the camera at the origin."""
+    eye = np.eye(3, dtype=np.float32)
+    return Avatar(
+        name="dot", vertices=np.array([[0, 0, -1], [0.1, 0, -1], [0, 0.1, -1]], np.float32),
+        faces=np.array([[0, 1, 2]], np.int32), uv=eye[:, :2], uv_faces=np.array([[0, 1, 2]], np.int32), regions={},
+        key_names=("up",), key_deltas=np.full((1, 3, 3), [0, 0.1, 0], np.float32), joint_names=("head",),
+        joint_parents=np.array([-1], np.int32), joint_positions=np.zeros((1, 3), np.float32),
+        skin_weights=np.array([[0, 1]] * 3, np.float32), views=(), provenance={},
+        gaussians=BoundGaussians(
+            torch.zeros(1, dtype=torch.int64), torch.tensor([[1.0, 0, 0]]), torch.zeros(1, 3),
+            torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.05), torch.ones(1), torch.tensor([[1.0, 0, 0]]),
+            torch.zeros(1, dtype=torch.uint8),
+        ),
+    )  # fmt: skip
+
+
+def shot(head: Resident, sequence: int, pose: Pose = REST) -> Shot:
+    camera = Camera(np.diag([1.0, -1, -1, 1]), np.array([[20.0, 0, 8], [0, 20, 8], [0, 0, 1]]), 16, 16)
+    return Shot(head, pose, camera, sequence)
+
+
+def test_of_waiting_pictures_only_the_newest_of_each_head_is_drawn(avatar):
+    head, previewer = Resident(avatar), Previewer()
+    old, new = previewer.request("a", shot(head, 1)), previewer.request("a", shot(head, 3))
+    late = previewer.request("a", shot(head, 2))  # overtaken on the way
+    other = previewer.request("b", shot(head, 1))
+    previewer.start()
+    for dropped in (old, late):
+        with pytest.raises(Superseded):
+            dropped.result(60)
+    for drawn in (new, other):
+        pixels = np.frombuffer(drawn.result(60).pixels, np.uint8).reshape(16, 16, 4)
+        assert pixels[8, 8, 0] > 200
+        assert not pixels[..., 1:3].any()
+    again = previewer.request("a", shot(head, 0))  # a client that began anew counts from 0
+    assert again.result(60).pixels
+    previewer.close()
+
+
+def test_the_head_moves_between_pictures_and_a_wrong_key_spoils_only_its_own(avatar):
+    head, previewer = Resident(avatar), Previewer()
+    previewer.start()
+
+    def height(pose: Pose) -> float:
+        pixels = np.frombuffer(previewer.request("a", shot(head, 0, pose)).result(60).pixels, np.uint8)
+        alpha = pixels.reshape(16, 16, 4)[..., 3].astype(float)
+        return float((alpha.sum(1) * np.arange(16)).sum() / alpha.sum())
+
+    at_rest = height(REST)
+    with pytest.raises(Exception, match="down"):
+        height(Pose({"down": 1.0}, {}))
+    assert height(Pose({"up": 1.0}, {})) == pytest.approx(at_rest - 2, abs=0.2)  # 0.1 m at 1 m and 20 px
+    assert height(REST) == at_rest
+    previewer.close()
+
+
+def test_the_heads_used_last_are_kept(avatar):
+    heads = Heads()
+    for i in range(MAX_HEADS):
+        heads.put(str(i), avatar)
+    heads.get("0")
+    heads.put("new", avatar)
+    assert len(heads) == MAX_HEADS
+    assert heads.get("0").avatar.name == "dot"
+    with pytest.raises(NotFound):
+        heads.get("1")
+    heads.remove("new")
+    with pytest.raises(NotFound):
+        heads.remove("new")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        ("Ärger.JPG", "Ärger.JPG"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\me\\a.png", "a.png"),
+        ("a\n\x1b[31mb.png", "a[31mb.png"),
+        ("/", "photo"),
+        ("", "photo"),
+    ],
+)
+def test_file_names_are_shown_without_folders_and_tricks(sent, shown):
+    assert shown_name(sent) == shown
+
+
+def test_endless_file_names_keep_their_suffix():
+    shown = shown_name("x" * 5000 + ".mp4")
+    assert len(shown) <= SHOWN_LENGTH
+    assert shown.endswith(".mp4")
+
+
+@pytest.mark.parametrize("pace", [0.5, 1.0, 4.0])
+def test_the_remaining_time_is_right_on_fast_and_slow_machines(pace):
+    """A run whose stages take ``pace`` times as long as planned, only the refinement keeps to its budget."""
+    plan = typical_seconds(Options(refine_seconds=10), images=3, clips=0)
+    true = {stage: seconds * (1 if stage == "refinement" else pace) for stage, seconds in plan.items()}
+    estimate, now, total = Estimate(plan), 100.0, sum(true.values())
+    fractions, misses = [], []
+    for stage, seconds in true.items():
+        for step in range(21):
+            estimate.update(stage, step / 20, now + seconds * step / 20)
+            fractions.append(estimate.fraction)
+            misses.append(abs(estimate.eta(now + seconds * step / 20) - (100 + total - now - seconds * step / 20)))
+        now += seconds
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == pytest.approx(1)
+    assert np.mean(misses[len(misses) // 3 :]) < 0.15 * total
+    assert misses[-1] < 0.5

@@ -1,0 +1,151 @@
+"""From photos to a previewed head, over HTTP, as Blender does it."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine import assets
+from engine.avatar import drive, load
+from engine.formats.ply import read_ply
+from engine.rendering import Camera, orbit_camera, render_avatar
+
+SMILE = {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.3}
+TURN = {"neck": [0.0, 0.2, 0.0]}
+
+
+def sample(name: str) -> bytes:
+    return assets.path(f"samples/{name}").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def done(shared):
+    """A small head from two photos; a stranger's photo and a text file came along. With every status on the way."""
+    job = shared.create(
+        ("Tante Käthe 1.jpg", sample("person_a_1.jpg")),
+        ("../../etc/Käthe 2.jpg", sample("person_a_2.jpg")),
+        ("Nachbarin.jpg", sample("person_b_1.jpg")),
+        ("notes.jpg", b"no photo"),
+        name="Käthe", count="20000", refine_seconds="2",
+    )  # fmt: skip
+    seen = []
+    shared.follow(job, lambda status: seen.append(status) or status["state"] not in ("queued", "running"))
+    return seen
+
+
+@pytest.fixture(scope="module")
+def avatar_bytes(shared, done):
+    return shared.request("GET", f"/jobs/{done[-1]['id']}/avatar").content
+
+
+def test_the_job_ends_with_the_artists_own_file_names(done):
+    last = done[-1]
+    assert (last["state"], last["error"], last["fraction"]) == ("done", None, 1.0)
+    assert last["photos"] == ["Tante Käthe 1.jpg", "Käthe 2.jpg"]
+    reasons = {entry["name"]: entry["reason"] for entry in last["set_aside"]}
+    assert set(reasons) == {"Nachbarin.jpg", "notes.jpg"}
+    assert "Nachbarin.jpg shows another person" in reasons["Nachbarin.jpg"]
+    assert "notes.jpg" in reasons["notes.jpg"]
+    assert any("Tante Käthe 1.jpg" in warning for warning in last["warnings"])
+
+
+def test_progress_rises_through_the_stages_that_were_announced(done):
+    fractions = [status["fraction"] for status in done]
+    assert fractions == sorted(fractions)
+    assert len(set(fractions)) > 5
+    assert {status["stage_count"] for status in done} == {len(done[-1]["seconds"])}
+    assert done[-1]["stage_index"] == done[-1]["stage_count"] - 1
+    assert all(status["eta_s"] is not None for status in done if status["stage"])
+
+
+def test_the_avatar_carries_the_names_and_nothing_of_the_server(avatar_bytes, tmp_path):
+    (tmp_path / "a.npz").write_bytes(avatar_bytes)
+    avatar = load(tmp_path / "a.npz")
+    names = ["Tante Käthe 1.jpg", "Käthe 2.jpg"]
+    assert avatar.name == "Käthe"
+    assert [view.name for view in avatar.views] == names
+    assert [photo["name"] for photo in avatar.provenance["photos"]] == names
+    assert list(avatar.provenance["metrics"]["landmark_px"]) == names
+
+
+def test_previews_and_exports_are_what_the_engine_draws_and_drives_itself(shared, avatar_bytes, tmp_path):
+    summary = shared.request("PUT", "/heads/hero", data=avatar_bytes).json()
+    (tmp_path / "a.npz").write_bytes(avatar_bytes)
+    avatar = load(tmp_path / "a.npz")
+    assert (summary["name"], summary["gaussians"]) == ("Käthe", len(avatar.gaussians))
+
+    camera = orbit_camera(avatar, yaw=0.4, width=200, height=120)
+    pose = {"expression": SMILE, "joint_rotations": TURN}
+    answer = shared.request("POST", "/heads/hero/preview", json=pose | shot(camera, 7))
+    assert (answer.status_code, answer.headers["X-Sequence"]) == (200, "7")
+    assert float(answer.headers["X-Milliseconds"]) > 0
+    pixels = np.frombuffer(answer.content, np.uint8).reshape(120, 200, 4).astype(float) / 255
+    assert (pixels[..., :3] <= pixels[..., 3:]).all()
+    over_white = pixels[..., :3] + 1 - pixels[..., 3:]
+    wanted = render_avatar(avatar, SMILE, TURN, camera).numpy()
+    assert np.abs(over_white - wanted).max() < 2 / 255
+
+    plain = shared.request("POST", "/heads/hero/preview", json=shot(camera, 8)).content
+    assert plain != answer.content
+
+    exported = shared.request("POST", "/heads/hero/export", json=pose | {"format": "ply"}).content
+    (tmp_path / "a.ply").write_bytes(exported)
+    splats = drive(avatar, SMILE, TURN)
+    seen = splats.opacities >= 1 / 255
+    assert torch.allclose(read_ply(tmp_path / "a.ply").means, splats.means[seen], atol=1e-6)
+    assert len(shared.request("POST", "/heads/hero/export", json=pose | {"format": "splat"}).content) == 32 * seen.sum()
+
+
+def test_the_preview_goes_on_during_a_job_that_is_then_cancelled(shared, avatar_bytes, portrait, tmp_path):
+    shared.request("PUT", "/heads/live", data=avatar_bytes)
+    job = shared.create(("me.png", portrait), refine_seconds="600", count="20000")
+    shared.follow(job, lambda status: status["stage"] == "refinement")
+    assert shared.get("/health")["busy"]
+    (tmp_path / "a.npz").write_bytes(avatar_bytes)
+    camera = orbit_camera(load(tmp_path / "a.npz"), yaw=0.0)
+    for sequence in range(5):
+        assert shared.request("POST", "/heads/live/preview", json=shot(camera, sequence)).status_code == 200
+    assert shared.get(f"/jobs/{job}")["state"] == "running"
+    assert shared.request("GET", f"/jobs/{job}/avatar").status_code == 409
+
+    assert shared.request("DELETE", f"/jobs/{job}").status_code == 200
+    assert shared.finished(job)["state"] == "cancelled"
+    assert shared.request("GET", f"/jobs/{job}/avatar").status_code == 409
+    shared.request("DELETE", f"/jobs/{job}")  # forgets it
+    assert shared.request("GET", f"/jobs/{job}").status_code == 404
+    assert not shared.get("/health")["busy"]
+
+
+def test_a_job_without_a_face_fails_with_the_photos_name_and_a_way_out(shared):
+    grey = io.BytesIO()
+    Image.new("RGB", (300, 300), "grey").save(grey, "PNG")
+    status = shared.finished(shared.create(("Wand.png", grey.getvalue())))
+    assert (status["state"], status["error"]["type"]) == ("failed", "PhotoError")
+    assert "No face found in Wand.png" in status["error"]["message"]
+    assert status["error"]["hint"]
+
+
+def test_photos_are_judged_before_they_are_used(shared, portrait):
+    def check(name: str, content: bytes) -> dict:
+        return shared.request("POST", "/photos/check", files={"photo": (name, content)}).json()
+
+    good = check("me.png", portrait)
+    assert (good["name"], good["usable"], good["faces"]) == ("me.png", True, 1)
+    assert "me.png" in good["message"]
+    assert abs(good["yaw"]) < 10  # the portrait is frontal
+    mirrored = io.BytesIO()
+    Image.open(assets.path("samples/person_b_1.jpg")).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored, "PNG")
+    turned, back = check("b.jpg", sample("person_b_1.jpg")), check("b.png", mirrored.getvalue())
+    assert turned["yaw"] == pytest.approx(-back["yaw"], abs=3)
+    bad = check("C:\\photos\\letter.jpg", b"Dear Sir")
+    assert (bad["name"], bad["usable"], bad["yaw"], bad["faces"]) == ("letter.jpg", False, None, 0)
+    assert bad["message"].startswith("letter.jpg ")
+
+
+def shot(camera: Camera, sequence: int) -> dict:
+    size = {"width": camera.width, "height": camera.height, "sequence": sequence}
+    return {"viewmat": camera.viewmat.tolist(), "K": camera.K.tolist(), **size}
