@@ -131,12 +131,13 @@ def _remember(folder: Path, wanted: list[str], resolved: list[str]) -> list[dict
     chosen = [files.pop(_identity(*line.split("=="))) for line in resolved]
     for path in files.values():
         path.unlink()
-    rows = [_row(path) for path in chosen]
+    rows = [describe(path) for path in chosen]
     (folder / "wheels.json").write_text(json.dumps({"wanted": wanted, "wheels": rows}, indent=1), "utf-8")
     return rows
 
 
-def _row(path: Path) -> dict:
+def describe(path: Path) -> dict:
+    """The line of ``wheels/lock.json`` for a wheel."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     with zipfile.ZipFile(path) as archive:
