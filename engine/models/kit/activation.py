@@ -1,0 +1,106 @@
+"""From numbers to Gaussians: one table that says, for every network, how raw outputs become attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from engine.gaussians.gaussians import Splats
+
+ATTRIBUTES = ("offset", "scale", "rotation", "opacity", "color")
+
+
+@dataclass(frozen=True)
+class GaussianTable:
+    """How one network's raw outputs are read.
+
+    Attributes:
+        offset_range: metres; offsets from the anchor are ± this, through a sigmoid.
+        scale: "exp": exp(x), at most ``scales[1]``. "blend": from ``scales[1]`` at x = -∞ down to ``scales[0]`` at +∞.
+        scales: metres, smallest and largest standard deviation.
+        opacity_shift: added before the sigmoid.
+        color: "direct": sigmoid. "skip": observed colour plus a correction in -1..1, not clamped. "mix": w c + (1 - w)
+            times the observed colour, with w as a fourth output.
+        gains: per attribute in the order of :data:`ATTRIBUTES`, the output layer's initial weights in units of Xavier's.
+        biases: per attribute, the output layer's initial bias; None for layers without biases.
+    """
+
+    offset_range: float
+    scale: Literal["exp", "blend"]
+    scales: tuple[float, float]
+    opacity_shift: float
+    color: Literal["direct", "skip", "mix"]
+    gains: tuple[float, float, float, float, float]
+    biases: tuple[tuple[float, ...], ...] | None = None
+
+    @property
+    def channels(self) -> dict[str, int]:
+        """Raw outputs per Gaussian and attribute."""
+        return {"offset": 3, "scale": 3, "rotation": 4, "opacity": 1, "color": 4 if self.color == "mix" else 3}
+
+
+class GaussianHeads(nn.Module):
+    """One linear layer per attribute.
+
+    Args:
+        width: C of the features.
+        count: Gaussians per feature vector (texels of a patch).
+        color_width: extra channels that only the colour's layer sees, after the features.
+    """
+
+    def __init__(self, table: GaussianTable, width: int, count: int = 1, color_width: int = 0):
+        super().__init__()
+        self.layers = nn.ModuleDict()
+        for a, (name, channels) in enumerate(table.channels.items()):
+            extra = color_width if name == "color" else 0
+            layer = nn.Linear(width + extra, count * channels, bias=table.biases is not None)
+            nn.init.xavier_uniform_(layer.weight)
+            with torch.no_grad():
+                layer.weight.mul_(table.gains[a])
+                if table.biases is not None:
+                    layer.bias.copy_(torch.tensor(table.biases[a]).repeat(count))
+            self.layers[name] = layer
+
+    def forward(self, features: torch.Tensor, color_features: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+        """[..., C] (and [..., color_width]) to raw outputs per attribute [..., count · channels]."""
+        colorful = features if color_features is None else torch.cat((features, color_features), dim=-1)
+        return {name: layer(colorful if name == "color" else features) for name, layer in self.layers.items()}
+
+
+def activate(
+    table: GaussianTable, raw: dict[str, torch.Tensor], anchors: torch.Tensor, observed: torch.Tensor | None = None
+) -> Splats:
+    """Raw outputs to Gaussians; everything keeps its leading axes ([B, N] or [B, R, R]).
+
+    Args:
+        raw: per attribute [..., channels].
+        anchors: [..., 3] metres, where a Gaussian lies at offset 0.
+        observed: [..., 3], the photos' colour there; only for "skip" and "mix".
+
+    Returns:
+        Splats with ``opacities`` [...] and the other fields [..., 3 or 4].
+    """
+    offset = table.offset_range * (2 * raw["offset"].sigmoid() - 1)
+    smallest, largest = table.scales
+    if table.scale == "exp":
+        scales = raw["scale"].exp().clamp(smallest, largest)
+    else:
+        share = raw["scale"].sigmoid()
+        scales = smallest * share + largest * (1 - share)
+    color = raw["color"].sigmoid()
+    if table.color == "skip":
+        color = 2 * color - 1 + observed
+    elif table.color == "mix":
+        assert observed is not None
+        color = color[..., 3:] * color[..., :3] + (1 - color[..., 3:]) * observed
+    return Splats(
+        means=anchors + offset,
+        quats=functional.normalize(raw["rotation"], dim=-1),
+        scales=scales,
+        opacities=(raw["opacity"] + table.opacity_shift).sigmoid().squeeze(-1),
+        colors=color,
+    )
