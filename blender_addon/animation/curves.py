@@ -129,7 +129,9 @@ def replace_keys(curve: bpy.types.FCurve, frames: np.ndarray, values: np.ndarray
     middle["interpolation"][:] = _enum("interpolation", "LINEAR")
     for name in ("handle_left_type", "handle_right_type"):
         middle[name][:] = _enum(name, "AUTO_CLAMPED")
-    write_keys(curve, {name: np.concatenate((before[name][early], middle[name], before[name][late])) for name in before})
+    write_keys(
+        curve, {name: np.concatenate((before[name][early], middle[name], before[name][late])) for name in before}
+    )
 
 
 def _enum(field: str, identifier: str) -> int:

@@ -19,9 +19,7 @@ GROUPS: dict[str, str] = {
 # These move the whole part to a side: they are opposites, not a pair that moves together.
 SIDEWAYS = frozenset(("jawLeft", "jawRight", "mouthLeft", "mouthRight"))
 
-GROUP_OF: dict[str, str] = {
-    name: next(group for group in GROUPS if name.startswith(group)) for name in ARKIT_NAMES
-}
+GROUP_OF: dict[str, str] = {name: next(group for group in GROUPS if name.startswith(group)) for name in ARKIT_NAMES}
 
 
 def group_of(name: str) -> str:

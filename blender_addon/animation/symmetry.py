@@ -10,14 +10,14 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
-from ..rig.heads import MARK, all_heads
+from ..rig.heads import all_heads
 from .curves import find_curve, is_driven
 from .groups import counterpart
 
 EPS = 1e-6
 
-# session_uid of the shape keys -> values [K]; None before the first look at a scene.
-_seen: dict[int, np.ndarray] | None = None
+# session_uid of the shape keys -> values [K], or None where they are no head's; None before the first look at a scene.
+_seen: dict[int, np.ndarray | None] | None = None
 _undoing = False
 
 
@@ -41,7 +41,7 @@ def _values(shape_keys: bpy.types.Key) -> np.ndarray:
 def _look(scene: bpy.types.Scene) -> None:
     """Remember the values of all heads of the scene."""
     global _seen
-    _seen = {}
+    _seen = dict.fromkeys(shape_keys.session_uid for shape_keys in bpy.data.shape_keys)
     for head in all_heads(scene):
         accept(head.mesh.data.shape_keys)
 
@@ -61,24 +61,17 @@ def _after_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
         _seen = None
     elif _seen is None:
         _look(scene)
-    elif not _undoing and (depsgraph.id_type_updated("MESH") or depsgraph.id_type_updated("KEY")):
-        playing = _playing()
-        for shape_keys in _touched(depsgraph):
-            if playing or shape_keys.session_uid not in _seen:
+    elif depsgraph.id_type_updated("KEY") and not _undoing:
+        keys = [update.id.original for update in depsgraph.updates if isinstance(update.id, bpy.types.Key)]
+        if any(shape_keys.session_uid not in _seen for shape_keys in keys):
+            _look(scene)
+        for shape_keys in keys:
+            if _seen[shape_keys.session_uid] is None:
+                continue
+            if _playing():
                 accept(shape_keys)
             else:
                 _follow(shape_keys, scene)
-
-
-def _touched(depsgraph: bpy.types.Depsgraph) -> list[bpy.types.Key]:
-    """Shape keys of heads among what was updated."""
-    found = {}
-    for update in depsgraph.updates:
-        obj = update.id.original
-        if isinstance(obj, bpy.types.Object) and obj.type == "MESH" and obj.data.shape_keys is not None:
-            if obj.parent is not None and MARK in obj.parent:
-                found[obj.data.shape_keys.session_uid] = obj.data.shape_keys
-    return list(found.values())
 
 
 def _follow(shape_keys: bpy.types.Key, scene: bpy.types.Scene) -> None:
@@ -119,7 +112,7 @@ def _has_key_at(shape_keys: bpy.types.Key, name: str, frame: int) -> bool:
 def _after_frame_change(scene: bpy.types.Scene, _depsgraph: bpy.types.Depsgraph) -> None:
     if _seen:
         for shape_keys in bpy.data.shape_keys:
-            if shape_keys.session_uid in _seen:
+            if _seen.get(shape_keys.session_uid) is not None:
                 accept(shape_keys)
 
 
