@@ -1,6 +1,6 @@
 """Gaussian Heads: from portrait photos to a rigged, animatable head of Gaussian splats. This file only registers."""
 
-from . import preferences, properties
+from . import preferences, properties, viewport
 from .operators import (
     engine as engine_operators,
     export as export_operators,
@@ -22,6 +22,7 @@ MODULES = (
     watch,
     photo_checks,
     reconstruction,
+    viewport,
     photos_operators,
     reconstruct_operators,
     engine_operators,

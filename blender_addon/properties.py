@@ -104,7 +104,11 @@ class ExpressionSettings(bpy.types.PropertyGroup):
 class ViewportSettings(bpy.types.PropertyGroup):
     """The preview panel."""
 
-    show_splats: BoolProperty(name="Splats", description="Draw the heads' Gaussians in the 3D View", default=True)
+    show_splats: BoolProperty(
+        name="Splats",
+        description="Draw the heads' Gaussians in the 3D View",
+        default="type" not in bpy.types.PointCloud.bl_rna.properties,  # from 5.3 on Blender draws splats itself
+    )
     occlude: BoolProperty(
         name="Behind Meshes", description="Let the meshes of the scene hide Gaussians behind them", default=False
     )

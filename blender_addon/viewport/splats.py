@@ -128,17 +128,19 @@ def back_to_front(depths: np.ndarray, parts: Sequence[slice]) -> np.ndarray:
     if not parts:
         return np.empty(0, np.intp)
     spans = sorted((float(depths[rows].min()), float(depths[rows].max()), k) for k, rows in enumerate(parts))
-    nearest = reached = spans[0][0]
-    empty, shifts = 0.0, [0.0] * len(parts)
+    bases = [0.0] * len(parts)  # metres that are filled before each head's own nearest
+    filled, reached = 0.0, spans[0][0]
     for low, high, k in spans:
-        empty += max(low - reached, 0.0)
-        shifts[k] = nearest + empty
+        bases[k] = filled - max(reached - low, 0.0)
+        filled += max(high - max(reached, low), 0.0)
         reached = max(reached, high)
-    scale = np.float32(LEVELS / max(reached - nearest - empty, 1e-9))
-    pieces = [(depths[rows] - np.float32(shift)) * scale for rows, shift in zip(parts, shifts, strict=True)]
-    keys = (LEVELS - np.concatenate(pieces).clip(0.0, LEVELS)).astype(np.uint16)
+    scale = np.float32((LEVELS - 2 * len(parts)) / max(filled, 1e-9))
+    keys = [np.empty(0, np.uint16)] * len(parts)
+    for step, (low, _, k) in enumerate(spans):
+        # Subtracted first, so that far heads keep their precision; a level of distance where a gap was.
+        keys[k] = (LEVELS - step - bases[k] * scale - (depths[parts[k]] - np.float32(low)) * scale).astype(np.uint16)
     numbers = np.concatenate([np.arange(rows.start, rows.stop) for rows in parts])
-    return numbers[np.argsort(keys, kind="stable")]
+    return numbers[np.argsort(np.concatenate(keys), kind="stable")]
 
 
 class Target:
@@ -215,6 +217,7 @@ class Target:
         height = shader.data_rows(3 * len(splats.parts))
         padded = np.zeros((height * shader.WIDTH, 4), np.float32)
         padded[: 3 * len(rows)] = rows.reshape(-1, 4)
+        objects = shader.texture(padded, (shader.WIDTH, height), "RGBA32F")  # must live until it is drawn
         program = shader.splat_program()
         gpu.state.blend_set("ALPHA_PREMULT")
         gpu.state.depth_test_set("NONE")
@@ -225,7 +228,7 @@ class Target:
         program.uniform_float("viewport", self.size)
         program.uniform_sampler("points", splats.points)
         program.uniform_sampler("colors", splats.colors)
-        program.uniform_sampler("objects", shader.texture(padded, (shader.WIDTH, height), "RGBA32F"))
+        program.uniform_sampler("objects", objects)
         program.uniform_sampler("order", self._order)
         shader.quad().draw_instanced(program, instance_count=self._count)
         gpu.state.blend_set("NONE")

@@ -4,14 +4,14 @@ import importlib
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import bpy
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from ..conftest import ROOT, engine_python
+
 ENGINE_RENDER = """
 import json, sys
 import numpy as np
@@ -47,8 +47,7 @@ def engine_picture(avatar_path, tmp_path):
         wish = {"avatar": str(avatar_path), "expression": pose.expression, "joint_rotations": pose.joint_rotations}
         wish |= {"viewmat": camera.viewmat, "K": camera.K, "width": size[0], "height": size[1]}
         wish["output"] = str(tmp_path / "engine.npy")
-        python = ROOT / ".venv" / "bin" / "python"
-        subprocess.run([python, "-c", ENGINE_RENDER], input=json.dumps(wish), text=True, check=True, cwd=ROOT)
+        subprocess.run([engine_python(), "-c", ENGINE_RENDER], input=json.dumps(wish), text=True, check=True, cwd=ROOT)
         return np.load(wish["output"])
 
     return draw

@@ -64,7 +64,9 @@ def matrices_of(quats):
 def test_a_posed_head_looks_as_in_the_engine(part, make_head, camera, picture, engine_picture):
     head = make_head()
     pose(head)
-    head.root.matrix_world = Matrix.Translation((0.05, 0.1, -0.02)) @ Matrix.Rotation(0.4, 4, "Z") @ Matrix.Scale(1.3, 4)
+    head.root.matrix_world = (
+        Matrix.Translation((0.05, 0.1, -0.02)) @ Matrix.Rotation(0.4, 4, "Z") @ Matrix.Scale(1.3, 4)
+    )
     color, metres, _ = picture()
 
     view = part("viewport.camera").scene_view(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), *SIZE)
@@ -72,6 +74,7 @@ def test_a_posed_head_looks_as_in_the_engine(part, make_head, camera, picture, e
     truth = engine_picture(part("viewport.camera").engine_camera(view, state.world), state, SIZE)
     assert (truth[..., 3] > 0.99).mean() > 0.2
     error = np.abs(color - truth) * 255
+    np.savez("/tmp/v/cmp.npz", a=color, b=truth)
     print(f"mean error {error.mean():.4f}, 99.9 %: {np.percentile(error, 99.9):.2f}, worst {error.max():.1f} of 255")
     assert error.mean() < 0.2
     assert np.percentile(error, 99.9) < 8

@@ -1,0 +1,292 @@
+"""Engine preview: viewports show frames that the engine renders of the active head, as soon as there are any.
+
+Where there are none (no engine, too slow, a view that it cannot draw), the built-in drawing stays.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import bpy
+import gpu
+import numpy as np
+
+from ..engine_client.engine import ENGINE
+from ..errors import AddonError
+from ..rig.extract import Pose, content_key, extract, pose_state
+from ..rig.heads import Head, active_head
+from ..tasks.redraw import redraw_sidebars
+from ..tasks.watch import start_engine
+from . import shader
+from .camera import View, engine_camera
+from .changes import CHANGES
+from .preview_worker import Picture, PreviewWorker, Wish
+
+STILL_SECONDS = 0.2  # without movement until a viewport gets its full resolution
+CONTENT_SECONDS = 0.5  # without movement until the head is looked at for edits, which takes some milliseconds
+STALE_SECONDS = 0.6  # a frame of an older view than that is worse than the built-in drawing
+RETRY_SECONDS = 2.0  # between two tries of what failed
+RESTART_SECONDS = (3.0, 10.0, 30.0)  # from a failure of the engine to its next start
+BUSY_TICK, CALM_TICK = 0.02, 0.1  # s
+LARGEST = 4096  # pixels a side, the engine's limit
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture for a viewport, and the ``session_uid`` of the point cloud that it shows."""
+
+    texture: gpu.types.GPUTexture
+    uid: int
+
+
+@dataclass
+class _Viewport:
+    """One viewport's last wish and last picture."""
+
+    full: Wish
+    wished_full: bool = False
+    asked: float = 0.0
+    picture: Picture | None = None
+    frame: Frame | None = None
+    uid: int = 0
+
+
+@dataclass(frozen=True)
+class _Content:
+    """What the engine has, or gets, of one head."""
+
+    head_id: str
+    version: tuple
+
+
+class Preview:
+    """The preview of all viewports.
+
+    Attributes:
+        problem: why the built-in drawing is shown instead, in a sentence; empty if it is not.
+    """
+
+    def __init__(self) -> None:
+        self.problem = ""
+        self._worker: PreviewWorker | None = None
+        self._viewports: dict[int, _Viewport] = {}
+        self._contents: dict[int, _Content] = {}
+        self._poses: dict[int, tuple[tuple, Pose]] = {}
+        self._client: object | None = None
+        self._failures = 0
+        self._failed_at = 0.0
+        self._drawn_at = 0.0
+        self._moved_at = 0.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """How many frames the engine manages; 0 before the first."""
+        seconds = self._worker.frame_seconds if self._worker else 0.0
+        return 1.0 / seconds if seconds else 0.0
+
+    def frame(self, context: bpy.types.Context, seen: View, here: Sequence[bpy.types.Object]) -> Frame | None:
+        """What to show of the active head; None where the built-in drawing has to.
+
+        Args:
+            here: point cloud objects that the viewport shows.
+        """
+        self._start()
+        now = self._drawn_at = time.monotonic()
+        head = active_head(context)
+        if head is None or head.splats not in here:
+            self._say("" if here else "No head is visible here.")
+            return None
+        uid = head.splats.session_uid
+        content = self._contents.get(uid)
+        if content is None or ENGINE.client is None:
+            return None  # the timer sends the head, and says how the engine is
+        try:
+            viewport = self._follow(context, seen, head, content.head_id, now)
+        except AddonError as error:
+            self._say(str(error))
+            return None
+        picture = viewport.picture
+        if picture is None or viewport.uid != uid:
+            return None
+        fits = picture.wish.state == viewport.full.state
+        if not fits and now - picture.wish.since > STALE_SECONDS:
+            return None
+        if viewport.frame is None:
+            viewport.frame = Frame(_upload(picture.pixels), uid)
+        return viewport.frame
+
+    def _follow(self, context: bpy.types.Context, seen: View, head: Head, head_id: str, now: float) -> _Viewport:
+        """Ask for a frame if the viewport shows something new."""
+        uid, key = head.splats.session_uid, context.region.as_pointer()
+        depsgraph = context.evaluated_depsgraph_get()
+        matrix = head.splats.evaluated_get(depsgraph).matrix_world
+        version = (*CHANGES.version(uid), *(value for row in matrix for value in row))
+        if self._poses.get(uid, (None,))[0] != version:
+            self._poses[uid] = (version, pose_state(head, depsgraph))
+        pose = self._poses[uid][1]
+        state = (
+            head_id,
+            version,
+            seen.size,
+            tuple(value for m in (seen.view, seen.window) for row in m for value in row),
+        )
+        viewport = self._viewports.get(key)
+        if viewport is None or viewport.full.state != state:
+            if max(seen.size) > LARGEST:
+                raise AddonError("This viewport is larger than the engine draws.", "Make it smaller.")
+            full = Wish(
+                key,
+                head_id,
+                engine_camera(seen, pose.world),
+                seen.size,
+                pose.expression,
+                pose.joint_rotations,
+                state,
+                now,
+            )
+            size = tuple(max(side // 2, 1) for side in seen.size)
+            half = replace(full, camera=engine_camera(replace(seen, size=size), pose.world), size=size)
+            if viewport is None:
+                viewport = self._viewports[key] = _Viewport(full)
+            viewport.full, viewport.wished_full, viewport.asked, viewport.uid = full, False, now, uid
+            self._moved_at = now
+            self._worker.want(half)
+        return viewport
+
+    def _start(self) -> None:
+        if self._worker is None:
+            self._worker = PreviewWorker(ENGINE)
+            self._failures = 0
+            if ENGINE.state == "stopped":
+                start_engine()
+            bpy.app.timers.register(self.tick, first_interval=0.0, persistent=True)
+
+    def stop(self) -> None:
+        """End the thread and give everything back."""
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker.join(1.0)
+            self._worker = None
+        if bpy.app.timers.is_registered(self.tick):
+            bpy.app.timers.unregister(self.tick)
+        self._viewports.clear()
+        self._contents.clear()
+        self._poses.clear()
+        self._client = None
+        self._say("")
+
+    def tick(self) -> float | None:
+        """Runs in Blender's timer while any scene that is shown wants the preview."""
+        windows = bpy.context.window_manager.windows
+        wanting = [window for window in windows if window.scene.gaussian_heads.viewport.engine_preview]
+        if not wanting:
+            self.stop()
+            _redraw(None)
+            return None
+        now = time.monotonic()
+        if not self._watch_engine(now):
+            return CALM_TICK
+        for window in wanting:
+            self._watch_head(window, now)
+        pictures = self._worker.take()
+        for key, picture in pictures.items():
+            viewport = self._viewports.get(key)
+            if viewport is not None:
+                viewport.picture, viewport.frame = picture, None
+        if pictures:
+            _redraw(set(pictures))
+        waiting = self._ask_again(now)
+        return BUSY_TICK if waiting or now - self._moved_at < CONTENT_SECONDS else CALM_TICK
+
+    def _watch_engine(self, now: float) -> bool:
+        """Whether there is one; one that failed is started again."""
+        status = ENGINE.status
+        if status.client is not self._client:
+            self._client = status.client
+            for viewport in self._viewports.values():
+                viewport.asked = 0.0
+            _redraw(None)
+        if status.client is not None:
+            self._failures = 0
+            return True
+        if status.state == "failed":
+            if self._failed_at == 0.0:
+                self._failed_at = now
+            if self._failures < len(RESTART_SECONDS) and now - self._failed_at > RESTART_SECONDS[self._failures]:
+                self._failures += 1
+                self._failed_at = 0.0
+                start_engine()
+        else:
+            self._failed_at = 0.0
+        self._say(f"{status.message} The built-in drawing is shown.")
+        return False
+
+    def _watch_head(self, window: bpy.types.Window, now: float) -> None:
+        """Send the head if the engine does not have it as it is now."""
+        with bpy.context.temp_override(window=window):
+            head = active_head(bpy.context)
+        if head is None:
+            return
+        uid = head.splats.session_uid
+        content, version = self._contents.get(uid), CHANGES.version(uid)
+        if content is not None and (content.version == version or now - self._moved_at < CONTENT_SECONDS):
+            return
+        try:
+            head_id = content_key(head)
+            if content is None or content.head_id != head_id:
+                self._worker.give_head(head_id, extract(head))
+                _redraw(None)
+        except (KeyError, AttributeError) as error:
+            self._contents.pop(uid, None)
+            self._say(f"{head.name} cannot be sent to the engine, a part of it is missing ({error}). Undo its removal.")
+            return
+        self._contents[uid] = _Content(head_id, version)
+
+    def _ask_again(self, now: float) -> bool:
+        """Full resolution for what is still; what failed once more. Whether an answer is on its way."""
+        waiting, slow = False, 0.0
+        problem = self._worker.problem
+        for key, viewport in self._viewports.items():
+            since = self._worker.waiting_since(key)
+            if since is not None:
+                waiting = True
+                slow = max(slow, now - since)
+                continue
+            still = now - viewport.full.since > STILL_SECONDS
+            shown = viewport.picture.wish if viewport.picture else None
+            if still and shown != viewport.full and (not viewport.wished_full or now - viewport.asked > RETRY_SECONDS):
+                viewport.wished_full, viewport.asked = True, now
+                self._worker.want(viewport.full)
+                waiting = True
+        if problem:
+            self._say(f"{problem} The built-in drawing is shown.")
+        elif slow > 2 * STALE_SECONDS:
+            self._say("The engine is slow to answer. The built-in drawing is shown meanwhile.")
+        elif any(viewport.picture for viewport in self._viewports.values()):
+            self._say("")
+        return waiting
+
+    def _say(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            redraw_sidebars()
+
+
+def _upload(pixels: np.ndarray) -> gpu.types.GPUTexture:
+    height, width = pixels.shape[:2]
+    return shader.texture(np.ascontiguousarray(pixels), (width, height), "RGBA8")
+
+
+def _redraw(regions: set[int] | None) -> None:
+    """Redraw viewports, by their regions' pointers; all with None."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                for region in area.regions:
+                    if region.type == "WINDOW" and (regions is None or region.as_pointer() in regions):
+                        region.tag_redraw()
+
+
+PREVIEW = Preview()

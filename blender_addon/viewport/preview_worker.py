@@ -1,0 +1,195 @@
+"""The thread that asks the engine for frames: each viewport's newest wish, one at a time. Knows nothing of Blender."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..engine_client.client import Client, EngineLost, EngineRefusal, PreviewRequest
+from ..engine_client.engine import Engine
+from ..errors import AddonError
+from .camera import EngineCamera
+
+UNKNOWN_HEAD, SUPERSEDED = 404, 409  # HTTP statuses
+FRAMES_AVERAGED = 0.2  # share of the newest frame in the mean time per frame
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One frame that a viewport wants.
+
+    Attributes:
+        viewport: whose it is. head_id: key of the head's content, see :func:`..rig.extract.content_key`.
+        state: compared with later states of the same viewport, to tell whether the frame still fits.
+        since: ``time.monotonic()`` when the viewport came to this state.
+    """
+
+    viewport: int
+    head_id: str
+    camera: EngineCamera
+    size: tuple[int, int]
+    expression: dict[str, float]
+    joint_rotations: dict[str, tuple[float, float, float]]
+    state: tuple
+    since: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An answer: premultiplied sRGB float32 [H, W, 4] in 0..1, bottom row first, and the wish that it fulfils."""
+
+    pixels: np.ndarray
+    wish: Wish
+
+
+@dataclass
+class _Desk:
+    """What both threads see; only touched with the lock held."""
+
+    wishes: dict[int, Wish] = field(default_factory=dict)
+    pictures: dict[int, Picture] = field(default_factory=dict)
+    content: tuple[str, bytes] | None = None
+    doing: Wish | None = None
+    problem: str = ""
+    seconds: float = 0.0
+    ending: bool = False
+
+
+class PreviewWorker:
+    """Fetches frames until :meth:`stop`; the newest wish of a viewport replaces the one before."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._changed = threading.Condition()
+        self._desk = _Desk()
+        self._sequence = itertools.count(1)
+        self._resident: tuple[Client | None, set[str]] = (None, set())
+        self._thread = threading.Thread(target=self._run, name="gaussian-heads-preview", daemon=True)
+        self._thread.start()
+
+    def give_head(self, head_id: str, avatar: bytes) -> None:
+        """What to send when the engine does not know the head."""
+        with self._changed:
+            self._desk.content = (head_id, avatar)
+            self._desk.problem = ""
+            self._changed.notify()
+
+    def want(self, wish: Wish) -> None:
+        with self._changed:
+            self._desk.wishes[wish.viewport] = wish
+            self._changed.notify()
+
+    def take(self) -> dict[int, Picture]:
+        """The pictures that came since the last call, by viewport."""
+        with self._changed:
+            pictures, self._desk.pictures = self._desk.pictures, {}
+            return pictures
+
+    def waiting_since(self, viewport: int) -> float | None:
+        """When the oldest unanswered wish of a viewport was made; None where there is none."""
+        with self._changed:
+            desk = self._desk
+            wishes = [w for w in (desk.doing, desk.wishes.get(viewport)) if w is not None and w.viewport == viewport]
+            return min((wish.since for wish in wishes), default=None)
+
+    @property
+    def problem(self) -> str:
+        """Why there are no frames, in a sentence; empty where they come."""
+        with self._changed:
+            return self._desk.problem
+
+    @property
+    def frame_seconds(self) -> float:
+        """Mean time per frame; 0 before the first."""
+        with self._changed:
+            return self._desk.seconds
+
+    def stop(self) -> None:
+        """Ends the thread as soon as the engine answers what it is asked at the moment."""
+        with self._changed:
+            self._desk.ending = True
+            self._changed.notify()
+
+    def join(self, seconds: float) -> bool:
+        """Waits for the end of the thread; whether it came."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while (wish := self._next()) is not None:
+            client = self._engine.client
+            if client is None:
+                self._finish(wish, self._engine.status.message)
+                continue
+            try:
+                self._fetch(client, wish)
+            except EngineLost as error:
+                self._finish(wish, str(self._engine.explain(error, client)))
+            except AddonError as error:
+                self._finish(wish, str(error))
+
+    def _next(self) -> Wish | None:
+        with self._changed:
+            desk = self._desk
+            self._changed.wait_for(lambda: desk.ending or desk.wishes)
+            if desk.ending:
+                return None
+            viewport = next(iter(desk.wishes))  # the one that has waited longest
+            desk.doing = desk.wishes.pop(viewport)
+            return desk.doing
+
+    def _fetch(self, client: Client, wish: Wish) -> None:
+        if self._resident[0] is not client:
+            self._resident = (client, set())
+        known = self._resident[1]
+        if wish.head_id not in known:
+            self._send(client, wish.head_id)
+        started = time.monotonic()
+        try:
+            pixels = self._frame(client, wish)
+        except EngineRefusal as refusal:
+            if refusal.status == SUPERSEDED:
+                self._finish(wish, "")
+                return
+            if refusal.status != UNKNOWN_HEAD:
+                raise
+            self._send(client, wish.head_id)  # it was pushed out by other heads
+            pixels = self._frame(client, wish)
+        self._finish(wish, "", Picture(pixels, wish), time.monotonic() - started)
+
+    def _send(self, client: Client, head_id: str) -> None:
+        with self._changed:
+            content = self._desk.content
+        if content is None or content[0] != head_id:
+            raise AddonError("The engine does not know this head any more.", "Move the view to send it again.")
+        client.put_head(head_id, content[1])
+        self._resident[1].add(head_id)
+
+    def _frame(self, client: Client, wish: Wish) -> np.ndarray:
+        width, height = wish.size
+        request = PreviewRequest(
+            viewmat=wish.camera.viewmat,
+            K=wish.camera.K,
+            width=width,
+            height=height,
+            sequence=next(self._sequence),
+            ortho=wish.camera.ortho,
+            expression=wish.expression,
+            joint_rotations=wish.joint_rotations,
+        )
+        frame = client.preview(wish.head_id, request)
+        return np.multiply(frame.pixels[::-1], np.float32(1 / 255), dtype=np.float32)
+
+    def _finish(self, wish: Wish, problem: str, picture: Picture | None = None, seconds: float = 0.0) -> None:
+        with self._changed:
+            desk = self._desk
+            desk.doing = None
+            desk.problem = problem
+            if picture is not None:
+                desk.pictures[wish.viewport] = picture
+                share = FRAMES_AVERAGED if desk.seconds else 1.0
+                desk.seconds += share * (seconds - desk.seconds)
