@@ -18,6 +18,7 @@ from engine.avatar import Avatar
 from engine.formats.ply import write_ply
 from engine.formats.splat import write_splat
 from engine.rendering import Camera
+from engine.server.answers import BINARY, BYTES
 from engine.server.heads import Pose, Shot
 from engine.server.refusals import Refusal, documented
 from engine.server.services import Parts
@@ -27,8 +28,6 @@ MAX_SIDE = 4096  # px
 MAX_NAMES = 1024  # of keys or joints in one request
 RIGID = 1e-3  # how far a rotation may be from orthonormal
 SEQUENCES = 2**53  # what every JSON reader counts exactly
-BYTES = "application/octet-stream"
-BINARY: dict = {BYTES: {"schema": {"type": "string", "format": "binary"}}}
 
 HeadId = Annotated[str, InPath(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="chosen by the client")]
 Number = Annotated[float, Field(ge=-1e6, le=1e6)]

@@ -17,6 +17,7 @@ from engine.photos import check_photo
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.refinement import SECONDS
+from engine.server.answers import BINARY, BYTES
 from engine.server.jobs import JobStatus
 from engine.server.refusals import documented
 from engine.server.services import Parts
@@ -114,16 +115,11 @@ def cancel(parts: Parts, job_id: str) -> JobStatus:
     return parts.jobs.cancel(job_id)
 
 
-class AvatarFile(Response):
-    """The avatar's .npz."""
-
-    media_type = "application/octet-stream"
-
-
-BINARY: dict = {"content": {AvatarFile.media_type: {"schema": {"type": "string", "format": "binary"}}}}
-
-
-@router.get("/jobs/{job_id}/avatar", response_class=AvatarFile, responses={200: BINARY, **documented(404, 409)})
-def avatar(parts: Parts, job_id: str) -> AvatarFile:
+@router.get(
+    "/jobs/{job_id}/avatar",
+    response_class=Response,
+    responses={200: {"content": BINARY, "description": "the .npz"}, **documented(404, 409)},
+)
+def avatar(parts: Parts, job_id: str) -> Response:
     """The finished avatar file (docs/avatar-format.md)."""
-    return AvatarFile(parts.jobs.avatar(job_id))
+    return Response(parts.jobs.avatar(job_id), media_type=BYTES)

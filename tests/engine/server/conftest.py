@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
+import torch
 
 from engine import assets
+from engine.avatar import Avatar
+from engine.gaussians.gaussians import BoundGaussians
 from tests.engine.server.engines import Engine, running
 
 
@@ -28,3 +32,24 @@ def shared() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def portrait() -> bytes:
     return assets.path("samples/astronaut.png").read_bytes()
+
+
+@pytest.fixture(scope="session")
+def avatar() -> Avatar:
+    """One red Gaussian on one triangle, a metre before the camera at the origin."""
+    eye = np.eye(3, dtype=np.float32)
+    return Avatar(
+        name="dot", vertices=np.array([[0, 0, -1], [0.1, 0, -1], [0, 0.1, -1]], np.float32),
+        faces=np.array([[0, 1, 2]], np.int32), uv=eye[:, :2], uv_faces=np.array([[0, 1, 2]], np.int32), regions={},
+        key_names=("up",), key_deltas=np.full((1, 3, 3), [0, 0.1, 0], np.float32), joint_names=("head",),
+        joint_parents=np.array([-1], np.int32), joint_positions=np.zeros((1, 3), np.float32),
+        skin_weights=np.array([[0, 1]] * 3, np.float32), views=(), provenance={
+            "photos": [], "head_model": {"name": "dot", "licence": "none"}, "versions": {}, "options": {},
+            "metrics": {}, "created": "2026-01-01",
+        },
+        gaussians=BoundGaussians(
+            torch.zeros(1, dtype=torch.int64), torch.tensor([[1.0, 0, 0]]), torch.zeros(1, 3),
+            torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.05), torch.ones(1), torch.tensor([[1.0, 0, 0]]),
+            torch.zeros(1, dtype=torch.uint8),
+        ),
+    )  # fmt: skip

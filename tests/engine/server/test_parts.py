@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
-from engine.avatar import Avatar
 from engine.estimate import Estimate, typical_seconds
-from engine.gaussians.gaussians import BoundGaussians
 from engine.pipeline import Options
 from engine.rendering import Camera
 from engine.server.heads import MAX_HEADS, Heads, Pose, Previewer, Resident, Shot
@@ -16,24 +13,6 @@ from engine.server.refusals import NotFound, Superseded
 from engine.server.uploads import SHOWN_LENGTH, shown_name
 
 REST = Pose({}, {})
-
-
-@pytest.fixture
-def avatar() -> Avatar:
-    """One red Gaussian on one triangle, a metre before the camera at the origin."""
-    eye = np.eye(3, dtype=np.float32)
-    return Avatar(
-        name="dot", vertices=np.array([[0, 0, -1], [0.1, 0, -1], [0, 0.1, -1]], np.float32),
-        faces=np.array([[0, 1, 2]], np.int32), uv=eye[:, :2], uv_faces=np.array([[0, 1, 2]], np.int32), regions={},
-        key_names=("up",), key_deltas=np.full((1, 3, 3), [0, 0.1, 0], np.float32), joint_names=("head",),
-        joint_parents=np.array([-1], np.int32), joint_positions=np.zeros((1, 3), np.float32),
-        skin_weights=np.array([[0, 1]] * 3, np.float32), views=(), provenance={},
-        gaussians=BoundGaussians(
-            torch.zeros(1, dtype=torch.int64), torch.tensor([[1.0, 0, 0]]), torch.zeros(1, 3),
-            torch.tensor([[1.0, 0, 0, 0]]), torch.full((1, 3), 0.05), torch.ones(1), torch.tensor([[1.0, 0, 0]]),
-            torch.zeros(1, dtype=torch.uint8),
-        ),
-    )  # fmt: skip
 
 
 def shot(head: Resident, sequence: int, pose: Pose = REST) -> Shot:
