@@ -70,8 +70,8 @@ def stage_assets(folder: Path) -> None:
     """The engine's data files, and the default head built from them, so that no artist waits for it."""
     for member in (member for package in packages() if package.group == "engine" for member in package.members):
         source, target = assets.path(member.name), folder / member.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _link(source, target)
+        for file in [f for f in source.iterdir() if f.is_file()] if source.is_dir() else [source]:
+            _link(file, target / file.relative_to(source))
     code = [*sorted((ROOT / "engine" / "heads").glob("*.py")), ROOT / "engine" / "assets" / "pins.toml"]
     made = BUILD / "heads" / hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:16]
     if not made.exists():
@@ -117,18 +117,12 @@ def build(stage: Path, archive: Path) -> None:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Copies a file or folder, without doubling its bytes where the file system can."""
-
-    def link(source: str, target: str) -> None:
-        try:
-            os.link(source, target)
-        except OSError:  # another disk, or a file system without hard links
-            shutil.copy(source, target)
-
-    if source.is_dir():
-        shutil.copytree(source, target, copy_function=link)
-    else:
-        link(str(source), str(target))
+    """Copies a file without doubling its bytes, where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without hard links
+        shutil.copy(source, target)
 
 
 def _without_data(folder: str, names: list[str]) -> set[str]:

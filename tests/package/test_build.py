@@ -8,63 +8,67 @@ from pathlib import Path
 import pytest
 
 import build
+from building import environments, shell
+from building.environments import Environment
 
 
 def test_every_dependency_is_pinned_exactly() -> None:
-    for requirement in build.requirements("dev", "cuda"):
+    groups = ("engine", *environments.project()["optional-dependencies"])
+    for requirement in environments.pins(*groups):
         assert re.fullmatch(r"[\w-]+(\[\w+\])?==[\w.]+", requirement)
-    assert build.requirements(only="pip") == [r for r in build.requirements() if r.startswith("pip==")]
+    assert [environments.pin("pip")] == [r for r in environments.pins("engine") if r.startswith("pip==")]
 
 
 @pytest.fixture
-def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """The commands that build.py would have run, with an environment of this test's own."""
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """The commands that would have been run."""
     ran: list[tuple] = []
-    python = tmp_path / "bin" / "python"
 
     def run(*command) -> int:
         ran.append(command)
         if "venv" in command:
-            python.parent.mkdir()
+            python = Environment(command[-1]).python
+            python.parent.mkdir(parents=True)
             python.touch()
         return 0
 
-    monkeypatch.setattr(build, "run", run)
-    monkeypatch.setattr(build, "PYTHON", python)
-    monkeypatch.setattr(build, "INSTALLED", tmp_path / "installed.json")
+    monkeypatch.setattr(shell, "run", run)
     return ran
 
 
-def test_the_environment_is_made_once_and_grows_with_what_is_asked(commands: list[tuple]) -> None:
-    build.install(["a==1"])
+def test_the_environment_is_made_once_and_grows_with_what_is_asked(commands: list[tuple], tmp_path: Path) -> None:
+    environment = Environment(tmp_path / "venv")
+    environment.install(["a==1"])
     assert [c[1:3] for c in commands] == [("-m", "venv"), ("-m", "pip")]
-    build.install(["a==1"])
+    environment.install(["a==1"])
     assert len(commands) == 2
-    build.install(["a==1", "b==1"])
-    build.install(["a==1"])  # is there already
+    environment.install(["a==1", "b==1"])
+    environment.install(["a==1"])  # is there already
     assert len(commands) == 3
-    build.install(["a==2"])  # another pin
+    environment.install(["a==2"])  # another pin
     assert commands[-1][-1] == "a==2"
 
 
-def test_a_failed_installation_is_tried_again(commands: list[tuple], monkeypatch: pytest.MonkeyPatch) -> None:
-    build.install(["a==1"])
-    works = build.run
-    monkeypatch.setattr(build, "run", lambda *command: 1)
+def test_a_failed_installation_is_tried_again(
+    commands: list[tuple], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = Environment(tmp_path / "venv")
+    environment.install(["a==1"])
+    works = shell.run
+    monkeypatch.setattr(shell, "run", lambda *command: 1)
     with pytest.raises(SystemExit, match="could not be installed"):
-        build.install(["b==1"])
-    monkeypatch.setattr(build, "run", works)
-    build.install(["a==1"])
+        environment.install(["b==1"])
+    monkeypatch.setattr(shell, "run", works)
+    environment.install(["a==1"])
     assert commands[-1][-1] == "a==1"
     assert len(commands) == 3
 
 
 def test_a_missing_system_library_is_named_with_its_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "LIBRARIES", {"libabsent.so.7": "libabsent7"})
-    monkeypatch.setattr(build.sys, "platform", "linux")
+    monkeypatch.setattr(environments.sys, "platform", "linux")
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(SystemExit, match="apt-get install libabsent7"):
-        build.check_libraries()
+        environments.check_libraries({"libabsent.so.7": "libabsent7"})
 
 
 @pytest.mark.parametrize("failing", ["ruff", "pyright", "pytest"])
@@ -76,7 +80,20 @@ def test_one_failed_check_fails_the_test_command(failing: str, monkeypatch: pyte
         return int(failing in ran[-1].split())
 
     monkeypatch.setattr(build, "run", run)
-    monkeypatch.setattr(build, "install", lambda wanted: None)
-    monkeypatch.setattr(build, "check_libraries", lambda: None)
+    monkeypatch.setattr(Environment, "install", lambda self, wanted: None)
+    monkeypatch.setattr(build, "check_libraries", lambda libraries: None)
     assert build.main(["test", "-k", "nose"]) == 1
-    assert ran[-1].endswith("pytest -k nose")
+    assert ran[-1].endswith("-k nose")
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(True, 0), (False, 1), ("this needs root.", 0)])
+def test_blenders_tests_count_and_what_cannot_run_is_said(
+    outcome: bool | str, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(build, "run", lambda *command: 0)
+    monkeypatch.setattr(Environment, "install", lambda self, wanted: None)
+    monkeypatch.setattr(build, "check_libraries", lambda libraries: None)
+    monkeypatch.setattr(build, "test_addon", lambda: True)
+    monkeypatch.setattr(build, "test_real_blender", lambda: outcome)
+    assert build.main(["test"]) == code
+    assert ("SKIPPED real Blender: this needs root." in capfd.readouterr().err) == isinstance(outcome, str)

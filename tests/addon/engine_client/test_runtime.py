@@ -92,10 +92,10 @@ def test_the_first_start_unpacks_and_the_second_finds_everything(runtime, extens
     assert 0 <= fractions[0] < fractions[-1] <= 1
     assert any(text.endswith(" of 3).") for _, text in told)
 
-    script = "import small, importlib.metadata as m; print(small.ANSWER, m.version('many'), small.__file__)"
+    script = "import small, importlib.metadata as m; print(small.ANSWER, m.version('many'), small.__file__, sep='\\n')"
     said = subprocess.run(
         [found.python, "-c", script], env=os.environ | found.environment, capture_output=True, text=True, check=True
-    ).stdout.split()
+    ).stdout.splitlines()
     assert said == ["42", "1.0", str(site_of(found) / "small.py")]
     assert found.environment["PYTHONPATH"].endswith(str(extension))
     assert all(str(user) in value for value in found.environment.values())
