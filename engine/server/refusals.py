@@ -107,7 +107,7 @@ def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     place = ".".join(str(part) for part in first["loc"][1:])
     what = f"The value of {place} does not fit" if place else "The request does not fit"
     hint = "See /openapi.json for what is expected."
-    return _json(422, "InvalidRequest", f"{what}: {first['msg']}.", hint)
+    return _json(422, "InvalidRequest", f"{what}: {first['msg'].removeprefix('Value error, ')}.", hint)
 
 
 def _http(request: Request, error: HTTPException) -> JSONResponse:
@@ -117,7 +117,7 @@ def _http(request: Request, error: HTTPException) -> JSONResponse:
     if isinstance(cause, EngineError):
         return reply(cause)
     named = {404: "NotFound", 405: "MethodNotAllowed"}.get(error.status_code, "InvalidRequest")
-    message = f"{request.method} {request.url.path} cannot be served: {error.detail}."
+    message = f"{request.method} {request.url.path} cannot be served: {str(error.detail).rstrip('.')}."
     headers = dict(error.headers) if error.headers else None
     return _json(error.status_code, named, message, "See /openapi.json for what is expected.", headers)
 
