@@ -37,11 +37,11 @@ def tick() -> float | None:
     """Enters what came back, sends what is new; ends its timer where nothing is left to do or nobody to ask."""
     _enter_answers()
     client = ENGINE.client
-    if client is None:
-        return WAITING_SECONDS if ENGINE.state in ("unpacking", "starting") else None
-    if not _in_flight:
+    if not _in_flight and client is not None:
         _send(client)
-    return TICK_SECONDS if _in_flight else None
+    if _in_flight:
+        return TICK_SECONDS
+    return WAITING_SECONDS if ENGINE.state in ("unpacking", "starting") else None
 
 
 def _items() -> Iterator[bpy.types.PropertyGroup]:

@@ -7,6 +7,7 @@ by piece, so that Blender never stands still.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from .redraw import redraw_sidebars
 
 TICK_SECONDS = 0.1
 REPORT_SECONDS = 0.5  # between two looks while a script waits
+UNDO_MESSAGE = "Reconstruct Head"
 PIECE_SECONDS = 0.01  # rest between two pieces of the head, for the artist's events
 # While one of these runs, new objects would get in the artist's way.
 DRAGGING = ("TRANSFORM_OT_", "SCULPT_OT_", "PAINT_OT_", "WM_OT_radial_control")
@@ -132,7 +134,7 @@ def run(context: bpy.types.Context, request: Request, show: Callable[[JobSnapsho
         raise
     job.wait_done()
     head = build(job.result, context)
-    _finish(context, head)
+    bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
     return head
 
 
@@ -220,7 +222,7 @@ def _advance(running: Reconstruction) -> float | None:
             next(running.steps)
         except StopIteration as done:
             running.steps = None
-            _finish(bpy.context, done.value)
+            bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
             running.head_name = done.value.name
             redraw_sidebars()
             return None
@@ -239,16 +241,6 @@ def _why_not_now() -> str:
     return ""
 
 
-def _finish(context: bpy.types.Context, head: Head) -> None:
-    """Makes the new head the active one, as adding objects does, and one step of undo."""
-    if context.mode == "OBJECT":
-        for obj in context.view_layer.objects.selected:
-            obj.select_set(False, view_layer=context.view_layer)
-        head.root.select_set(True, view_layer=context.view_layer)
-        context.view_layer.objects.active = head.root
-    bpy.ops.ed.undo_push(message="Reconstruct Head")
-
-
 def _tick_soon() -> None:
     if not bpy.app.timers.is_registered(tick):
         bpy.app.timers.register(tick, first_interval=TICK_SECONDS, persistent=True)
@@ -265,6 +257,10 @@ def _saving(*_: object) -> None:
 def _file_loaded(*_: object) -> None:
     if _current is not None:
         _current.scene_uid = 0  # no scene's: the artist is asked
+        if _current.steps is not None:
+            with suppress(ReferenceError):  # what was built so far went with the other file
+                _current.steps.close()
+            _current.steps = None
 
 
 def register() -> None:

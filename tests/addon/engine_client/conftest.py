@@ -1,17 +1,15 @@
 """The engine client with an engine that only speaks the protocol."""
 
 import importlib
-import os
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import bpy  # noqa: F401  Blender's modules are there once it is imported
 import pytest
 
-STUB = Path(__file__).parents[1] / "stub"
+from ..waiting import STUB, is_alive, wait_for
 
 
 @pytest.fixture
@@ -36,18 +34,3 @@ def engine(parts, settings):
     engine.close()
     assert pid is None or not is_alive(pid)
     assert wait_for(lambda: not [thread for thread in threading.enumerate() if "gaussian-heads" in thread.name])
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def wait_for(condition, seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (fine := condition()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return bool(fine)

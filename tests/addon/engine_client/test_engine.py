@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import is_alive, wait_for
+from ..waiting import is_alive, wait_for
 
 
 def test_it_starts_by_itself_undisturbed_by_blenders_and_the_users_environment(engine, settings, monkeypatch, tmp_path):

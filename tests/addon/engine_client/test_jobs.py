@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from .conftest import wait_for
+from ..waiting import wait_for
 
 
 @pytest.fixture
