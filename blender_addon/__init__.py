@@ -1,16 +1,23 @@
 """Gaussian Heads: from portrait photos to a rigged, animatable head of Gaussian splats. This file only registers."""
 
 from . import preferences, properties, viewport
+from .animation import symmetry
 from .operators import (
+    animation as animation_operators,
     engine as engine_operators,
     export as export_operators,
+    expression as expression_operators,
     photos as photos_operators,
+    pose as pose_operators,
     reconstruct as reconstruct_operators,
 )
 from .panels import (
+    animation as animation_panel,
     engine as engine_panel,
     export as export_panel,
+    expression as expression_panel,
     photos as photos_panel,
+    pose as pose_panel,
     reconstruct as reconstruct_panel,
 )
 from .tasks import photo_checks, reconstruction, watch
@@ -27,8 +34,15 @@ MODULES = (
     reconstruct_operators,
     engine_operators,
     export_operators,
+    symmetry,
+    expression_operators,
+    pose_operators,
+    animation_operators,
     photos_panel,
     reconstruct_panel,
+    expression_panel,
+    pose_panel,
+    animation_panel,
     export_panel,
     engine_panel,
 )

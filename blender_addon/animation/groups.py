@@ -21,6 +21,10 @@ SIDEWAYS = frozenset(("jawLeft", "jawRight", "mouthLeft", "mouthRight"))
 
 GROUP_OF: dict[str, str] = {name: next(group for group in GROUPS if name.startswith(group)) for name in ARKIT_NAMES}
 
+NAMES_OF: dict[str, tuple[str, ...]] = {
+    group: tuple(name for name in ARKIT_NAMES if GROUP_OF[name] == group) for group in GROUPS
+}
+
 
 def group_of(name: str) -> str:
     """The group's identifier in :data:`GROUPS`."""

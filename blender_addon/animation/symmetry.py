@@ -1,7 +1,7 @@
 """Symmetric editing: a slider moved by hand takes its mirror image along.
 
-The handlers compare a head's shape key values with those that they saw last. They do nothing while the scene's setting
-is off or an animation plays, and never touch what drivers, F-curves, undo or the add-on's own functions have set.
+The handlers compare a head's shape key values with those that they saw last. They move nothing while the scene's
+setting is off or an animation plays, and never touch what drivers, F-curves, undo or the add-on's own functions have set.
 """
 
 from __future__ import annotations
@@ -56,10 +56,7 @@ def _playing() -> bool:
 
 @persistent
 def _after_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
-    global _seen
-    if not _enabled(scene):
-        _seen = None
-    elif _seen is None:
+    if _seen is None:
         _look(scene)
     elif depsgraph.id_type_updated("KEY") and not _undoing:
         keys = [update.id.original for update in depsgraph.updates if isinstance(update.id, bpy.types.Key)]
@@ -68,29 +65,28 @@ def _after_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
         for shape_keys in keys:
             if _seen[shape_keys.session_uid] is None:
                 continue
-            if _playing():
-                accept(shape_keys)
-            else:
+            if _enabled(scene) and not _playing():
                 _follow(shape_keys, scene)
+            accept(shape_keys)
 
 
 def _follow(shape_keys: bpy.types.Key, scene: bpy.types.Scene) -> None:
     values, before = _values(shape_keys), _seen[shape_keys.session_uid]
     blocks = shape_keys.key_blocks
-    if len(values) == len(before):
-        moved = {blocks[i].name for i in np.flatnonzero(np.abs(values - before) > EPS).tolist()}
-        keyed = scene.tool_settings.use_keyframe_insert_auto
-        for name in sorted(moved):
-            other = blocks.get(counterpart(name) or "")
-            if other is None or other.name in moved or is_driven(shape_keys, key_path(other.name)):
-                continue
-            auto_keyed = keyed and _has_key_at(shape_keys, name, scene.frame_current)
-            if _is_animated(shape_keys, name, scene) and not auto_keyed:
-                continue
-            other.value = blocks[name].value
-            if auto_keyed:
-                other.keyframe_insert("value", frame=scene.frame_current)
-    accept(shape_keys)
+    if len(values) != len(before):  # keys were added or removed
+        return
+    moved = {blocks[i].name for i in np.flatnonzero(np.abs(values - before) > EPS).tolist()}
+    keyed = scene.tool_settings.use_keyframe_insert_auto
+    for name in sorted(moved):
+        other = blocks.get(counterpart(name) or "")
+        if other is None or other.name in moved or is_driven(shape_keys, key_path(other.name)):
+            continue
+        auto_keyed = keyed and _has_key_at(shape_keys, name, scene.frame_current)
+        if _is_animated(shape_keys, name, scene) and not auto_keyed:
+            continue
+        other.value = blocks[name].value
+        if auto_keyed:
+            other.keyframe_insert("value", frame=scene.frame_current)
 
 
 def _is_animated(shape_keys: bpy.types.Key, name: str, scene: bpy.types.Scene) -> bool:
