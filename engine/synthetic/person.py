@@ -1,0 +1,132 @@
+"""One random person: mesh, texture, hair; and how they move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import torch
+
+from engine.heads.lbs import joint_transforms
+from engine.synthetic.canvas import RESOLUTION, Canvas, canvas
+from engine.synthetic.hair import Hair, grow, scalp_density
+from engine.synthetic.skin import paint
+from engine.synthetic.traits import Traits, random_traits
+
+STRONGEST = 2.3  # standard deviations of any identity coefficient
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person at rest.
+
+    Attributes:
+        traits: what they look like. identity: [I] float64 standard deviations of the head's basis.
+        neutral: [V, 3] float32 metres. joints: [J, 3] float32 metres.
+        texture: [R, R, 6] float32: albedo in linear light, the relief's slope per texel to the right and down in
+            metres, gloss. Row 0 is v = 1.
+        hair: ribbons that grow on the head.
+        sheet: the template's texels.
+    """
+
+    traits: Traits
+    identity: np.ndarray
+    neutral: np.ndarray
+    joints: np.ndarray
+    texture: np.ndarray
+    hair: Hair
+    sheet: Canvas
+
+
+@dataclass(frozen=True)
+class Posed:
+    """Head and hair under an expression and a pose, V vertices of the head first, then the hair's H.
+
+    vertices, normals: [V + H, 3] float32, world space. tangents: [H, 3] float32.
+    """
+
+    vertices: np.ndarray
+    normals: np.ndarray
+    tangents: np.ndarray
+
+
+def make_person(seed: int) -> Person:
+    """Identity ``seed``: the same person in every process.
+
+    Raises:
+        AssetError: the default head's data have not been fetched.
+    """
+    sheet = canvas()
+    head = sheet.head
+    shape, look, strands = (np.random.default_rng([seed, stream]) for stream in range(3))
+    identity = np.clip(shape.normal(0, 1, len(head.identity_basis)), -STRONGEST, STRONGEST)
+    # einsum sums in one order, unlike a matrix product, whose threads may share it out differently
+    neutral = head.template + np.einsum("i,ivc->vc", identity.astype(np.float32), head.identity_basis)
+    joints = np.einsum("jv,vc->jc", head.joint_regressor, neutral)
+    traits = random_traits(look)
+    density = scalp_density(sheet, traits, strands)
+    painted = paint(sheet, traits, density, look)
+    height = painted.height[sheet.fill]
+    texture = np.empty((RESOLUTION, RESOLUTION, 6), np.float32)
+    texture[..., :3] = painted.albedo[sheet.fill]
+    texture[..., 3], texture[..., 4] = np.gradient(height, axis=1), np.gradient(height, axis=0)
+    texture[..., 5] = painted.gloss[sheet.fill]
+    hair = grow(sheet, traits, density, neutral, vertex_normals(neutral, head.faces), strands)
+    return Person(traits, identity, neutral, joints, texture, hair, sheet)
+
+
+def pose(person: Person, expression: np.ndarray, joint_rotations: np.ndarray) -> Posed:
+    """Head and hair under ``expression`` [E] weights and ``joint_rotations`` [J, 3] axis-angle, radians."""
+    head, hair = person.sheet.head, person.hair
+    used = np.flatnonzero(expression)
+    delta = np.einsum("e,evc->vc", expression[used].astype(np.float32), head.expression_basis[used])
+    carried = np.einsum("hkc,hk->hc", delta[head.faces[hair.triangle]], hair.barycentric)
+    rest = np.concatenate([person.neutral + delta, hair.vertices + carried])
+    weights = np.concatenate([head.skin_weights, hair.skin_weights])
+    turns = joint_transforms(
+        torch.from_numpy(joint_rotations), torch.from_numpy(person.joints.astype(np.float64)), head.joint_parents
+    ).numpy()
+    transforms = np.concatenate([np.eye(4)[None], turns])[:, :3].astype(np.float32)
+    directions = np.concatenate([np.zeros_like(person.neutral), hair.tangents])
+    vertices, tangents = _skin(rest, directions, weights, transforms)
+    _, outward = _skin(hair.vertices, hair.normals, hair.skin_weights, transforms)
+    count = len(head.template)
+    normals = np.concatenate([vertex_normals(vertices[:count], head.faces), outward])
+    return Posed(vertices, normals, tangents[count:])
+
+
+@numba.njit(cache=True)
+def _skin(points, directions, weights, transforms):
+    """Linear-blend skinning of points and of directions that ride on them, all [N, 3]."""
+    moved, turned = np.empty_like(points), np.empty_like(directions)
+    for n in range(len(points)):
+        for row in range(3):
+            place, heading = np.float32(0.0), np.float32(0.0)
+            for j in range(len(transforms)):
+                w = weights[n, j]
+                if w == 0.0:
+                    continue
+                t = transforms[j, row]
+                place += w * (t[0] * points[n, 0] + t[1] * points[n, 1] + t[2] * points[n, 2] + t[3])
+                heading += w * (t[0] * directions[n, 0] + t[1] * directions[n, 1] + t[2] * directions[n, 2])
+            moved[n, row], turned[n, row] = place, heading
+    return moved, turned
+
+
+@numba.njit(cache=True)
+def vertex_normals(vertices, faces):
+    """[V, 3] float32 unit normals of ``vertices`` [V, 3], weighted by the area of the triangles [F, 3] around."""
+    normals = np.zeros(vertices.shape, np.float32)
+    for f in range(len(faces)):
+        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
+        ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
+        vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
+        flat = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+        for corner in range(3):
+            for axis in range(3):
+                normals[faces[f, corner], axis] += flat[axis]
+    for v in range(len(normals)):
+        length = np.sqrt((normals[v] * normals[v]).sum())
+        normals[v] /= max(length, np.float32(1e-20))
+    return normals
