@@ -51,7 +51,9 @@ class Dino(nn.Module):
                 patch_size=PATCH,
             )
         )
-        with torch.device("cpu"):  # its frequencies are in no checkpoint, so they must be real in a model built on "meta"
+        with torch.device(
+            "cpu"
+        ):  # its frequencies are in no checkpoint, so they must be real in a model built on "meta"
             self.vit.rope_embeddings = DINOv3ViTRopePositionEmbedding(self.vit.config)
         self.vit.embeddings.mask_token.requires_grad_(False)  # only pre-training used it
         if config.frozen:

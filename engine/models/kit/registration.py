@@ -40,9 +40,7 @@ class RegistrationConfig:
 
 
 @torch.no_grad()
-def register(
-    uv: torch.Tensor, mask: torch.Tensor, config: RegistrationConfig, chunk: int = 256
-) -> Neighbours:
+def register(uv: torch.Tensor, mask: torch.Tensor, config: RegistrationConfig, chunk: int = 256) -> Neighbours:
     """The K best image tokens of every UV token. Ties are broken arbitrarily.
 
     Args:
@@ -53,7 +51,9 @@ def register(
         Neighbours with T = side² UV tokens, row by row, and V · H/p · W/p image tokens.
     """
     tokens = torch.arange(config.side**2, device=uv.device).split(chunk)
-    best = [[_scores(uv[b], mask[b], config, part).topk(config.count, dim=-1) for part in tokens] for b in range(len(uv))]
+    best = [
+        [_scores(uv[b], mask[b], config, part).topk(config.count, dim=-1) for part in tokens] for b in range(len(uv))
+    ]
     index, score = (torch.stack([torch.cat([t[i] for t in row]) for row in best]) for i in (1, 0))
     patches = (uv.shape[-2] // config.image_patch) * (uv.shape[-1] // config.image_patch)
     return Neighbours(index, score.float(), patches)
