@@ -113,19 +113,27 @@ class RealBlender:
         script = "import sys; print('{}.{}'.format(*sys.version_info))"
         return self.run("python3", "-c", script, stdout=subprocess.PIPE).stdout.strip()
 
-    def command(self, *words: str | Path, share: Path, show: dict[Path, str] | None = None) -> list[str]:
+    def command(
+        self, *words: str | Path, share: Path, show: dict[Path, str] | None = None, network: bool = True
+    ) -> list[str]:
         """The command line that runs ``words`` inside; to be run with :data:`VARIABLES` as its environment.
 
         Args:
             share: this folder is ``/share`` inside.
             show: further folders, and where they are inside.
+            network: False cuts every connection, those within this computer too.
         """
         binds = [str(part) for pair in ({share: "/share"} | (show or {})).items() for part in pair]
-        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", *["--net"] * (not network)]
         return [*namespaces, "bash", "-c", ENTER, str(self.root), *binds, "--", *map(str, words)]
 
     def run(
-        self, *words: str | Path, share: Path | None = None, show: dict[Path, str] | None = None, **options
+        self,
+        *words: str | Path,
+        share: Path | None = None,
+        show: dict[Path, str] | None = None,
+        network: bool = True,
+        **options,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command inside and wait for it; ``options`` go to ``subprocess.run``, ``env`` on top of our own.
 
@@ -134,7 +142,8 @@ class RealBlender:
         """
         options = {"check": True, "text": True} | options | {"env": VARIABLES | options.get("env", {})}
         with tempfile.TemporaryDirectory() as empty:
-            return subprocess.run(self.command(*words, share=share or Path(empty), show=show), **options)
+            command = self.command(*words, share=share or Path(empty), show=show, network=network)
+            return subprocess.run(command, **options)
 
 
 class Window:
