@@ -39,20 +39,21 @@ def test_nothing_is_left_of_an_engine_whose_parent_was_killed_in_the_middle_of_a
     parent = subprocess.Popen(
         [sys.executable, "-c", blender], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
     )
-    ready = json.loads(parent.stdout.readline())
-    header = {"Authorization": f"Bearer {TOKEN}"}
-    job = requests.post(
-        ready["url"] + "/jobs", files={"photos": ("me.png", portrait)}, data={"refine_seconds": "600"}, headers=header
-    ).json()
-    job_url = f"{ready['url']}/jobs/{job['id']}"
-    wait_for(lambda: requests.get(job_url, headers=header).json()["stage"], "the job")
-    processes = family(ready["pid"])
-    assert len(processes) > 1
-    parent.kill()
+    try:
+        ready = json.loads(parent.stdout.readline())
+        header = {"Authorization": f"Bearer {TOKEN}"}
+        photo, options = {"photos": ("me.png", portrait)}, {"refine_seconds": "600"}
+        job = requests.post(ready["url"] + "/jobs", files=photo, data=options, headers=header).json()
+        job_url = f"{ready['url']}/jobs/{job['id']}"
+        wait_for(lambda: requests.get(job_url, headers=header).json()["stage"], "the job")
+        processes = family(ready["pid"])
+        assert len(processes) > 1
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
     wait_for(lambda: not any(map(is_running, processes)), "the engine's end")
     assert not list(tmp_path.glob("gaussian_heads_engine_*"))
-    parent.wait()
-    parent.stdout.close()
 
 
 def test_a_killed_engine_frees_its_port_and_the_next_one_cleans_up(start, tmp_path, portrait):
