@@ -21,6 +21,7 @@ from .client import Client, EngineLost, is_loopback
 
 READY_SECONDS = 180.0  # a cold start reads torch from disk
 GRACE_SECONDS = 2.0  # from the end of its input to being killed
+LAST_WORDS_SECONDS = 0.3  # for what a dead engine wrote; processes that it started may keep its pipes open for longer
 LOG_BYTES = 1 << 20  # per log file, of which each Blender keeps two
 LOGS_KEPT = 6
 
@@ -206,6 +207,7 @@ class _Life:
         self._settings = settings
         self._publish = publish
         self._log = _Log(log_path)
+        self._readers: list[threading.Thread] = []
 
     def _live(self) -> None:
         try:
@@ -219,6 +221,9 @@ class _Life:
             message = f"The engine could not be started ({type(error).__name__}: {error})."
             self._publish(self, EngineStatus("failed", message, "Restart Blender and report this."))
             raise
+        finally:
+            for reader in self._readers:
+                reader.join(GRACE_SECONDS)
 
     def _visit(self) -> None:
         settings = self._settings
@@ -248,12 +253,13 @@ class _Life:
         token = secrets.token_urlsafe(32)
         process = self._spawn(python, extra, token)
         stderr = threading.Thread(target=self._log.pump, args=(process.stderr,), name="gaussian-heads-log", daemon=True)
-        stderr.start()
         lines: queue.Queue[bytes] = queue.Queue(maxsize=1)
         stdout = threading.Thread(
             target=_first_line, args=(process.stdout, lines), name="gaussian-heads-stdout", daemon=True
         )
-        stdout.start()
+        self._readers = [stderr, stdout]
+        for reader in self._readers:
+            reader.start()
         try:
             url = self._await_ready(process, lines)
             if url:
@@ -262,8 +268,7 @@ class _Life:
                     pass
         finally:
             _end(process)
-            stderr.join(GRACE_SECONDS)
-            stdout.join(GRACE_SECONDS)
+            stderr.join(LAST_WORDS_SECONDS)
         if not self.ending.is_set():
             raise self._died(process)
 

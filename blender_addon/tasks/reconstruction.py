@@ -124,14 +124,13 @@ def run(context: bpy.types.Context, request: Request, show: Callable[[JobSnapsho
     job.start()
     shown = None
     try:
-        while True:
+        while not job.wait(REPORT_SECONDS):
             if (snapshot := job.snapshot()) is not shown:
                 show(shown := snapshot)
-            if job.wait(REPORT_SECONDS):
-                break
     except BaseException:  # Ctrl-C: the engine must not go on
         job.cancel()
         raise
+    show(job.snapshot())
     job.wait_done()
     head = build(job.result, context)
     bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
