@@ -9,7 +9,9 @@ from .operators import (
     expression as expression_operators,
     photos as photos_operators,
     pose as pose_operators,
+    preview as preview_operators,
     reconstruct as reconstruct_operators,
+    render as render_operators,
 )
 from .panels import (
     animation as animation_panel,
@@ -18,7 +20,9 @@ from .panels import (
     expression as expression_panel,
     photos as photos_panel,
     pose as pose_panel,
+    preview as preview_panel,
     reconstruct as reconstruct_panel,
+    render as render_panel,
 )
 from .tasks import photo_checks, reconstruction, watch
 
@@ -38,11 +42,15 @@ MODULES = (
     expression_operators,
     pose_operators,
     animation_operators,
+    preview_operators,
+    render_operators,
     photos_panel,
     reconstruct_panel,
     expression_panel,
     pose_panel,
     animation_panel,
+    preview_panel,
+    render_panel,
     export_panel,
     engine_panel,
 )

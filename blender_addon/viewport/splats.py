@@ -10,7 +10,6 @@ import gpu
 import numpy as np
 from mathutils import Matrix
 
-from ..errors import AddonError
 from ..rig.build import SH_C0
 from ..rig.points import read_attribute
 from . import shader
@@ -152,16 +151,20 @@ class Target:
         drawn: how often Gaussians were drawn into it.
     """
 
-    def __init__(self, size: tuple[int, int], precise: bool = False) -> None:
+    def __init__(
+        self, size: tuple[int, int], precise: bool = False, blockers: gpu.types.GPUTexture | None = None
+    ) -> None:
         """
         Args:
             size: width, height in pixels. precise: full floats instead of half ones, for files.
+            blockers: depth buffer of what hides the Gaussians behind it.
         """
         self.size = size
         self.color = gpu.types.GPUTexture(size, format="RGBA32F" if precise else "RGBA16F")
         self.depth = gpu.types.GPUTexture(size, format="R32F")
         self.drawn = 0
-        self._buffer = gpu.types.GPUFrameBuffer(color_slots=(self.color, self.depth))
+        self._blocked = blockers is not None
+        self._buffer = gpu.types.GPUFrameBuffer(depth_slot=blockers, color_slots=(self.color, self.depth))
         self._seen: tuple | None = None
         self._sorted: tuple | None = None
         self._order: gpu.types.GPUTexture | None = None
@@ -220,7 +223,7 @@ class Target:
         objects = shader.texture(padded, (shader.WIDTH, height), "RGBA32F")  # must live until it is drawn
         program = shader.splat_program()
         gpu.state.blend_set("ALPHA_PREMULT")
-        gpu.state.depth_test_set("NONE")
+        gpu.state.depth_test_set("LESS_EQUAL" if self._blocked else "NONE")
         gpu.state.depth_mask_set(False)
         gpu.state.face_culling_set("NONE")
         program.bind()
@@ -231,6 +234,7 @@ class Target:
         program.uniform_sampler("objects", objects)
         program.uniform_sampler("order", self._order)
         shader.quad().draw_instanced(program, instance_count=self._count)
+        gpu.state.depth_test_set("NONE")
         gpu.state.blend_set("NONE")
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
@@ -248,13 +252,3 @@ class Target:
 def _pixels(buffer: gpu.types.Buffer, shape: tuple[int, ...]) -> np.ndarray:
     buffer.dimensions = int(np.prod(shape))
     return np.array(buffer, np.float32).reshape(shape)[::-1]
-
-
-def check_size(width: int, height: int) -> None:
-    """Raises AddonError where this computer's GPU cannot hold such a picture."""
-    limit = gpu.capabilities.max_texture_size_get()
-    if not (1 <= width <= limit and 1 <= height <= limit):
-        raise AddonError(
-            f"A picture of {width} × {height} pixels is more than this computer's GPU can draw.",
-            f"Choose a resolution of at most {limit} pixels a side.",
-        )

@@ -1,0 +1,166 @@
+"""Render Splats: the heads as picture files, where Blender does not render Gaussians itself."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import bpy
+
+from ..errors import AddonError
+from ..tasks.redraw import redraw_sidebars
+from ..viewport.render import Progress, RenderOptions, render_splats, result_image
+
+TICK = 0.01  # s between two frames, for Blender's own events
+running: Progress | None = None  # for the panel
+
+
+class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
+    bl_idname = "gaussian_heads.render_splats"
+    bl_label = "Render Splats"
+    bl_description = (
+        "Render the visible heads through the scene's camera to the output path, in the scene's resolution and file "
+        "format. Heads whose empty is disabled in renders are left out"
+    )
+
+    filepath: bpy.props.StringProperty(
+        name="File",
+        description="Where to write, as in the Output properties; empty for the scene's own output path",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    animation: bpy.props.BoolProperty(
+        name="Animation", description="Render a range of frames instead of the present one", options={"SKIP_SAVE"}
+    )
+    frame_start: bpy.props.IntProperty(
+        name="Start", description="First frame of the animation; the scene's where not given", options={"SKIP_SAVE"}
+    )
+    frame_end: bpy.props.IntProperty(
+        name="End", description="Last frame of the animation; the scene's where not given", options={"SKIP_SAVE"}
+    )
+    width: bpy.props.IntProperty(
+        name="Width", description="Pixels; 0 for the scene's resolution", min=0, max=65536, options={"SKIP_SAVE"}
+    )
+    height: bpy.props.IntProperty(
+        name="Height", description="Pixels; 0 for the scene's resolution", min=0, max=65536, options={"SKIP_SAVE"}
+    )
+    over_scene: bpy.props.BoolProperty(
+        name="Over Scene",
+        description="Lay the splats over the scene's own render; its surfaces hide what is behind them. The panel's "
+        "choice where not given",
+        options={"SKIP_SAVE"},
+    )
+    depth: bpy.props.BoolProperty(
+        name="Depth",
+        description="Also write the distance along the view in metres as OpenEXR, 1e10 where the splats cover less "
+        "than half of a pixel. The panel's choice where not given",
+        options={"SKIP_SAVE"},
+    )
+
+    _steps: Generator[Progress, None, None]
+    _timer: bpy.types.Timer
+    _progress: Progress
+
+    @classmethod
+    def poll(cls, context: bpy.types.Context) -> bool:
+        cls.poll_message_set("Splats are being rendered.")
+        return running is None
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        self._steps = render_splats(context, self._options(context))
+        try:
+            self._show(context, next(self._steps))
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        manager = context.window_manager
+        self._timer = manager.event_timer_add(TICK, window=context.window)
+        manager.progress_begin(0, self._progress.total)
+        manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type == "ESC":
+            self._end(context)
+            self.report({"WARNING"}, f"Cancelled; {self._progress.done} of {self._progress.total} frames are written.")
+            return {"CANCELLED"}
+        if event.type != "TIMER":
+            return {"RUNNING_MODAL"}
+        try:
+            self._show(context, next(self._steps))
+        except StopIteration:
+            self._end(context)
+            self._say_done()
+            _open_image(context, result_image(self._progress.picture))
+            return {"FINISHED"}
+        except AddonError as error:
+            self._end(context)
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        except BaseException:
+            self._end(context)
+            raise
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            for progress in render_splats(context, self._options(context)):
+                self._progress = progress
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        result_image(self._progress.picture)
+        self._say_done()
+        return {"FINISHED"}
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        self._end(context)
+
+    def _options(self, context: bpy.types.Context) -> RenderOptions:
+        scene, given = context.scene, self.properties.is_property_set
+        settings = scene.gaussian_heads.render
+        start = self.frame_start if given("frame_start") else scene.frame_start
+        end = self.frame_end if given("frame_end") else scene.frame_end
+        return RenderOptions(
+            filepath=self.filepath or scene.render.filepath,
+            frames=range(start, end + 1, scene.frame_step) if self.animation else None,
+            width=self.width,
+            height=self.height,
+            over_scene=self.over_scene if given("over_scene") else settings.over_scene,
+            depth=self.depth if given("depth") else settings.depth,
+        )
+
+    def _show(self, context: bpy.types.Context, progress: Progress) -> None:
+        global running
+        running = self._progress = progress
+        context.window_manager.progress_update(progress.done)
+        context.workspace.status_text_set(
+            f"Rendering splats: {progress.done} of {progress.total} frames done. Esc to cancel."
+        )
+        redraw_sidebars()
+
+    def _end(self, context: bpy.types.Context) -> None:
+        global running
+        running = None
+        self._steps.close()
+        context.window_manager.event_timer_remove(self._timer)
+        context.window_manager.progress_end()
+        context.workspace.status_text_set(None)
+        redraw_sidebars()
+
+    def _say_done(self) -> None:
+        count = self._progress.total
+        self.report({"INFO"}, f"{count} frames are written." if count != 1 else "The picture is written.")
+
+
+def _open_image(context: bpy.types.Context, image: bpy.types.Image) -> None:
+    """Show an image in an Image Editor; in a window of its own where there is none."""
+    areas = [area for window in context.window_manager.windows for area in window.screen.areas]
+    editors = [area for area in areas if area.ui_type == "IMAGE_EDITOR"]
+    if not editors:
+        bpy.ops.wm.window_new()
+        editors = [max(context.window_manager.windows[-1].screen.areas, key=lambda area: area.width * area.height)]
+        editors[0].ui_type = "IMAGE_EDITOR"
+    editors[0].spaces.active.image = image
+
+
+register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_OT_render_splats,))

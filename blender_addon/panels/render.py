@@ -1,0 +1,37 @@
+"""The render panel: heads as picture files, where Blender does not render Gaussians itself."""
+
+import bpy
+
+from ..operators import render
+from ..rig.build import HAS_NATIVE_SPLATS
+from .text import draw_text
+
+
+class GAUSSIAN_HEADS_PT_render(bpy.types.Panel):
+    bl_idname = "GAUSSIAN_HEADS_PT_render"
+    bl_label = "Render"
+    bl_space_type = "VIEW_3D"
+    bl_region_type = "UI"
+    bl_category = "Gaussian Heads"
+    bl_options = {"DEFAULT_CLOSED"}
+    bl_order = 70
+
+    def draw(self, context: bpy.types.Context) -> None:
+        layout = self.layout
+        scene = context.scene
+        if HAS_NATIVE_SPLATS:
+            draw_text(layout, context, "This Blender renders heads by itself: use Render Image (F12).", "INFO")
+        column = layout.column()
+        column.prop(scene.render, "filepath", text="")
+        column.prop(scene.gaussian_heads.render, "over_scene")
+        column.prop(scene.gaussian_heads.render, "depth")
+        if render.running is not None:
+            done, total = render.running.done, render.running.total
+            layout.progress(factor=done / total, type="BAR", text=f"{done} of {total} frames, Esc to cancel")
+            return
+        row = layout.row(align=True)
+        row.operator("gaussian_heads.render_splats", text="Image", icon="RENDER_STILL").animation = False
+        row.operator("gaussian_heads.render_splats", text="Animation", icon="RENDER_ANIMATION").animation = True
+
+
+register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_PT_render,))

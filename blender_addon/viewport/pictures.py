@@ -1,0 +1,213 @@
+"""Writes rendered splats as Blender writes renders: the scene's own file format, names and numbering."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from ..errors import AddonError
+
+SCRATCH = ".gaussian_heads_render"
+FAR = 1e10  # metres where nothing is, as in Blender's own depth pass
+VIDEOS = {"FFMPEG", "AVI_JPEG", "AVI_RAW"}
+
+
+class Writer:
+    """Writes pictures with a scene's output settings; a context manager, since it borrows a copy of the scene."""
+
+    def __init__(self, scene: bpy.types.Scene, filepath: str) -> None:
+        """
+        Args:
+            filepath: as in Blender's output settings: // is the .blend's folder, # a digit of the frame's number.
+
+        Raises:
+            AddonError: the scene's output is a video, or has no place.
+        """
+        if scene.render.image_settings.file_format in VIDEOS:
+            raise AddonError(
+                "The scene's output is a video, and Render Splats writes pictures.",
+                "Choose PNG or OpenEXR as the file format in the Output properties.",
+            )
+        if filepath.startswith("//") and not bpy.data.filepath:
+            raise AddonError(
+                f"The output path {filepath} is relative to a .blend file that is not saved yet.",
+                "Save the file, or choose another output path.",
+            )
+        self._filepath = filepath
+        self._colors = scene.copy()
+        self._depths = scene.copy()
+        self._colors.name = self._depths.name = SCRATCH
+        try:
+            self._set_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self) -> None:
+        for scene in (self._colors, self._depths):
+            scene.render.filepath = self._filepath
+            scene.render.dither_intensity = 0.0
+            scene.render.use_multiview = False
+            scene.render.image_settings.color_management = "FOLLOW_SCENE"
+            view = scene.view_settings
+            try:
+                scene.display_settings.display_device = "sRGB"
+                view.view_transform = "Standard"  # the colours are display-referred already
+                view.look = "None"
+            except TypeError as error:
+                raise AddonError(
+                    "This Blender's colour configuration has no plain sRGB view.",
+                    "Render with Blender's own colour configuration.",
+                ) from error
+            view.exposure, view.gamma, view.use_curve_mapping = 0.0, 1.0, False
+        if self._colors.render.image_settings.file_format == "OPEN_EXR_MULTILAYER":
+            _set_format(self._colors, "OPEN_EXR", self._colors.render.image_settings.color_mode, "32")
+        _set_format(self._depths, "OPEN_EXR", "BW", "32")
+        self._depths.render.filepath = depth_path(self._filepath)
+
+    def path(self, frame: int | None, depth: bool = False) -> Path:
+        """Where a frame goes; None for a still, whose path gets no number."""
+        scene = self._depths if depth else self._colors
+        if frame is not None:
+            return Path(bpy.path.abspath(scene.render.frame_path(frame=frame)))
+        path = bpy.path.abspath(scene.render.filepath)
+        extension = scene.render.file_extension
+        return Path(
+            path if path.lower().endswith(extension) or not scene.render.use_file_extension else path + extension
+        )
+
+    def write(self, picture: np.ndarray, frame: int | None) -> Path:
+        """Write premultiplied sRGB [H, W, 4], top row first; a picture that is complete, or none.
+
+        Raises:
+            AddonError: the file cannot be written.
+        """
+        alpha = picture[..., 3:]
+        straight = np.clip(
+            np.divide(picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0), 0, 1
+        )
+        linear = np.where(straight <= 0.04045, straight / 12.92, ((straight + 0.055) / 1.055) ** 2.4)
+        return self._save(np.dstack([linear * alpha, alpha]), self.path(frame), self._colors)
+
+    def write_depth(self, metres: np.ndarray, frame: int | None) -> Path:
+        """Write metres [H, W] as 32-bit OpenEXR of one channel."""
+        values = np.minimum(metres, FAR)
+        ones = np.ones_like(values)
+        return self._save(np.dstack([values, values, values, ones]), self.path(frame, depth=True), self._depths)
+
+    def _save(self, pixels: np.ndarray, path: Path, scene: bpy.types.Scene) -> Path:
+        height, width = pixels.shape[:2]
+        image = bpy.data.images.new(SCRATCH, width, height, alpha=True, float_buffer=True)
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+        try:
+            image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1], np.float32).reshape(-1))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save_render(str(part), scene=scene)
+            os.replace(part, path)
+        except (OSError, RuntimeError) as error:
+            part.unlink(missing_ok=True)
+            raise AddonError(
+                f"{path} cannot be written ({error}).", "Check the output path and the space on the disk."
+            ) from error
+        finally:
+            bpy.data.images.remove(image)
+        return path
+
+    def close(self) -> None:
+        for scene in (self._colors, self._depths):
+            bpy.data.scenes.remove(scene)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.close()
+
+
+def unpremultiplied(picture: np.ndarray) -> np.ndarray:
+    """The colours [H, W, 3], 0..1, of a premultiplied picture [H, W, 4]; black where nothing is."""
+    colors, alpha = picture[..., :3], picture[..., 3:]
+    return np.divide(colors, alpha, out=np.zeros_like(colors), where=alpha > 0).clip(0.0, 1.0)
+
+
+def depth_path(filepath: str) -> str:
+    """The path of the depths beside a picture's: ``depth_`` before the frame's number or the extension."""
+    folder, slash, name = filepath.rpartition(os.sep if os.sep in filepath else "/")
+    stem, extension = os.path.splitext(name)
+    stem = stem if extension.lower() in bpy.path.extensions_image else name
+    place = stem.find("#") if "#" in stem else len(stem)
+    before = stem[:place].rstrip("_.-")
+    return folder + slash + (f"{before}_depth_" if before else "depth_") + stem[place:]
+
+
+def _set_format(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
+    settings = scene.render.image_settings
+    if hasattr(settings, "media_type"):  # since 5.0
+        settings.media_type = "IMAGE"
+    settings.file_format = file_format
+    settings.color_mode = color_mode
+    settings.color_depth = color_depth
+
+
+@contextmanager
+def _as_png(scene: bpy.types.Scene) -> Iterator[None]:
+    """A scene whose renders are saved as 16-bit PNG with alpha, as long as it lasts."""
+    settings = scene.render.image_settings
+    names = ("media_type", "file_format", "color_mode", "color_depth", "color_management")
+    before = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
+    try:
+        _set_format(scene, "PNG", "RGBA", "16")
+        settings.color_management = "FOLLOW_SCENE"
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
+
+
+def render_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> np.ndarray:
+    """The scene's own render of its present frame, through its view transform.
+
+    Returns:
+        Premultiplied, as displayed, [H, W, 4] float32, top row first.
+
+    Raises:
+        AddonError: Blender cannot render it, or not in the wanted size.
+    """
+    render = scene.render
+    before = render.resolution_x, render.resolution_y, render.resolution_percentage
+    try:
+        render.resolution_x, render.resolution_y, render.resolution_percentage = *size, 100
+        bpy.ops.render.render(scene=scene.name)
+    except RuntimeError as error:
+        raise AddonError(f"Blender could not render the scene ({error}).", "Press F12 to see why.") from error
+    finally:
+        render.resolution_x, render.resolution_y, render.resolution_percentage = before
+    with tempfile.TemporaryDirectory(prefix="gaussian_heads_") as folder:
+        path = os.path.join(folder, "scene.png")
+        with _as_png(scene):
+            bpy.data.images["Render Result"].save_render(path, scene=scene)
+        return _load(path, size)
+
+
+def _load(path: str, size: tuple[int, int]) -> np.ndarray:
+    image = bpy.data.images.load(path)
+    try:
+        image.colorspace_settings.is_data = True
+        image.alpha_mode = "CHANNEL_PACKED"  # straight, as it is in the file
+        if tuple(image.size) != size:
+            raise AddonError(
+                f"The scene's render has {image.size[0]} × {image.size[1]} pixels instead of {size[0]} × {size[1]}.",
+                "Turn off Crop to Render Region in the Output properties.",
+            )
+        pixels = np.empty((size[1], size[0], 4), np.float32)
+        image.pixels.foreach_get(pixels.reshape(-1))
+    finally:
+        bpy.data.images.remove(image)
+    pixels[..., :3] *= pixels[..., 3:]
+    return pixels[::-1]
