@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import AddonError
 from ..rig.heads import Head
 from . import gaze
-from .curves import channels, ensure_curve, find_curve, replace_keys
+from .curves import channels, ensure_curve, find_curve, is_driven, replace_keys
 from .performance import sample
 from .poses import JOINTS, require_bone, write_turns
 from .symmetry import accept, key_path
@@ -44,8 +44,8 @@ def bake(
     Args:
         first, last: frames, both baked.
         step: frames from one key to the next.
-        remove_sources: take away what the keys now stand for: drivers of shape keys, constraints of the bones (the
-            gaze target too), and mute NLA tracks. Otherwise these keep deciding.
+        remove_sources: take away what the keys now stand for: drivers of shape keys and constraints of the bones,
+            the gaze target too. Otherwise these are muted, as NLA tracks are in both cases.
 
     Raises:
         AddonError: an empty or overlong range, a missing bone, NLA's tweak mode, or a linked action.
@@ -65,8 +65,9 @@ def bake(
         for name, rows in samples.weights.items()
         if rows.any() or find_curve(shape_keys, key_path(name)) is not None
     }
+    _silence(head, moving, joints)
     if remove_sources:
-        _remove_sources(head, moving, joints)
+        _remove(head, moving, joints)
     if moving:
         holder = channels(shape_keys, create=True)
         for name, rows in moving.items():
@@ -83,17 +84,27 @@ def bake(
     return BakeReport(len(frames), len(moving), len(joints))
 
 
-def _remove_sources(head: Head, names: Collection[str], joints: Collection[str]) -> None:
+def _silence(head: Head, names: Collection[str], joints: Collection[str]) -> None:
+    """Mute whatever else decides on these shape keys and joints: a constraint on top of its own result would add up."""
     shape_keys = head.mesh.data.shape_keys
     for name in names:
-        shape_keys.driver_remove(key_path(name))
-    if set(gaze.EYES) <= set(joints):
-        gaze.remove(head)
+        if is_driven(shape_keys, key_path(name)):
+            shape_keys.animation_data.drivers.find(key_path(name)).mute = True
     for joint in joints:
-        bone = require_bone(head, joint)
-        for constraint in list(bone.constraints):
-            bone.constraints.remove(constraint)
+        for constraint in require_bone(head, joint).constraints:
+            constraint.mute = True
     for owner in (shape_keys, head.armature):
         if owner.animation_data is not None:
             for track in owner.animation_data.nla_tracks:
                 track.mute = True
+
+
+def _remove(head: Head, names: Collection[str], joints: Collection[str]) -> None:
+    for name in names:
+        head.mesh.data.shape_keys.driver_remove(key_path(name))
+    if set(gaze.EYES) <= set(joints):
+        gaze.remove(head)
+    for joint in joints:
+        constraints = require_bone(head, joint).constraints
+        for constraint in list(constraints):
+            constraints.remove(constraint)

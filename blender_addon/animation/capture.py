@@ -19,7 +19,8 @@ MAX_BYTES = 512 * 2**20  # more than two hours at 60 frames a second
 MAX_ROWS = 500_000
 MAX_COLUMNS = 1024
 LIVE_LINK_RATE = 60.0  # frames a second; Live Link Face's own default, and of our timecodes
-RATES = (24.0, 25.0, 30.0, 50.0, 60.0)
+RATES = (24.0, 25.0, 30.0, 50.0, LIVE_LINK_RATE)
+TELLING_ROWS = 48  # of two seconds and more; fewer may have missed a second's last frames
 HALF_DAY = 43_200.0  # s; a time that falls by more has passed midnight
 MAX_WEIGHT = 10.0  # a weight beyond this is damage, not acting
 TIME_COLUMNS = {
@@ -301,9 +302,7 @@ def _clock(text: str, kind: str) -> tuple[float, float] | None:
 
 
 def _timecode_rate(clocks: Sequence[tuple[float, float]]) -> float:
-    """The slowest usual rate that has all frame numbers; 60 for takes too short to tell."""
-    if not clocks:
-        return LIVE_LINK_RATE
-    highest = max(frames for _, frames in clocks)
-    full_second = clocks[-1][0] - clocks[0][0] >= 2
-    return next((rate for rate in RATES if highest < rate and (full_second or rate > 30.0)), math.ceil(highest + 1e-9))
+    """The slowest usual rate that has all frame numbers; 60 for takes too short to have shown the highest one."""
+    highest = max((frames for _, frames in clocks), default=0.0)
+    enough = len(clocks) >= TELLING_ROWS and clocks[-1][0] - clocks[0][0] >= 2
+    return next((rate for rate in (RATES if enough else RATES[-1:]) if highest < rate), float(math.floor(highest) + 1))

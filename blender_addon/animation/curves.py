@@ -90,7 +90,8 @@ def ensure_curve(holder, path: str, index: int = 0, group: str = "") -> bpy.type
 def is_driven(owner: bpy.types.ID, path: str, index: int = 0) -> bool:
     """Whether a driver decides on the property."""
     data = owner.animation_data
-    return data is not None and data.drivers.find(path, index=index) is not None
+    driver = data.drivers.find(path, index=index) if data is not None else None
+    return driver is not None and not driver.mute
 
 
 def read_keys(curve: bpy.types.FCurve) -> dict[str, np.ndarray]:

@@ -51,6 +51,7 @@ def add(head: Head, distance: float = 1.0, influence: float = 1.0) -> bpy.types.
     for bone in bones:
         constraint = bone.constraints.get(NAME) or bone.constraints.new("DAMPED_TRACK")
         constraint.name, constraint.target, constraint.influence = NAME, empty, influence
+        constraint.mute = False  # a bake may have
         constraint.track_axis = "TRACK_Z"  # the bones' z looks out of the face
     return empty
 

@@ -1,7 +1,7 @@
 """Symmetric editing: a slider moved by hand takes its mirror image along.
 
 The handlers compare a head's shape key values with those that they saw last. They move nothing while the scene's
-setting is off or an animation plays, and never touch what drivers, F-curves, undo or the add-on's own functions have set.
+setting is off or an animation plays, and never follow what drivers, F-curves, undo or the add-on's own functions set.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ class GAUSSIAN_HEADS_OT_bake_animation(OnHead, _Range, bpy.types.Operator):
     )
     remove_sources: BoolProperty(
         name="Remove Sources",
-        description="Take drivers, constraints and the gaze target away, and mute NLA tracks; their work is keyed then",
+        description="Take drivers, constraints and the gaze target away instead of only muting them",
     )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
