@@ -20,7 +20,8 @@ def draw_blockers(view: View, depsgraph: bpy.types.Depsgraph) -> gpu.types.GPUTe
         Depth texture of the view's size. Materials are not looked at: glass hides as well.
     """
     depth = gpu.types.GPUTexture(view.size, format="DEPTH_COMPONENT32F")
-    buffer = gpu.types.GPUFrameBuffer(depth_slot=depth, color_slots=(gpu.types.GPUTexture(view.size, format="RGBA8"),))
+    color = gpu.types.GPUTexture(view.size, format="RGBA8")  # nobody looks at it, but the program writes one
+    buffer = gpu.types.GPUFrameBuffer(depth_slot=depth, color_slots=(color,))
     with buffer.bind():
         buffer.clear(color=(0.0, 0.0, 0.0, 0.0), depth=1.0)
         gpu.state.blend_set("NONE")

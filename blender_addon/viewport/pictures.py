@@ -137,13 +137,13 @@ def unpremultiplied(picture: np.ndarray) -> np.ndarray:
 
 
 def depth_path(filepath: str) -> str:
-    """The path of the depths beside a picture's: ``depth_`` before the frame's number or the extension."""
+    """The path of the depths beside a picture's: ``depth`` before the frame's number or the extension."""
     folder, slash, name = filepath.rpartition(os.sep if os.sep in filepath else "/")
     stem, extension = os.path.splitext(name)
     stem = stem if extension.lower() in bpy.path.extensions_image else name
     place = stem.find("#") if "#" in stem else len(stem)
     before = stem[:place].rstrip("_.-")
-    return folder + slash + (f"{before}_depth_" if before else "depth_") + stem[place:]
+    return folder + slash + (f"{before}_depth" if before else "depth") + ("_" + stem[place:] if stem[place:] else "")
 
 
 def _set_format(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:

@@ -163,7 +163,7 @@ class Target:
         self.color = gpu.types.GPUTexture(size, format="RGBA32F" if precise else "RGBA16F")
         self.depth = gpu.types.GPUTexture(size, format="R32F")
         self.drawn = 0
-        self._blocked = blockers is not None
+        self._blockers = blockers  # kept: a frame buffer does not own its textures
         self._buffer = gpu.types.GPUFrameBuffer(depth_slot=blockers, color_slots=(self.color, self.depth))
         self._seen: tuple | None = None
         self._sorted: tuple | None = None
@@ -223,7 +223,7 @@ class Target:
         objects = shader.texture(padded, (shader.WIDTH, height), "RGBA32F")  # must live until it is drawn
         program = shader.splat_program()
         gpu.state.blend_set("ALPHA_PREMULT")
-        gpu.state.depth_test_set("LESS_EQUAL" if self._blocked else "NONE")
+        gpu.state.depth_test_set("LESS_EQUAL" if self._blockers else "NONE")
         gpu.state.depth_mask_set(False)
         gpu.state.face_culling_set("NONE")
         program.bind()

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 import subprocess
 from collections.abc import Callable
 from types import ModuleType
@@ -9,6 +10,7 @@ from types import ModuleType
 import bpy
 import numpy as np
 import pytest
+from mathutils import Matrix
 
 from ..conftest import ROOT, engine_python
 
@@ -22,6 +24,14 @@ splats = drive(load(wish["avatar"]), wish["expression"], wish["joint_rotations"]
 camera = Camera(np.array(wish["viewmat"]), np.array(wish["K"]), wish["width"], wish["height"])
 picture = render(splats, camera)
 np.save(wish["output"], np.dstack([picture.rgb.numpy(), picture.alpha.numpy()]))
+"""
+
+
+READ_PNG = """
+import sys
+import numpy as np
+import cv2
+np.save(sys.argv[2], cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)[..., [2, 1, 0, 3]])
 """
 
 
@@ -51,3 +61,28 @@ def engine_picture(avatar_path, tmp_path):
         return np.load(wish["output"])
 
     return draw
+
+
+@pytest.fixture
+def camera():
+    """The scene's camera, half a metre before a head's face, off-centre as for a poster."""
+    data = bpy.data.cameras.new("Camera")
+    obj = bpy.data.objects.new("Camera", data)
+    bpy.context.scene.collection.objects.link(obj)
+    bpy.context.scene.camera = obj
+    obj.matrix_world = Matrix.Translation((0.1, -1.0, 0.05)) @ Matrix.Rotation(math.radians(88), 4, "X")
+    data.lens, data.shift_x, data.shift_y = 60.0, 0.08, -0.05
+    bpy.context.scene.render.pixel_aspect_x = 1.25
+    return obj
+
+
+@pytest.fixture
+def read_png(tmp_path):
+    """Another program's reading of a PNG: [H, W, RGBA] as stored."""
+
+    def read(path) -> np.ndarray:
+        output = tmp_path / "read.npy"
+        subprocess.run([engine_python(), "-c", READ_PNG, str(path), str(output)], check=True)
+        return np.load(output)
+
+    return read

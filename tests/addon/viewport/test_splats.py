@@ -1,27 +1,13 @@
 """What the GPU draws of heads is what the engine and a plain float64 loop draw of them."""
 
-import math
-
 import bpy
 import numpy as np
 import pytest
 from mathutils import Matrix
 
-SIZE = (320, 260)
+from .scene import SIZE, pose
+
 SH_C0 = 0.28209479177387814
-
-
-@pytest.fixture
-def camera():
-    """The scene's camera, half a metre before a head's face, off-centre as for a poster."""
-    data = bpy.data.cameras.new("Camera")
-    obj = bpy.data.objects.new("Camera", data)
-    bpy.context.scene.collection.objects.link(obj)
-    bpy.context.scene.camera = obj
-    obj.matrix_world = Matrix.Translation((0.1, -1.0, 0.05)) @ Matrix.Rotation(math.radians(88), 4, "X")
-    data.lens, data.shift_x, data.shift_y = 60.0, 0.08, -0.05
-    bpy.context.scene.render.pixel_aspect_x = 1.25
-    return obj
 
 
 @pytest.fixture
@@ -42,15 +28,6 @@ def picture(part):
 
     draw.store = store
     return draw
-
-
-def pose(head):
-    """A face that no symmetry makes right by chance."""
-    head.keys["jawOpen"].value = 0.6
-    head.keys["mouthSmileLeft"].value = 0.7
-    head.keys["browInnerUp"].value = 0.5
-    for bone, turn in (("neck", (0.1, 0.2, 0.05)), ("head", (-0.15, 0.3, 0.1)), ("eyeLeft", (0.1, 0.2, 0.0))):
-        head.armature.pose.bones[bone].rotation_euler = turn
 
 
 def matrices_of(quats):
@@ -74,8 +51,6 @@ def test_a_posed_head_looks_as_in_the_engine(part, make_head, camera, picture, e
     truth = engine_picture(part("viewport.camera").engine_camera(view, state.world), state, SIZE)
     assert (truth[..., 3] > 0.99).mean() > 0.2
     error = np.abs(color - truth) * 255
-    np.savez("/tmp/v/cmp.npz", a=color, b=truth)
-    print(f"mean error {error.mean():.4f}, 99.9 %: {np.percentile(error, 99.9):.2f}, worst {error.max():.1f} of 255")
     assert error.mean() < 0.2
     assert np.percentile(error, 99.9) < 8
 

@@ -1,0 +1,154 @@
+"""An artist renders heads without Blender 5.3: stills, sequences, over the scene, and what goes wrong."""
+
+import bpy
+import numpy as np
+import pytest
+
+from .scene import SIZE, pose
+
+
+def srgb(linear):
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * np.maximum(linear, 1e-9) ** (1 / 2.4) - 0.055)
+
+
+def read_exr(path):
+    """[H, W, 4] as stored."""
+    image = bpy.data.images.load(str(path))
+    image.colorspace_settings.is_data, image.alpha_mode = True, "CHANNEL_PACKED"
+    pixels = np.empty((image.size[1], image.size[0], 4), np.float32)
+    image.pixels.foreach_get(pixels.reshape(-1))
+    bpy.data.images.remove(image)
+    return pixels[::-1]
+
+
+@pytest.fixture
+def output(camera):
+    """The scene's output: the tests' size in another way, PNG of 16 bits."""
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = 2 * SIZE[0], 2 * SIZE[1], 50
+    render.image_settings.file_format, render.image_settings.color_mode = "PNG", "RGBA"
+    render.image_settings.color_depth = "16"
+    return render
+
+
+@pytest.fixture
+def head(make_head):
+    head = make_head()
+    pose(head)
+    return head
+
+
+def test_a_still_is_the_engines_picture_in_every_format(part, head, camera, output, engine_picture, read_png, tmp_path):
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    view = part("viewport.camera").scene_view(bpy.context.scene, depsgraph)
+    assert view.size == SIZE
+    state = part("rig.extract").pose_state(head, depsgraph)
+    truth = engine_picture(part("viewport.camera").engine_camera(view, state.world), state, SIZE)
+    alpha = truth[..., 3:]
+    straight = np.clip(truth[..., :3] / np.maximum(alpha, 1e-6), 0, 1)
+    solid = truth[..., 3] > 0.1
+
+    scenes, images = len(bpy.data.scenes), len(bpy.data.images)
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "still"), depth=True) == {"FINISHED"}
+    png = read_png(tmp_path / "still.png")
+    assert png.dtype == np.uint16
+    assert np.abs(png[..., 3] / 65535 - truth[..., 3]).mean() * 255 < 0.1
+    assert np.abs(png[..., :3] / 65535 - straight)[solid].mean() * 255 < 0.2
+
+    output.image_settings.color_depth = "8"
+    bpy.context.scene.view_settings.exposure = 2.0  # belongs to the scene's light, not to the Gaussians
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "small")) == {"FINISHED"}
+    small = read_png(tmp_path / "small.png")
+    assert small.dtype == np.uint8
+    assert np.abs(small / 255 - png / 65535).max() < 1 / 255
+
+    output.image_settings.file_format, output.image_settings.color_depth = "OPEN_EXR", "32"
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "linear")) == {"FINISHED"}
+    exr = read_exr(tmp_path / "linear.exr")
+    assert np.abs(exr[..., 3] - truth[..., 3]).mean() * 255 < 0.1
+    assert np.abs(srgb(exr[..., :3] / np.maximum(exr[..., 3:], 1e-6)) - straight)[solid].mean() * 255 < 0.2
+
+    metres = read_exr(tmp_path / "still_depth.exr")[..., 0]
+    face = metres[truth[..., 3] > 0.99]
+    assert metres.shape == truth.shape[:2]
+    assert 0.6 < face.min() < face.max() < 1.3  # the camera stands a metre away
+    assert (metres[truth[..., 3] < 0.4] > 1e9).all()
+
+    assert (len(bpy.data.scenes), len(bpy.data.images)) == (scenes, images + 1)
+    shown = bpy.data.images["Gaussian Heads Render"]
+    pixels = np.empty(SIZE[0] * SIZE[1] * 4, np.float32)
+    shown.pixels.foreach_get(pixels)
+    assert np.abs(pixels.reshape(truth.shape)[::-1][solid][:, :3] - straight[solid]).mean() * 255 < 0.6
+    assert sorted(path.name for path in tmp_path.glob("*.p*") if "part" in path.name) == []
+
+
+def test_an_animation_has_blenders_names_and_moves(part, head, camera, output, read_png, tmp_path):
+    scene = bpy.context.scene
+    key = head.keys["jawOpen"]
+    for frame, value in ((1, 0.0), (5, 1.0)):
+        key.value = value
+        key.keyframe_insert("value", frame=frame)
+    scene.frame_set(9)
+    words = {"animation": True, "frame_start": 1, "frame_end": 5, "width": 96, "height": 64, "depth": True}
+    scene.frame_step = 2
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "shot_###"), **words) == {"FINISHED"}
+    names = ["shot_001.png", "shot_003.png", "shot_005.png"]
+    assert sorted(path.name for path in tmp_path.glob("shot_0*")) == names
+    assert sorted(path.name for path in tmp_path.glob("shot_depth_*")) == [
+        "shot_depth_001.exr",
+        "shot_depth_003.exr",
+        "shot_depth_005.exr",
+    ]
+    first, middle, last = (read_png(tmp_path / name).astype(float) for name in names)
+    assert first.shape == (64, 96, 4)
+    assert np.abs(first - last).mean() > np.abs(first - middle).mean() > 10
+    assert scene.frame_current == 9
+    assert bpy.ops.gaussian_heads.render_splats(
+        filepath=str(tmp_path / "again"), animation=True, frame_start=3, frame_end=3, width=96, height=64
+    ) == {"FINISHED"}
+    assert np.array_equal(read_png(tmp_path / "again0003.png"), middle)
+
+
+def test_over_the_scene_surfaces_hide_what_is_behind_them(part, head, camera, output, read_png, tmp_path):
+    """A white wall behind the head, and a black board before its left half."""
+    scene = bpy.context.scene
+    scene.render.engine = "BLENDER_WORKBENCH"
+    scene.display.shading.light, scene.display.shading.color_type = "FLAT", "OBJECT"
+    scene.view_settings.view_transform = "Standard"
+
+    def board(name, size, place, color):
+        bpy.ops.mesh.primitive_plane_add(size=size, location=place, rotation=(np.pi / 2, 0, 0))
+        bpy.context.object.name, bpy.context.object.color = name, color
+
+    board("wall", 4.0, (0, 1, 0), (1, 1, 1, 1))
+    board("board", 1.0, (0.58, -0.4, 0), (0, 0, 0, 1))
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "alone"), over_scene=False) == {"FINISHED"}
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "over"), over_scene=True) == {"FINISHED"}
+    alone, over = (read_png(tmp_path / f"{name}.png") / 65535 for name in ("alone", "over"))
+    assert (over[..., 3] > 0.99).all()
+    hidden = (over[..., :3].max(axis=-1) < 0.01) & (alone[..., 3] > 0.99) & (alone[..., :3].max(axis=-1) > 0.2)
+    assert hidden.mean() > 0.05
+    left = slice(0, SIZE[0] // 3)
+    expected = alone[:, left, :3] * alone[:, left, 3:] + 1.0 - alone[:, left, 3:]
+    assert np.abs(over[:, left, :3] - expected).mean() * 255 < 1.0
+    assert scene.render.image_settings.file_format == "PNG"
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (lambda scene: setattr(scene, "camera", None), "no camera"),
+        (lambda scene: [obj.hide_set(True) for obj in scene.objects if obj.type == "POINTCLOUD"], "No Gaussian head"),
+        (lambda scene: setattr(scene.render, "filepath", "/proc/nowhere/x"), "cannot be written"),
+        (lambda scene: setattr(scene.render, "filepath", "//x"), "not saved yet"),
+        (lambda scene: None, "no frames"),
+        (lambda scene: setattr(scene.render, "resolution_x", 65536), "GPU draws"),
+    ],
+)
+def test_what_cannot_be_rendered_is_said(part, head, camera, output, break_it, sentence):
+    output.resolution_percentage = 100
+    scenes = len(bpy.data.scenes)
+    break_it(bpy.context.scene)
+    with pytest.raises(RuntimeError, match=sentence):
+        bpy.ops.gaussian_heads.render_splats(animation="frames" in sentence, frame_start=5, frame_end=4)
+    assert len(bpy.data.scenes) == scenes
