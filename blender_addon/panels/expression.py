@@ -31,6 +31,13 @@ def _keys_of(head: Head, group: str) -> list[bpy.types.ShapeKey]:
     return [key for name in NAMES_OF[group] if (key := blocks.get(name)) is not None]
 
 
+def _lips_collide(mouth: list[bpy.types.ShapeKey]) -> bool:
+    """Whether mouthClose closes more than jawOpen opens."""
+    close = next((key for key in mouth if key.name == "mouthClose"), None)
+    opened = close.id_data.key_blocks.get("jawOpen") if close is not None else None
+    return opened is not None and close.value > opened.value + 0.01
+
+
 class GAUSSIAN_HEADS_MT_expressions(bpy.types.Menu):
     """Ready-made expressions"""
 
@@ -105,7 +112,10 @@ class _GroupPanel(_InSidebar):
             row.operator(f"gaussian_heads.{name}", text="", icon=icon, emboss=False).group = self.group.upper()
 
     def draw(self, context: bpy.types.Context) -> None:
-        _draw_sliders(self.layout, _keys_of(active_head(context), self.group))
+        keys = _keys_of(active_head(context), self.group)
+        _draw_sliders(self.layout, keys)
+        if self.group == "mouth" and _lips_collide(keys):
+            draw_text(self.layout, context, "mouthClose closes the lips of an opened jaw: raise jawOpen too.", "INFO")
 
 
 def _group_panel(group: str, label: str) -> type:

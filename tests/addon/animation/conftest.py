@@ -37,7 +37,7 @@ def other(parts, avatar_path: Path, head):
     other.mesh.shape_key_remove(other.keys["tongueOut"])
     for name in ("expression_001", "expression_002"):
         key = other.mesh.shape_key_add(name=name, from_mix=False)
-        key.slider_min, key.slider_max = -3.0, 3.0
+        key.slider_min, key.slider_max, key.value = -3.0, 3.0, 0.0
     bpy.context.view_layer.update()
     return other
 

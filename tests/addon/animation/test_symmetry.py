@@ -84,7 +84,7 @@ def test_driven_sides_and_other_meshes_are_not_touched(parts, head, hand):
     face = bpy.data.objects.new("face", mesh)
     bpy.context.scene.collection.objects.link(face)
     for name in ("Basis", "eyeBlinkLeft", "eyeBlinkRight"):
-        face.shape_key_add(name=name)
+        face.shape_key_add(name=name).value = 0.0
     bpy.context.view_layer.update()
     blocks = mesh.shape_keys.key_blocks
     blocks["eyeBlinkLeft"].value = 0.5
