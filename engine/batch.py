@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,7 @@ from engine.progress import Progress
 
 SCRIPT = Path(__file__).with_name("blender") / "save_head.py"
 BLENDER_SECONDS = 600
+SAID = re.compile(r"^\w+Error: (?:Error: )?(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,8 @@ def save_blend(blender: Path, head: Path, blend: Path) -> None:
         except subprocess.TimeoutExpired:
             raise EngineError(f"Blender took over {BLENDER_SECONDS} s to save {blend.name}.", way_out) from None
         if done.returncode or not temporary.stat().st_size:
-            said = [line for line in (done.stdout + done.stderr).splitlines() if "Error" in line] or ["it said nothing"]
-            raise EngineError(f"Blender did not save {blend.name}: {said[-1].strip()}", way_out)
+            said = SAID.findall(done.stdout + done.stderr) or ["It did not say why."]
+            raise EngineError(f"Blender did not save {blend.name}. {said[-1]}", way_out)
 
 
 def _photos(entries: Iterable[Path]) -> list[Path]:
