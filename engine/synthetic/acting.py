@@ -38,7 +38,7 @@ GAZE = np.radians((9.0, 5.0)), np.radians((24.0, 14.0))  # deviation and limit, 
 TURN = np.radians((7.0, 8.0, 4.0))  # deviation of the head's pitch, yaw and roll, shared by neck and head
 YAW, PITCH, ROLL = np.radians((60.0, 25.0, 12.0))  # the cameras' limits
 HEAD_HEIGHT = 0.235  # m, chin to crown
-FILL = (0.46, 0.66)  # of the picture's height
+FILL = (0.52, 0.72)  # of the picture's height
 FIELD_OF_VIEW = np.radians((13.0, 34.0))
 
 

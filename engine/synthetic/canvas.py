@@ -18,7 +18,24 @@ from engine.heads.portrait import Eyeball, eyeballs, vertex_normals
 RESOLUTION = 640  # texels per side: 0.4 mm on a face
 DIRECTIONS = 64  # from which light comes when folds are measured
 SHADE_SIZE, SHADE_BIAS = 256, 0.0015  # px of a depth map; m behind it that still count as lit
-SKIN, EYE, WET, CLOTH, HAIR, LASH = range(6)  # materials of triangles; CLOTH is decided per texel
+SKIN, EYE, WET, LASH = range(4)  # materials of triangles
+SLEEVE = 0.4  # m
+
+
+@dataclass(frozen=True)
+class Sleeves:
+    """Strips that carry chest and shoulders on where the head model's mesh is cut, so that no picture shows the cut.
+
+    Attributes:
+        source: [K] int64, the vertex of the head that each vertex follows and takes its texture from.
+        offset: [K, 3] float32 metres from there.
+        faces: [L, 3] int32 into the strips' own vertices. uv_faces: [L, 3] int32 into the head's ``uv``.
+    """
+
+    source: np.ndarray
+    offset: np.ndarray
+    faces: np.ndarray
+    uv_faces: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,9 @@ class Canvas:
         triangle: [M] int64; barycentric: [M, 3] float32; points, normals: [M, 3] float32 on the template.
         material: [F] uint8 of each triangle.
         openness: [V] float32 0..1, the share of a cosine-weighted sky that reaches the resting template.
+        seen: [F'] int32, the triangles that are drawn: all but the strips of lashes, whose texture would be a comb of
+        transparent gaps (the lids' rims are painted dark instead).
+        sleeves: the shirt beyond the mesh's cut edges.
     """
 
     head: ParametricHead
@@ -43,6 +63,8 @@ class Canvas:
     normals: np.ndarray
     material: np.ndarray
     openness: np.ndarray
+    seen: np.ndarray
+    sleeves: Sleeves
     _members: dict[tuple[str, ...], np.ndarray] = field(default_factory=dict)
 
     def member(self, *regions: str) -> np.ndarray:
@@ -106,6 +128,30 @@ def canvas() -> Canvas:
         at_texels(normals.astype(np.float32)),
         material,
         _openness(head, normals, material),
+        np.flatnonzero(material != LASH).astype(np.int32),
+        _sleeves(head),
+    )
+
+
+def _sleeves(head: ParametricHead) -> Sleeves:
+    """From every rim edge of the torso two triangles: down from the chest, down and outward from the arms."""
+    edges = head.faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    corners = head.uv_faces[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
+    _, inverse, counts = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    rim = (counts[inverse.ravel()] == 1) & head.regions["torso"][edges].all(axis=1)
+    edges, corners = edges[rim], corners[rim]
+    place = head.template[edges]  # [N, 2, 3]
+    arm = np.clip((np.abs(place[..., 0]) - 0.12) / 0.06, 0, 1)
+    away = np.stack([np.sign(place[..., 0]) * 0.25 * arm, np.full_like(arm, -1.0), 0 * arm], axis=-1) * SLEEVE
+    source = np.concatenate([edges, edges], axis=1)  # per edge: its ends, then the ends carried on
+    offset = np.concatenate([0 * away, away], axis=1)
+    first = 4 * np.arange(len(edges))[:, None]
+    quad, texels = np.array([[1, 0, 2], [1, 2, 3]]), np.concatenate([corners, corners], axis=1)
+    return Sleeves(
+        source.ravel().astype(np.int64),
+        offset.reshape(-1, 3).astype(np.float32),
+        (first[:, None] + quad).reshape(-1, 3).astype(np.int32),
+        texels[:, quad].reshape(-1, 3).astype(np.int32),
     )
 
 

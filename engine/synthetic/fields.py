@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from engine.heads.portrait import IRIS_RADIUS
-from engine.synthetic.canvas import EYE, SKIN, WET, Canvas, canvas
+from engine.synthetic.canvas import EYE, SKIN, WET, canvas
 
 MM = 1e-3
 NOSE_TIP, CHIN, FOREHEAD = 4, 152, 10
@@ -26,7 +26,7 @@ class Fields:
 
     Attributes:
         skin: [S] int64, eye: [E] int64, wet: [W] int64: the texels of each material.
-        face, ears, lips, lids, bust: [S] 0..1. flushed, under, oily: [S] 0..1, where blood shows, shade lies, skin shines.
+        face, ears, lips, lids, bust: [S] 0..1. flushed, under, oily: [S] 0..1, blood, shade and shine.
         crease: [S] 0..1, the line between the lips. lashline: [S] 0..1, the lids' rims. beard: [S] 0..1.
         forehead, frown, crow, folds: [S] strengths of age's lines there. bend: [S] 0..1 across a forehead's lines.
         turn: [S] radians around each eye's outer corner; away: [S] metres from it.
@@ -102,30 +102,30 @@ def fields() -> Fields:
     mouth = sheet.points[wet]
     place = np.arctan2(mouth[:, 0], mouth[:, 2] - 0.055) * 0.033 / TOOTH  # along the arch, in teeth
     gap = 1 - np.abs(np.abs(place % 1 - 0.5) * 2)
-    values = dict(
-        face=face,
-        ears=ears,
-        lips=step(0.25, 0.75, sheet.member("lips")[skin]),
-        lids=lids,
-        bust=step(0.3, 0.7, sheet.member("torso", "neck")[skin]),
-        flushed=np.clip(flushed, 0, 1.3),
-        under=_blobs(points, marks[list(UNDER_EYES)] + [0, 0.008, 0], 0.010),
-        oily=_blobs(points, marks[[NOSE_TIP, FOREHEAD, *CHEEKS]], 0.02),
-        crease=np.exp(-np.square((y - marks[13, 1]) / (1.2 * MM))),
-        lashline=lids * step(2.2 * MM, 0.6 * MM, np.minimum(*rims)),
-        beard=beard_zone(points),
-        forehead=step(0.070, 0.078, y) * step(0.110, 0.095, y) * np.exp(-np.square(x / 0.042)) * (z > 0.05),
-        frown=frown,
-        crow=crow,
-        folds=folds,
-        bend=(y + 1.2 * x * x) / (9 * MM),
-        turn=turn,
-        away=away,
-        iris=np.minimum(off_axis / IRIS_RADIUS, 9),
-        spoke=np.stack([np.cos(spoke), np.sin(spoke)], axis=1),
-        gap=gap,
-        gums=step(GUM - 1 * MM, GUM + 1 * MM, np.abs(mouth[:, 1] - BITE) + 1.2 * MM * gap),
-    )
+    values = {
+        "face": face,
+        "ears": ears,
+        "lips": step(0.25, 0.75, sheet.member("lips")[skin]),
+        "lids": lids,
+        "bust": step(0.3, 0.7, sheet.member("torso", "neck")[skin]),
+        "flushed": np.clip(flushed, 0, 1.3),
+        "under": _blobs(points, marks[list(UNDER_EYES)] + [0, 0.008, 0], 0.010),
+        "oily": _blobs(points, marks[[NOSE_TIP, FOREHEAD, *CHEEKS]], 0.02),
+        "crease": np.exp(-np.square((y - marks[13, 1]) / (1.2 * MM))),
+        "lashline": lids * step(2.2 * MM, 0.6 * MM, np.minimum(*rims)),
+        "beard": beard_zone(points),
+        "forehead": step(0.070, 0.078, y) * step(0.110, 0.095, y) * np.exp(-np.square(x / 0.042)) * (z > 0.05),
+        "frown": frown,
+        "crow": crow,
+        "folds": folds,
+        "bend": (y + 1.2 * x * x) / (9 * MM),
+        "turn": turn,
+        "away": away,
+        "iris": np.minimum(off_axis / IRIS_RADIUS, 9),
+        "spoke": np.stack([np.cos(spoke), np.sin(spoke)], axis=1),
+        "gap": gap,
+        "gums": step(GUM - 1 * MM, GUM + 1 * MM, np.abs(mouth[:, 1] - BITE) + 1.2 * MM * gap),
+    }
     teeth, tongue = (sheet.member(name)[wet] > 0.5 for name in ("teeth", "tongue"))
     numbers = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
     return Fields(skin=skin, eye=eye, wet=wet, teeth=teeth, tongue=tongue, **numbers)

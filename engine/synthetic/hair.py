@@ -55,12 +55,12 @@ class Style:
 
 STYLES = {
     "buzz": Style(2600, 3, 0.007, 0.2, 0.0022, 0.003, 0.9, 0.0, 0.0, 0, "crown"),
-    "crop": Style(2600, 4, 0.030, 0.25, 0.0045, 0.012, 0.55, 0.1, 0.001, 1, "crown"),
-    "swept": Style(2200, 6, 0.075, 0.2, 0.0050, 0.018, 0.75, 0.15, 0.002, 1, "back"),
-    "parted": Style(2200, 6, 0.080, 0.2, 0.0050, 0.015, 0.55, 0.35, 0.002, 1, "part"),
-    "fringe": Style(2200, 7, 0.095, 0.15, 0.0050, 0.014, 0.40, 0.45, 0.002, 1, "crown", True),
-    "bob": Style(2200, 9, 0.190, 0.08, 0.0055, 0.016, 0.50, 0.6, 0.003, 1.5, "part", False, -0.06),
-    "long": Style(2100, 11, 0.330, 0.08, 0.0060, 0.016, 0.50, 0.7, 0.005, 2, "part", False, -0.20),
+    "crop": Style(2600, 4, 0.030, 0.25, 0.0045, 0.010, 0.35, 0.25, 0.001, 1, "crown"),
+    "swept": Style(2200, 6, 0.075, 0.2, 0.0050, 0.016, 0.45, 0.15, 0.002, 1, "back"),
+    "parted": Style(2200, 6, 0.080, 0.2, 0.0050, 0.014, 0.35, 0.35, 0.002, 1, "part"),
+    "fringe": Style(2200, 7, 0.095, 0.15, 0.0050, 0.012, 0.22, 0.5, 0.002, 1, "crown", True),
+    "bob": Style(2200, 9, 0.190, 0.08, 0.0055, 0.014, 0.30, 0.6, 0.003, 1.5, "part", False, -0.06),
+    "long": Style(2100, 11, 0.330, 0.08, 0.0060, 0.014, 0.30, 0.7, 0.005, 2, "part", False, -0.20),
     "curls": Style(2300, 9, 0.085, 0.25, 0.0050, 0.030, 0.80, 0.3, 0.009, 2.5, "crown"),
     "afro": Style(2600, 7, 0.055, 0.2, 0.0050, 0.060, 1.00, 0.0, 0.007, 3, "out"),
     "tied": Style(2200, 8, 0.200, 0.05, 0.0050, 0.006, 0.15, 0.0, 0.001, 1, "knot"),
@@ -208,8 +208,8 @@ def _locks(
     vertices = np.stack([path - half * side, path + half * side], axis=2)  # [N, S, 2, 3]
 
     colour = np.tile(traits.hair, (style.count, 1)) * np.exp(rng.normal(0, 0.10, (style.count, 1)))
-    grey = rng.uniform(size=style.count) < traits.grey
-    colour[grey] = np.array(GREY) * np.exp(rng.normal(0, 0.12, (grey.sum(), 1)))
+    grey = np.clip(traits.grey + rng.normal(0, 0.25, style.count), 0, 1) * (traits.grey > 0)
+    colour += (np.array(GREY) * np.exp(rng.normal(0, 0.10, (style.count, 1))) - colour) * grey[:, None]
     colour = to_linear(np.clip(colour * rng.normal(1, 0.02, (style.count, 3)), 0, 1))[:, None]
     shaded = colour * (0.8 + 0.35 * along)[:, None]
     depth = np.clip(height / max(style.layer, 0.004), 0, 1.3)
@@ -246,14 +246,12 @@ def _locks(
     )
 
 
-def _paths(
-    style: Style, roots: np.ndarray, lengths: np.ndarray, skull: Skull, rng: np.random.Generator
-) -> np.ndarray:
+def _paths(style: Style, roots: np.ndarray, lengths: np.ndarray, skull: Skull, rng: np.random.Generator) -> np.ndarray:
     """[N, S, 3] each lock's points: a step along the flow, bent, lifted, pulled down, and kept off the skin."""
     count, last = len(roots), style.stations - 1
     stride = (lengths / last)[:, None]
     clearance = style.layer * rng.uniform(0.15, 1.0, count)
-    _, normal = skull.nearest(roots)
+    height, normal = skull.nearest(roots)
     parting = rng.choice((-1, 1)) * rng.uniform(0.0, 0.035)
     whorl = fractal(roots.astype(np.float32), 0.03, 1, rng)[:, None] * 0.35 + rng.normal(0, 0.12, (count, 1))
     heading = _flow(style, roots, roots, normal, parting)
@@ -267,7 +265,8 @@ def _paths(
         flow = _flow(style, points[-1], roots, normal, parting)
         across = np.cross(flow, normal)
         pull = style.gravity * share * np.array([0, -1.6, 0])
-        aim = flow + whorl * across + style.lift * (1 - share) * normal + pull
+        stray = np.clip((height - 1.2 * style.layer) / 0.02, 0, 1) if style.flow != "tail" else 0 * height
+        aim = flow + whorl * across + style.lift * (1 - share) * normal + pull - 0.9 * stray[:, None] * normal
         heading = 0.45 * _unit(heading) + 0.55 * _unit(aim)
         place = points[-1] + stride * _unit(heading)
         if style.cut is not None:
@@ -288,7 +287,9 @@ def _flow(style: Style, places: np.ndarray, roots: np.ndarray, normal: np.ndarra
         aim = normal + 0 * places
         return _unit(aim)
     if style.flow == "back":
-        aim = np.stack([0.25 * np.sign(x) * np.abs(x) / 0.07, -0.25 - 4 * np.clip(0.08 - y, 0, 0.1), -1 + 0 * x], axis=1)
+        aim = np.stack(
+            [0.25 * np.sign(x) * np.abs(x) / 0.07, -0.25 - 4 * np.clip(0.08 - y, 0, 0.1), -1 + 0 * x], axis=1
+        )
     elif style.flow == "part":
         side = np.tanh((roots[:, 0] - parting) / 0.006)
         drop = step(0.15, 0.06, y)

@@ -10,7 +10,7 @@ UNIT = 3.05  # brings one octave to unit deviation
 
 
 def fractal(points: np.ndarray, cell: float, octaves: int, rng: np.random.Generator) -> np.ndarray:
-    """[M] float32, about zero mean and unit deviation: ``octaves`` of gradient noise, each half as coarse and as strong.
+    """[M] float32, about zero mean and unit deviation: ``octaves`` of gradient noise, each half as coarse and strong.
 
     Args:
         points: [M, 3] float32 metres. cell: metres, the size of the coarsest blobs.

@@ -38,12 +38,20 @@ class Person:
     hair: Hair
     sheet: Canvas
 
+    @property
+    def faces(self) -> np.ndarray:
+        """[T, 3] int32 triangles of :class:`Posed` vertices: the head's seen ones, the sleeves', the hair's."""
+        head, sleeves = self.sheet.head, self.sheet.sleeves
+        arms = sleeves.faces + len(head.template)
+        hair = self.hair.faces + len(head.template) + len(sleeves.source)
+        return np.concatenate([head.faces[self.sheet.seen], arms, hair])
+
 
 @dataclass(frozen=True)
 class Posed:
-    """Head and hair under an expression and a pose, V vertices of the head first, then the hair's H.
+    """A person under an expression and a pose: V vertices of the head first, then the sleeves' K, then the hair's H.
 
-    vertices, normals: [V + H, 3] float32, world space. tangents: [H, 3] float32.
+    vertices, normals: [V + K + H, 3] float32, world space. tangents: [H, 3] float32.
     """
 
     vertices: np.ndarray
@@ -82,6 +90,7 @@ def pose(person: Person, expression: np.ndarray, joint_rotations: np.ndarray) ->
     used = np.flatnonzero(expression)
     delta = np.einsum("e,evc->vc", expression[used].astype(np.float32), head.expression_basis[used])
     carried = np.einsum("hkc,hk->hc", delta[head.faces[hair.triangle]], hair.barycentric)
+    sleeves = person.sheet.sleeves
     rest = np.concatenate([person.neutral + delta, hair.vertices + carried])
     weights = np.concatenate([head.skin_weights, hair.skin_weights])
     turns = joint_transforms(
@@ -92,8 +101,13 @@ def pose(person: Person, expression: np.ndarray, joint_rotations: np.ndarray) ->
     vertices, tangents = _skin(rest, directions, weights, transforms)
     _, outward = _skin(hair.vertices, hair.normals, hair.skin_weights, transforms)
     count = len(head.template)
-    normals = np.concatenate([vertex_normals(vertices[:count], head.faces), outward])
-    return Posed(vertices, normals, tangents[count:])
+    normals = vertex_normals(vertices[:count], head.faces)
+    arms = vertices[sleeves.source] + sleeves.offset
+    return Posed(
+        np.concatenate([vertices[:count], arms, vertices[count:]]),
+        np.concatenate([normals, normals[sleeves.source], outward]),
+        tangents[count:],
+    )
 
 
 @numba.njit(cache=True)
@@ -112,6 +126,17 @@ def _skin(points, directions, weights, transforms):
                 heading += w * (t[0] * directions[n, 0] + t[1] * directions[n, 1] + t[2] * directions[n, 2])
             moved[n, row], turned[n, row] = place, heading
     return moved, turned
+
+
+@numba.njit(cache=True)
+def facing(camera, faces):
+    """[F] bool: triangles [F, 3] of camera-space vertices [V, 3] that turn their front to the camera."""
+    front = np.empty(len(faces), np.bool_)
+    for f in range(len(faces)):
+        a, b, c = camera[faces[f, 0]], camera[faces[f, 1]], camera[faces[f, 2]]
+        volume = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0])
+        front[f] = volume + a[2] * (b[0] * c[1] - b[1] * c[0]) < 0
+    return front
 
 
 @numba.njit(cache=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from engine.arkit import ARKIT_NAMES
-from engine.gaussians.mesh_raster import rasterize_mesh
+from engine.gaussians.mesh_raster import MeshRaster, rasterize_mesh
 from engine.synthetic.acting import Light, View, random_expression, random_light, random_pose, random_view
-from engine.synthetic.person import Person, Posed, make_person, pose
+from engine.synthetic.person import Person, Posed, facing, make_person, pose
 from engine.synthetic.shading import shade
 
 HELD_OUT = range(0, 1000)
@@ -33,7 +33,7 @@ class SyntheticSample:
         alpha: [N, S, S] float32 0..1, person (hair and shoulders too).
         background: [3] float32 sRGB.
         covered: [N, S, S] bool, the head's mesh lies under the pixel's centre, be it behind hair.
-        visible: [N, S, S] bool, and no hair is before it.
+        visible: [N, S, S] bool, and no part of the pixel shows hair or what carries the shirt on beyond the mesh.
         triangle: [N, S, S] int32 of the head's faces, -1 where not ``covered``.
         barycentric: [N, S, S, 3] float32, 0 there.
         uv: [N, S, S, 2] float32 in the head's atlas, v up, 0 there.
@@ -132,27 +132,27 @@ def _take(
     head, count = person.sheet.head, len(person.neutral)
     rotation, shift = view.viewmat[:3, :3], view.viewmat[:3, 3]
     camera = posed.vertices @ rotation.T + shift
-    everything = np.concatenate([head.faces, person.hair.faces + count])
-    rgb, alpha = _picture(person, posed, view, light, camera, everything, size, mouth_open)
-
-    mesh = rasterize_mesh(camera[:count], head.faces, view.K, size, size)
-    scene = rasterize_mesh(camera, everything, view.K, size, size) if len(person.hair.faces) else mesh
+    rgb, alpha, hidden, depth = _picture(person, posed, view, light, camera, size, mouth_open)
+    mesh = rasterize_mesh(camera[:count], head.faces[person.sheet.seen], view.K, size, size, cull_back=True)
+    triangle = np.where(mesh.covered, person.sheet.seen[mesh.triangle], -1)
+    mesh = MeshRaster(triangle, mesh.barycentric, mesh.depth)
+    positions = mesh.interpolate(np.concatenate([person.neutral, posed.vertices[:count]], axis=1), head.faces)
     marks = np.einsum("lkc,lk->lc", camera[head.faces[head.landmark_triangles]], head.landmark_barycentrics)
     pixels = marks[:, :2] / marks[:, 2:] * view.K[0, 0] + view.K[:2, 2]
-    column, row = np.floor(pixels).astype(int).clip(0, size - 1).T
+    column, row = np.floor(SUPERSAMPLING * pixels).astype(int).clip(0, SUPERSAMPLING * size - 1).T
     inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
     return Picture(
         rgb=rgb + (1 - alpha[..., None]) * background,
         alpha=alpha,
         covered=mesh.covered,
-        visible=mesh.covered & (scene.triangle < len(head.faces)),
+        visible=mesh.covered & ~hidden,
         triangle=mesh.triangle,
         barycentric=mesh.barycentric,
         uv=mesh.interpolate(head.uv, head.uv_faces),
-        rest_positions=mesh.interpolate(person.neutral, head.faces),
-        posed_positions=mesh.interpolate(posed.vertices[:count], head.faces),
+        rest_positions=positions[..., :3],
+        posed_positions=positions[..., 3:],
         landmarks=pixels.astype(np.float32),
-        landmark_visible=inside & (marks[:, 2] < scene.depth[row, column] + LANDMARK_BIAS),
+        landmark_visible=inside & (marks[:, 2] < depth[row, column] + LANDMARK_BIAS),
         vertices=posed.vertices[:count],
         expression=expression,
         joint_rotations=rotations,
@@ -162,18 +162,27 @@ def _take(
 
 
 def _picture(
-    person: Person, posed: Posed, view: View, light: Light, camera: np.ndarray, faces: np.ndarray, size: int,
-    mouth_open: float,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """[S, S, 3] colours premultiplied by alpha and [S, S] alpha: the mean of each pixel's samples."""
+    person: Person, posed: Posed, view: View, light: Light, camera: np.ndarray, size: int, mouth_open: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """[S, S, 3] colours premultiplied by alpha and [S, S] alpha, the mean of each pixel's samples; [S, S] bool, one of
+    them shows hair or sleeves; the samples' depth."""
+    faces = person.faces
+    near = np.ones(len(faces), bool)
+    near[: len(person.sheet.seen)] = facing(camera, faces[: len(person.sheet.seen)])  # half of the work saved
     fine = SUPERSAMPLING * size
     K = view.K * [[SUPERSAMPLING], [SUPERSAMPLING], [1]]
-    raster = rasterize_mesh(camera, faces, K, fine, fine)
+    raster = rasterize_mesh(camera, faces[near], K, fine, fine)
+    triangle = np.where(raster.covered, np.flatnonzero(near).astype(np.int32)[raster.triangle], -1)
     eye = -view.viewmat[:3, :3].T @ view.viewmat[:3, 3]
-    colours = shade(person, posed, light, eye, raster.triangle, raster.barycentric, mouth_open)
-    blocks = (size, SUPERSAMPLING, size, SUPERSAMPLING)
-    alpha = raster.covered.reshape(blocks).mean(axis=(1, 3), dtype=np.float32)
-    return colours.reshape(*blocks, 3).mean(axis=(1, 3), dtype=np.float32), alpha
+    colours = shade(person, posed, light, eye, faces, triangle, raster.barycentric, mouth_open)
+    beyond = triangle >= len(person.sheet.seen)
+    return _pool(colours), _pool(raster.covered.astype(np.float32)), _pool(beyond.astype(np.float32)) > 0, raster.depth
+
+
+def _pool(samples: np.ndarray) -> np.ndarray:
+    """The mean of each pixel's samples; adding slices takes a fifth of the time of numpy's mean over two axes."""
+    n = SUPERSAMPLING
+    return sum(samples[i::n, j::n] for i in range(n) for j in range(n)) * np.float32(1 / n**2)
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:

@@ -59,7 +59,9 @@ def _skin(
     canvas: Canvas, at: Fields, traits: Traits, density: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points = canvas.points[at.skin]
-    coarse, middle, fine = (fractal(points, cell, octaves, rng) for cell, octaves in ((0.05, 1), (0.012, 2), (0.002, 1)))
+    coarse, middle, fine = (
+        fractal(points, cell, octaves, rng) for cell, octaves in ((0.05, 1), (0.012, 2), (0.0015, 1))
+    )
     blotchy = np.float32(0.014 * traits.blotches)
 
     albedo = np.full((len(points), 3), traits.skin, np.float32)
@@ -75,7 +77,7 @@ def _skin(
     albedo = _mix(albedo, traits.lips, at.lips * np.float32(traits.lip_cover) * (1 + 0.06 * middle))
     _darken(albedo, at.lips * at.crease, (0.4, 0.45, 0.45))
     dots = np.clip(0.55 + 0.5 * fine, 0, 1)
-    albedo = _mix(albedo, traits.hair * 0.7 + 0.04, np.float32(0.62 * traits.stubble) * at.beard * (1 - at.lips) * dots)
+    albedo = _mix(albedo, traits.hair * 0.7 + 0.04, np.float32(0.5 * traits.stubble) * at.beard * (1 - at.lips) * dots)
     brows, strands = _brows(canvas, traits, points, rng)
     albedo = _mix(albedo, traits.brow, brows * np.float32(traits.brow_cover))
     roots = traits.hair * 0.75 + traits.skin * (0.25 if traits.style == "buzz" else 0.05)
@@ -88,7 +90,11 @@ def _skin(
 
     cloth = _cloth(traits, points) * at.bust
     clothed, hem = step(0.45, 0.55, cloth), step(0.55, 0.98, cloth) * step(0.999, 0.985, cloth)
-    pattern = (lambda: 0 * fine, lambda: step(-0.1, 0.1, np.sin(points[:, 1] / 0.0035)), lambda: step(-0.5, 1.5, middle))
+    pattern = (
+        lambda: 0 * fine,
+        lambda: step(-0.1, 0.1, np.sin(points[:, 1] / 0.0035)),
+        lambda: step(-0.5, 1.5, middle),
+    )
     shirt = _mix(np.full_like(albedo, traits.shirt), traits.trim, pattern[traits.pattern]())
     _darken(shirt, 0.25 * hem - 0.05 * fine, (1, 1, 1))
     folds = MM * (0.1 * fine + 1.2 * coarse + 3 * step(0.4, 0.6, cloth))
