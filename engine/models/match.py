@@ -29,8 +29,8 @@ class MATCH:
         registration: UV tokens, image patches, neighbours per UV token.
         width: channels of a token. heads: per attention.
         pairs: of a registration-guided block and a grouped block.
-        feature_width: channels of a pretrained encoder's features beside each image patch (Sapiens-1B in the paper); 0 to
-            go without.
+        feature_width: channels of a pretrained encoder's features beside each image patch (Sapiens-1B in the paper);
+            0 to go without.
         guided: False replaces the registration by dense attention among all tokens (the paper's ablation).
         color: "skip" starts from the photos' back-projected colour, "direct" does not (the paper's ablation).
     """
@@ -91,8 +91,8 @@ class MatchTexture:
     """The network's answer, in the posed space of the photos.
 
     Attributes:
-        splats: [B, R, R, ...], one Gaussian per texel; colours may leave 0..1 a little. Only those at texels of the mesh
-            mean anything.
+        splats: [B, R, R, ...], one Gaussian per texel; colours may leave 0..1 a little. Only those at texels of the
+            mesh mean anything.
         observed: [B, R, R, 3], the photos' back-projected colour.
         neighbours: which image tokens each UV token looked at.
     """
@@ -103,7 +103,7 @@ class MatchTexture:
 
 
 class MatchNetwork(nn.Module):
-    """Image tokens and UV patch tokens; registration-guided and grouped attention in turn; a linear way back to texels."""
+    """Image and UV patch tokens; registration-guided and grouped attention in turn; a linear way back to texels."""
 
     def __init__(self, config: MATCH):
         super().__init__()
@@ -162,6 +162,7 @@ class MatchNetwork(nn.Module):
     def attend(self, uv: torch.Tensor, images: torch.Tensor, neighbours: Neighbours) -> torch.Tensor:
         """[B, T, C] and [B, V, L, C] to the final UV tokens. After the last exchange images are not looked at again."""
         for pair, (guided, grouped) in enumerate(zip(self.registration_blocks, self.grouped_blocks, strict=True)):
+            assert isinstance(guided, Block) and isinstance(grouped, Block)
             if self.config.guided:
                 uv, images = registered(guided, uv, images, neighbours)
             else:

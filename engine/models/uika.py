@@ -84,7 +84,7 @@ class UIKA:
             depth=4,
             side=40,
             dpt_widths=(32, 48, 64, 64),
-            dpt_width=48,
+            dpt_width=40,
             map_width=64,
             mlp_width=64,
             feature_width=64,

@@ -11,8 +11,6 @@ from torch.nn import functional
 
 from engine.gaussians.gaussians import Splats
 
-ATTRIBUTES = ("offset", "scale", "rotation", "opacity", "color")
-
 
 @dataclass(frozen=True)
 class GaussianTable:
@@ -25,8 +23,8 @@ class GaussianTable:
         opacity_shift: added before the sigmoid.
         color: "direct": sigmoid. "skip": observed colour plus a correction in -1..1, not clamped. "mix": w c + (1 - w)
             times the observed colour, with w as a fourth output.
-        gains: per attribute in the order of :data:`ATTRIBUTES`, the output layer's initial weights in units of Xavier's.
-        biases: per attribute, the output layer's initial bias; None for layers without biases.
+        gains: per attribute in the order of its raw outputs, the output layer's initial weights in units of Xavier's.
+        biases: likewise, the output layer's initial bias; None for layers without biases.
     """
 
     offset_range: float
@@ -92,11 +90,12 @@ def activate(
         share = raw["scale"].sigmoid()
         scales = smallest * share + largest * (1 - share)
     color = raw["color"].sigmoid()
-    if table.color == "skip":
-        color = 2 * color - 1 + observed
-    elif table.color == "mix":
+    if table.color != "direct":
         assert observed is not None
-        color = color[..., 3:] * color[..., :3] + (1 - color[..., 3:]) * observed
+        if table.color == "skip":
+            color = 2 * color - 1 + observed
+        else:
+            color = color[..., 3:] * color[..., :3] + (1 - color[..., 3:]) * observed
     return Splats(
         means=anchors + offset,
         quats=functional.normalize(raw["rotation"], dim=-1),

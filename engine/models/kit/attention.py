@@ -142,9 +142,9 @@ def registration_attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """MATCH's registration-guided attention (arXiv 2603.15811, section 3.2).
 
-    Every UV token and its K image tokens make one short sequence with full self-attention inside. The UV token keeps its
-    own update; an image token gets the mean of the updates from all sequences in which its score is above 0. Neighbours
-    of score 0 are still looked at. Cost does not grow with the number of views but for the projections.
+    Every UV token and its K image tokens make one short sequence with full self-attention inside. The UV token keeps
+    its own update; an image token gets the mean of the updates from all sequences in which its score is above 0.
+    Neighbours of score 0 are still looked at. Cost does not grow with the number of views but for the projections.
 
     Tokens are projected before they are gathered, and updates averaged before the (linear) output map: the same result
     as sequence by sequence with K times less work.

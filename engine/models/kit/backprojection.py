@@ -20,8 +20,8 @@ def backproject(
 ) -> torch.Tensor:
     """Colours of texels from the views in which the registration says that their UV token is seen.
 
-    There is no depth test: a hidden token has no score in that view. Nearest pixel; the median per channel is the lower of
-    the middle two.
+    There is no depth test: a hidden token has no score in that view. Nearest pixel; the median per channel is the lower
+    of the middle two.
 
     Args:
         images: [B, V, 3, H, W]. viewmats: [B, V, 4, 4] world to camera. Ks: [B, V, 3, 3] pixels.

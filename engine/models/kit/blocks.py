@@ -1,4 +1,4 @@
-"""Transformer blocks: an attention and a feed-forward with residuals, and the topologies in which networks apply them."""
+"""Transformer blocks, and the topologies in which networks apply them: who looks at whom."""
 
 from __future__ import annotations
 
@@ -94,9 +94,9 @@ class Block(nn.Module):
         self.norm1, self.norm2 = make_norm(width, eps=1e-5), make_norm(width, eps=1e-5)
         if config.cross:
             self.norm_context = make_norm(width, eps=1e-5)
-        scaled = config.layer_scale is not None
-        self.scale1 = LayerScale(width, config.layer_scale) if scaled else nn.Identity()
-        self.scale2 = LayerScale(width, config.layer_scale) if scaled else nn.Identity()
+        gain = config.layer_scale
+        self.scale1 = nn.Identity() if gain is None else LayerScale(width, gain)
+        self.scale2 = nn.Identity() if gain is None else LayerScale(width, gain)
 
     def think(self, x: torch.Tensor) -> torch.Tensor:
         """The feed-forward half."""
@@ -116,7 +116,7 @@ def per_view(block: Block, x: torch.Tensor, rotation: Rotation | None = None) ->
 
 
 def across_views(block: Block, x: torch.Tensor, rotation: Rotation | None = None) -> torch.Tensor:
-    """Tokens of every view [B, V, L, C] look at all views. Every view has the same positions, so views have no order."""
+    """Tokens of every view [B, V, L, C] look at all views. Views have the same positions, so no order."""
     everywhere = None if rotation is None else rotation.repeat(x.shape[1])
     return block(x.flatten(1, 2), rotation=everywhere).view_as(x)
 

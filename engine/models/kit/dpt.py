@@ -14,7 +14,7 @@ class DPTConfig:
     """What a DPT is like.
 
     Attributes:
-        in_width: channels of the tokens. widths: channels of the four maps, finest first. width: channels of the result.
+        in_width: channels of the tokens. widths: of the four maps, finest first. width: of the result.
         guide: channels of a picture that is laid beside every map; 0 for none.
         relu_skip: the residual units add relu(x) instead of x. Released networks whose activations overwrite their
             input in place were trained so.
@@ -116,8 +116,8 @@ def fit_guide(guide: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 def add_places(x: torch.Tensor, aspect: float, strength: float, base: float = 100.0) -> torch.Tensor:
     """Add a fixed code of each pixel's place, scaled by ``strength``, to a map [N, C, h, w] (VGGT's).
 
-    Places lie in a rectangle of the image's aspect with diagonal 2; half of the channels code x, half y, each as sines and
-    cosines at frequencies from 1 down to nearly 1 / base.
+    Places lie in a rectangle of the image's aspect with diagonal 2; half of the channels code x, half y, each as sines
+    and cosines at frequencies from 1 down to nearly 1 / base.
     """
     if strength == 0:
         return x

@@ -22,8 +22,8 @@ class RegistrationConfig:
         image_patch: px per side of an image token.
         count: K, neighbours per UV token.
         mode: "sum", as the paper writes the score, or "max", as the released code computes it.
-        precision: in which uv is compared with the tokens' edges; the released code uses float16, whose steps near 1 are
-            half a texel at R = 1024.
+        precision: in which uv is compared with the tokens' edges; the released code uses float16, whose steps near 1
+            are half a texel at R = 1024.
     """
 
     resolution: int
@@ -116,9 +116,10 @@ def _owners(uv: torch.Tensor, mask: torch.Tensor, config: RegistrationConfig) ->
     side, precision = config.side, config.precision
     edges = torch.arange(side + 1, device=uv.device) * config.uv_patch
     edges = (edges.to(precision) - 0.5) / (config.resolution - 1)
-    columns = torch.bucketize(uv[:, 0].to(precision).float(), edges.float(), right=True) - 1
+    across, up = (each.to(precision).float().contiguous() for each in (uv[:, 0], 1 - uv[:, 1]))
+    columns = torch.bucketize(across, edges.float(), right=True) - 1
     from_below = (1 - edges).flip(0).float()
-    upward = torch.bucketize((1 - uv[:, 1]).to(precision).float(), from_below, right=True) - 1
+    upward = torch.bucketize(up, from_below, right=True) - 1
     inside = (mask > 0) & (columns >= 0) & (columns < side) & (upward >= 0) & (upward < side)
     return torch.where(inside, (side - 1 - upward) * side + columns, -1)
 

@@ -30,8 +30,8 @@ def aggregate(images: torch.Tensor, mask: torch.Tensor, uv: torch.Tensor, size: 
     Returns:
         [B, 4, S, S]: mean colour, black where no pixel hit; confidence log(1 + hits) / its maximum over the map, 0..1.
     """
-    side_by_side = (each.movedim(1, -2).flatten(-2) for each in (images, mask, uv))  # [B, C, H, V·W]
-    sums, hits = _scatter(*side_by_side, size)
+    wide = [each.movedim(1, -2).flatten(-2) for each in (images, mask, uv)]  # [B, C, H, V·W], views side by side
+    sums, hits = _scatter(wide[0], wide[1], wide[2], size)
     sure = hits.log1p()
     confidence = sure / sure.amax(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
     return torch.cat((sums / hits.clamp_min(1), confidence), dim=1)

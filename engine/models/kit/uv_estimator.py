@@ -39,7 +39,7 @@ class UVEstimatorConfig:
     @classmethod
     def small(cls) -> UVEstimatorConfig:
         """Ours: for two cores and half a dozen megabytes."""
-        return cls(DinoConfig(96, 4, 3, frozen=False), (24, 48, 96, 96), 32)
+        return cls(DinoConfig(96, 3, 3, frozen=False), (16, 32, 64, 64), 32)
 
 
 class UVEstimator(nn.Module):
