@@ -1,5 +1,6 @@
 """A head in an empty Blender with a GPU, and two judges of its picture that share no code with the add-on's."""
 
+import functools
 import importlib
 import json
 import math
@@ -20,10 +21,10 @@ import numpy as np
 from engine.avatar import drive, load
 from engine.rendering import Camera, render
 wish = json.load(sys.stdin)
-splats = drive(load(wish["avatar"]), wish["expression"], wish["joint_rotations"])
+splats = drive(load(sys.argv[1]), wish["expression"], wish["joint_rotations"])
 camera = Camera(np.array(wish["viewmat"]), np.array(wish["K"]), wish["width"], wish["height"])
 picture = render(splats, camera)
-np.save(wish["output"], np.dstack([picture.rgb.numpy(), picture.alpha.numpy()]))
+np.save(sys.argv[2], np.dstack([picture.rgb.numpy(), picture.alpha.numpy()]))
 """
 
 
@@ -49,16 +50,21 @@ def make_head(part, avatar_path):
     return lambda: part("rig.build").build(avatar, bpy.context)
 
 
-@pytest.fixture
-def engine_picture(avatar_path, tmp_path):
+@pytest.fixture(scope="session")
+def engine_picture(avatar_path, tmp_path_factory):
     """The engine's own rasteriser: premultiplied [H, W, 4] of the sample avatar."""
+    output = tmp_path_factory.mktemp("engine") / "picture.npy"
+
+    @functools.cache  # importing torch takes longer than all else here
+    def render(wish: str) -> np.ndarray:
+        command = [engine_python(), "-c", ENGINE_RENDER, str(avatar_path), str(output)]
+        subprocess.run(command, input=wish, text=True, check=True, cwd=ROOT)
+        return np.load(output)
 
     def draw(camera, pose, size) -> np.ndarray:
-        wish = {"avatar": str(avatar_path), "expression": pose.expression, "joint_rotations": pose.joint_rotations}
+        wish = {"expression": pose.expression, "joint_rotations": pose.joint_rotations}
         wish |= {"viewmat": camera.viewmat, "K": camera.K, "width": size[0], "height": size[1]}
-        wish["output"] = str(tmp_path / "engine.npy")
-        subprocess.run([engine_python(), "-c", ENGINE_RENDER], input=json.dumps(wish), text=True, check=True, cwd=ROOT)
-        return np.load(wish["output"])
+        return render(json.dumps(wish))
 
     return draw
 

