@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import bpy
@@ -176,8 +176,8 @@ def tick() -> float | None:
     if running is None:
         return None
     snapshot = running.job.snapshot()
-    if snapshot is not running.shown:
-        running.shown = snapshot
+    if (shown := _as_shown(snapshot)) != running.shown:
+        running.shown = shown
         redraw_sidebars()
     if not snapshot.is_over:
         return TICK_SECONDS
@@ -196,6 +196,12 @@ def tick() -> float | None:
         raise
     redraw_sidebars()
     return None
+
+
+def _as_shown(snapshot: JobSnapshot) -> JobSnapshot:
+    """A snapshot as exact as the panel: it need not be drawn again for less than a percent or a second."""
+    left = None if snapshot.eta_s is None else round(snapshot.eta_s)
+    return replace(snapshot, fraction=round(snapshot.fraction, 2), eta_s=left)
 
 
 def _advance(running: Reconstruction) -> float | None:
