@@ -5,9 +5,10 @@ from pathlib import Path
 import bpy
 from bpy.props import StringProperty
 
-from .engine_client.client import check_url
+from .engine_client.client import check_url, is_loopback
 from .engine_client.engine import ENGINE, EngineSettings
 from .errors import AddonError
+from .text import draw_text
 
 EXTENSION_DIR = Path(__file__).parent
 
@@ -52,17 +53,21 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
         box = layout.box()
         row = box.row()
         row.alert = status.state == "failed"
-        row.label(text=f"{status.message} {status.hint}", icon="ERROR" if row.alert else "INFO")
+        draw_text(row, context, f"{status.message} {status.hint}", "ERROR" if row.alert else "INFO")
         box.prop(self, "engine_python")
         box.prop(self, "engine_url")
         row = box.row()
         row.active = bool(self.engine_url)
         row.prop(self, "engine_token")
-        if wrong := _wrong_url(self.engine_url):
+        wrong = _wrong_url(self.engine_url)
+        if wrong:
             row = box.row()
             row.alert = True
-            row.label(text=wrong, icon="ERROR")
-        layout.label(text="Photos stay on this computer: the extension never goes online.", icon="LOCKED")
+            draw_text(row, context, wrong, "ERROR")
+        if self.engine_url and not wrong and not is_loopback(self.engine_url):
+            draw_text(layout, context, f"Photos are sent to the engine at {self.engine_url}.", "INTERNET")
+        else:
+            draw_text(layout, context, "Photos stay on this computer: the extension never goes online.", "LOCKED")
         help_file = EXTENSION_DIR / "README.md"
         if help_file.exists():
             layout.operator("wm.path_open", text="Open the Guide", icon="HELP").filepath = str(help_file)
@@ -71,9 +76,11 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
 def _wrong_url(url: str) -> str:
     """What is wrong with the engine's address; empty where nothing is."""
     try:
-        return check_url(url) and "" if url else ""
+        if url:
+            check_url(url)
     except AddonError as error:
         return str(error)
+    return ""
 
 
 def get_preferences() -> GaussianHeadsPreferences | None:

@@ -227,12 +227,12 @@ class _Life:
 
     def _visit(self) -> None:
         settings = self._settings
-        if not is_loopback(settings.url) and not settings.online:
+        client = Client(settings.url, settings.token)
+        if not is_loopback(client.url) and not settings.online:
             raise AddonError(
                 "The engine's URL is another computer's, and Blender may not go online.",
                 "Allow Online Access in Blender's preferences under System, or use an engine on this computer.",
             )
-        client = Client(settings.url, settings.token)
         self._publish(self, _ready(client, None))
 
     def _python(self) -> tuple[Path, dict[str, str]]:

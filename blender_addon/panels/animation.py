@@ -6,7 +6,7 @@ import bpy
 
 from ..animation import pose_assets
 from ..rig.heads import active_head, all_heads
-from .text import draw_text
+from ..text import draw_text
 
 
 class GAUSSIAN_HEADS_MT_expression_assets(bpy.types.Menu):

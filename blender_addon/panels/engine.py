@@ -3,7 +3,7 @@
 import bpy
 
 from ..engine_client.engine import ENGINE
-from .text import draw_text
+from ..text import draw_text
 
 ICONS = {
     "stopped": "RADIOBUT_OFF",

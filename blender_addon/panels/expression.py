@@ -7,7 +7,7 @@ import bpy
 from ..animation.groups import GROUPS, NAMES_OF, group_of
 from ..operators.expression import PRESET_ITEMS
 from ..rig.heads import Head, active_head
-from .text import draw_text
+from ..text import draw_text
 
 PARENT = "GAUSSIAN_HEADS_PT_expression"
 

@@ -6,7 +6,7 @@ import bpy
 import bpy.utils.previews
 
 from ..tasks.photo_files import CLIP_ENDINGS
-from .text import draw_text
+from ..text import draw_text
 
 ICONS = {
     "UNCHECKED": "RADIOBUT_OFF",

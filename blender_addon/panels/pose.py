@@ -7,7 +7,7 @@ import bpy
 from ..animation import gaze
 from ..animation.poses import rotation_channel
 from ..rig.heads import Head, active_head
-from .text import draw_text
+from ..text import draw_text
 
 # Joint -> label, and the labels of the axes that make sense for it: x, y, z of the bone.
 _SLIDERS = (

@@ -2,9 +2,9 @@
 
 import bpy
 
+from ..text import draw_text
 from ..viewport.draw import DRAWING
 from ..viewport.preview import PREVIEW
-from .text import draw_text
 
 
 class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):

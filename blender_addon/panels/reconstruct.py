@@ -5,7 +5,7 @@ import bpy
 from ..engine_client.jobs import JobSnapshot
 from ..tasks import reconstruction
 from ..tasks.reconstruction import Reconstruction
-from .text import draw_text
+from ..text import draw_text
 
 
 class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):

@@ -4,7 +4,7 @@ import bpy
 
 from ..operators import render
 from ..rig.build import HAS_NATIVE_SPLATS
-from .text import draw_text
+from ..text import draw_text
 
 
 class GAUSSIAN_HEADS_PT_render(bpy.types.Panel):
