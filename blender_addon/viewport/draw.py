@@ -6,7 +6,9 @@ import bpy
 from bpy.app.handlers import persistent
 from mathutils import Matrix
 
+from ..rig.heads import find_head
 from . import shader
+from .bones import draw_bones
 from .camera import View
 from .changes import CHANGES
 from .preview import PREVIEW
@@ -54,6 +56,10 @@ class Drawing:
             shader.blit(target.color, target.depth if settings.occlude else None, window)
         if frame is not None:
             shader.blit(frame.texture, None)
+        rig = context.active_object
+        overlay = context.space_data.overlay
+        if context.mode == "POSE" and overlay.show_overlays and overlay.show_bones and find_head(rig):
+            draw_bones(context, rig)
 
     def _draw_splats(
         self,
