@@ -1,0 +1,112 @@
+"""An artist before a real Blender: reads words on the screen, moves the mouse, presses keys, drags."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from tests.gui.reading import Word, find, read
+from tests.gui.real_blender import RealBlender, Window
+
+SCREEN = (1600, 1000)
+SIDEBAR = (1030, 95, 1290, 905)  # the 3D View's, wide open
+TABS = (1287, 95, 1312, 500)
+SETTLE = 0.6  # s, from the mouse's arrival to the click: Blender highlights first
+
+
+class Artist:
+    """Works in a window; every step can be seen on a screenshot.
+
+    Args:
+        pictures: folder for one screenshot per :meth:`show`.
+    """
+
+    def __init__(self, window: Window, blender: RealBlender, share: Path, pictures: Path):
+        self._window = window
+        self._blender = blender
+        self._share = share
+        self._pictures = pictures
+        self._count = 0
+
+    def do(self, *steps: str) -> None:
+        """xdotool commands, one after the other."""
+        self._window.steps("; sleep 0.3; ".join(f"xdotool {step}" for step in steps))
+
+    def point(self, place: Word | tuple[int, int]) -> None:
+        x, y = (place.x, place.y) if isinstance(place, Word) else place
+        self.do(f"mousemove {x} {y}")
+        time.sleep(SETTLE)
+
+    def click(self, text: str, box: tuple[int, int, int, int] = SIDEBAR, *, last: bool = False) -> None:
+        """Click where a text stands; the ``last`` of several places or the first."""
+        self.point(self.see(text, box, last=last))
+        self.do("click 1")
+        time.sleep(SETTLE)
+
+    def open_tab(self, text: str) -> None:
+        self.point(self.see(text, TABS, turned=True))
+        self.do("click 1")
+        time.sleep(1.0)
+
+    def drag(self, place: Word, right: int) -> None:
+        """Drag a slider by ``right`` pixels."""
+        self.point(place)
+        self.do("mousedown 1")
+        for k in range(1, 6):  # slowly: each step redraws the head
+            self.do(f"mousemove {place.x + right * k // 5} {place.y}")
+            time.sleep(SETTLE)
+        self.do("mouseup 1")
+        time.sleep(SETTLE)
+
+    def see(
+        self,
+        text: str,
+        box: tuple[int, int, int, int] = SIDEBAR,
+        *,
+        last: bool = False,
+        turned: bool = False,
+        seconds: float = 20.0,
+    ) -> Word:
+        """Look until a text is on the screen; where it is.
+
+        Raises:
+            AssertionError: it does not appear; says what is there instead.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            picture = self._share / "look.png"
+            self._window.screenshot(picture)
+            lines = read(self._blender, picture, box, turned=turned)
+            if place := find(lines[::-1] if last else lines, text):
+                return place
+            seen = "\n".join(" ".join(word.text for word in words) for words in lines)
+            assert time.monotonic() < end, f"“{text}” is not on the screen. There is:\n{seen}"
+
+    @property
+    def state(self) -> dict:
+        """What the probe inside Blender wrote down last."""
+        return json.loads((self._share / "state.json").read_text("utf-8"))
+
+    def wait(self, is_true, seconds: float = 60.0) -> dict:
+        """The first state for which ``is_true(state)`` holds."""
+        self._window.wait_for(lambda: is_true(self.state), seconds)
+        return self.state
+
+    def forget_stalls(self) -> None:
+        """Let the probe measure anew how long Blender's main thread was away."""
+        request = self._share / "forget_stalls"
+        request.touch()
+        self._window.wait_for(lambda: not request.exists(), 10)
+
+    def show(self, name: str) -> None:
+        """Keep a screenshot."""
+        self._count += 1
+        self._pictures.mkdir(parents=True, exist_ok=True)
+        self._window.screenshot(self._pictures / f"{self._count:02}_{name}.png")
+
+
+def pictures_folder(default: Path) -> Path:
+    """Where screenshots go: ``GAUSSIAN_HEADS_PICTURES`` or ``default``."""
+    return Path(os.environ.get("GAUSSIAN_HEADS_PICTURES") or default)
