@@ -40,7 +40,7 @@ def value(tensor: torch.Tensor) -> float:
 def test_uikas_official_layout_fills_network_and_estimator():
     given = imagined(layout("uika_official"))
     network, estimator = uika_from(given, "uika.safetensors", UIKA.paper())
-    parameters = dict(network.named_parameters()) | dict(estimator.named_parameters())
+    parameters = dict(estimator.named_parameters()) | dict(network.named_parameters())
     assert not any(p.is_meta for p in parameters.values())
     pairs = {
         "blocks.7.joints.1.context.key_norm.weight": "transformer.layers.7.attn2.norm_added_k.weight",

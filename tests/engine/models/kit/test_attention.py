@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from engine.models.kit.attention import Attention, AttentionConfig, JointAttention, Neighbours, registration_attention
 from engine.models.kit.blocks import AlternatingPair, Block, BlockConfig, JointBlock, across_views, per_view
@@ -75,12 +77,28 @@ def test_registration_attention_equals_sequence_by_sequence(bias):
         torch.testing.assert_close(gradient, reference)
 
 
+def test_registration_attention_costs_the_same_for_any_number_of_views():
+    attention, tokens = Attention(AttentionConfig(WIDTH, HEADS)), 6
+
+    def operations(views: int) -> int:
+        index = torch.randint(5 * views, (1, tokens, 4))
+        neighbours = Neighbours(index, torch.ones(1, tokens, 4), per_view=5)
+        images = torch.randn(1, 5 * views, WIDTH)
+        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+            registration_attention(attention, torch.randn(1, tokens, WIDTH), images, neighbours)
+        return counter.get_total_flops()
+
+    projections = 4 * 2 * WIDTH**2  # of one image token: query, key, value, output
+    assert operations(16) - operations(1) == 15 * 5 * projections
+    assert operations(1) > (5 + tokens) * projections  # the attention itself was counted
+
+
 def test_views_see_each_other_only_in_the_global_half():
     pair = AlternatingPair(BlockConfig(WIDTH, HEADS, qk_norm="layer_head", layer_scale=0.5))
     rotation = grid_rotation(2, 3, WIDTH // HEADS)
     x = torch.randn(1, 3, 6, WIDTH)
     changed = x.clone()
-    changed[:, 2] += 1
+    changed[:, 2] += torch.randn(6, WIDTH)
     within, across = (per_view(pair.frame, each, rotation) for each in (x, changed))
     torch.testing.assert_close(across[:, :2], within[:, :2])
     (_, before), (_, after) = pair(x, rotation), pair(changed, rotation)
@@ -95,7 +113,7 @@ def test_a_cross_block_reads_its_context_in_any_order():
     x, context = torch.randn(2, 5, WIDTH), torch.randn(2, 9, WIDTH)
     result = block(x, context)
     torch.testing.assert_close(block(x, context.flip(1)), result)
-    assert (block(x, context + 1 * torch.randn_like(context)) - result).abs().max() > 1e-3
+    assert (block(x, context + torch.randn_like(context)) - result).abs().max() > 1e-3
 
 
 def test_centred_rotation_is_dinov3s():

@@ -101,7 +101,7 @@ def test_aggregation_puts_colours_where_they_belong(seen):
     # A texel gathers pixels from half a texel around, so its mean is that near.
     assert (texture[0] - along).abs().max() < 0.5 / 15
     assert (texture[1] - along[:, None]).abs().max() < 0.5 / 15
-    assert texture[3].max() == 1 and texture[3].min() > 0.5
+    assert texture[3].max() == 1 and texture[3].min() > 0.4
 
 
 def test_back_projection_finds_the_colour_of_a_place(seen):
