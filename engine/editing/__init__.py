@@ -1,1 +1,12 @@
-"""Head editing: interpolate avatars, replace regions, transfer expressions."""
+"""Head editing on avatars of one head model: interpolate two, replace regions, transfer an expression.
+
+middle = interpolate(anna, ben, 0.5).avatar
+mouth = replace_region(anna, ben, ["lips", "mouth_interior", "teeth"]).avatar
+smiling = transfer(anna, bake(ben, {"mouthSmileLeft": 1, "mouthSmileRight": 1}), ben).avatar
+"""
+
+from engine.editing.blending import BORDER, interpolate, replace_region
+from engine.editing.edited import Edited
+from engine.editing.transfer import bake, transfer
+
+__all__ = ["BORDER", "Edited", "bake", "interpolate", "replace_region", "transfer"]
