@@ -28,19 +28,19 @@ SUITE = "sid"  # Blender 5.2; "trixie" has 4.3
 PACKAGES = (
     # Debian's Blender does not say that it needs these.
     *("blender", "python3-numpy", "python3-requests", "python3-zstandard", "python3-cattr"),
-    *("xvfb", "openbox", "xdotool", "imagemagick", "x11-utils", "fonts-dejavu-core"),
+    *("xvfb", "openbox", "xdotool", "imagemagick", "x11-utils", "fonts-dejavu-core", "tesseract-ocr-eng"),
     *("libgl1", "libegl1", "libgles2", "libgl1-mesa-dri", "libglx-mesa0", "libegl-mesa0", "mesa-vulkan-drivers"),
 )
-APT = "apt-get -q -o Acquire::Check-Valid-Until=false"  # a frozen mirror's list of packages may be past its date
+APT = "apt-get -qq -o Acquire::Check-Valid-Until=false -o Dpkg::Use-Pty=0"  # a frozen mirror's list of packages may be past its date
 SET_UP = f"""
 set -e
-[ -e "$0/.bootstrapped" ] || {{ debootstrap --variant=minbase {SUITE} "$0"; touch "$0/.bootstrapped"; }}
+[ -e "$0/.bootstrapped" ] || {{ debootstrap --variant=minbase {SUITE} "$0" >/dev/null; touch "$0/.bootstrapped"; }}
 cp -L /etc/resolv.conf "$0/etc/resolv.conf"
 printf '#!/bin/sh\\nexit 101\\n' >"$0/usr/sbin/policy-rc.d"
 chmod +x "$0/usr/sbin/policy-rc.d"
 mount -t proc proc "$0/proc"
 chroot "$0" {APT} update
-chroot "$0" {APT} install -y --no-install-recommends {" ".join(PACKAGES)}
+chroot "$0" {APT} install -y --no-install-recommends {" ".join(PACKAGES)} >/dev/null
 chroot "$0" apt-get clean
 """
 # $0: the folder; then pairs of a folder to show and where inside, "--", and the command.
@@ -98,8 +98,8 @@ class RealBlender:
         if self._done.exists() and self._done.read_text("utf-8") == SET_UP:
             return
         if not shutil.which("debootstrap"):
-            subprocess.run(["apt-get", "-q", "update"], check=True)
-            subprocess.run(["apt-get", "-q", "install", "--yes", "--no-install-recommends", "debootstrap"], check=True)
+            subprocess.run(["apt-get", "-qq", "update"], check=True)
+            subprocess.run(["apt-get", "-qq", "install", "--yes", "--no-install-recommends", "debootstrap"], check=True)
         if not (self.root / ".bootstrapped").exists():
             shutil.rmtree(self.root, ignore_errors=True)
             self.root.parent.mkdir(parents=True, exist_ok=True)
