@@ -109,6 +109,35 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
     sub.add_argument("--parent-stdin", action="store_true", help="end when standard input ends")
 
+    sub = command("synthesise", _synthesise, "Random synthetic heads with their ground truth, as PNG and npz.")
+    sub.add_argument("--seed", type=int, default=0, metavar="N", help="first person; 0 to 999 are held out for tests")
+    sub.add_argument("--count", type=int, default=8, metavar="M", help="people (default 8)")
+    sub.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="folder to write into")
+    sub.add_argument("--views", type=int, default=3, help="pictures of each (default 3)")
+    sub.add_argument("--size", type=int, default=256, metavar="PX", help="side of a picture (default 256)")
+    sub.add_argument("--same-expression", action="store_true", help="all pictures of a person show one instant")
+
+    sub = command("edit", _edit, "Mix two heads, replace regions, carry an expression over.")
+    edits = sub.add_subparsers(dest="edit", required=True, metavar="EDIT")
+    for name, text in (
+        ("interpolate", "The head between two."),
+        ("replace", "The first head with regions of the second."),
+        ("transfer", "The first head with an expression of the second."),
+    ):
+        edit = edits.add_parser(name, help=text, description=text)
+        edit.add_argument("first", type=Path, metavar="A", help="avatar file")
+        edit.add_argument("second", type=Path, metavar="B", help="avatar file of the same head model")
+        edit.add_argument("-o", "--output", type=Path, required=True, help="avatar file to write (.npz)")
+        edit.add_argument("--name", help="the new avatar's name (default: the output's)")
+        if name == "interpolate":
+            edit.add_argument("--gamma", type=float, default=0.5, help="0 is A, 1 is B (default 0.5)")
+        elif name == "replace":
+            edit.add_argument("--region", nargs="+", required=True, metavar="NAME", help="for example lips teeth eyes")
+            edit.add_argument("--border", type=float, default=8.0, metavar="MM", help="soft edge around it (default 8)")
+        else:
+            edit.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT", help="of B")
+            edit.add_argument("--neutral", type=Path, help="avatar of B's person at rest, where B shows the expression")
+
     sub = command("benchmark", _benchmark, "How fast this machine is, as figures and ratios of one run.")
     _json_option(sub)
     return parser
@@ -304,6 +333,44 @@ def _serve(options: argparse.Namespace) -> None:
     from engine.server.serve import serve
 
     serve(options.port, options.parent_stdin)
+
+
+def _synthesise(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.synthetic.files import synthesise
+
+    if options.seed < 0 or min(options.count, options.views) < 1 or not 16 <= options.size <= 2048:
+        raise EngineError(
+            "There is nothing to draw.", "Choose a seed from 0, at least one person and view, 16-2048 px."
+        )
+    heads = options.seed, options.count, options.views, options.size, options.same_expression
+    written = synthesise(options.output, *heads, progress)
+    CONSOLE.print(f"{len(written)} files; look at {written[-1]}", highlight=False, markup=False)
+
+
+def _edit(options: argparse.Namespace, progress: Progress) -> None:
+    from engine import avatar
+    from engine.editing import bake, interpolate, replace_region, transfer
+
+    _check_output(options.output, (".npz",))
+    check_writable(options.output)
+    progress.start("edit")
+    first, second = avatar.load(options.first), avatar.load(options.second)
+    name = options.name or options.output.stem
+    if options.edit == "interpolate":
+        made = interpolate(first, second, options.gamma, name)
+    elif options.edit == "replace":
+        made = replace_region(first, second, options.region, options.border / 1000, name)
+    else:
+        if not options.expression and not options.neutral:
+            raise EngineError(
+                "There is no expression to carry over.", "Give --expression KEY=WEIGHT or --neutral FILE."
+            )
+        neutral = avatar.load(options.neutral) if options.neutral else second
+        made = transfer(first, bake(second, _expression(options.expression)), neutral, name)
+    avatar.save(made.avatar, options.output)
+    progress.finish()
+    for note in made.notes:
+        CONSOLE.print(note, highlight=False, markup=False)
 
 
 def _benchmark(options: argparse.Namespace, progress: Progress) -> None:

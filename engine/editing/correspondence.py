@@ -65,7 +65,7 @@ def correspond(first: Avatar, second: Avatar) -> Correspondence:
 
     Equal bindings pair one to one, whatever the parts. Otherwise each surface Gaussian of the first takes the nearest
     one of the second in the UV atlas, if that is near; hair and clothes beyond the mesh, which have no place in the
-    atlas, stay without partners (ours: MATCH's Gaussians always are texels, arXiv 2603.15811 §applications).
+    atlas, stay without partners (ours: MATCH's Gaussians always are texels, arXiv 2603.15811).
     """
     a, b = first.gaussians, second.gaussians
     if _same_places(a, b):

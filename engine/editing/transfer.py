@@ -86,7 +86,7 @@ def transfer(source: Avatar, expressive: Avatar, neutral: Avatar, name: str | No
 def _add_residual(
     gaussians: BoundGaussians, known: torch.Tensor, before: BoundGaussians, after: BoundGaussians
 ) -> BoundGaussians:
-    """Gaussians [N] with ``after - before`` [M] added to those of the mask ``known`` [N], within what a file may hold."""
+    """Gaussians [N] with ``after - before`` [M] added to those of the mask ``known`` [N], kept storable."""
     turn = quat_multiply(after.quats, before.quats * before.quats.new_tensor((1.0, -1.0, -1.0, -1.0)))
 
     def plus(values: torch.Tensor, change: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -116,7 +116,7 @@ def _growth(avatar: Avatar, vertices: torch.Tensor) -> torch.Tensor:
 
 
 def _stretched(avatar: Avatar, vertices: torch.Tensor) -> BoundGaussians:
-    """The avatar's Gaussians for a mesh whose rest is ``vertices``: what the drive would have stretched is stretched."""
+    """The avatar's Gaussians for a mesh that rests as ``vertices``: stretched as the drive would have done."""
     g = avatar.gaussians
     grown = _growth(avatar, vertices)[g.triangles][:, None]
     return replace(g, offsets=g.offsets * grown, scales=g.scales * grown)
