@@ -28,10 +28,12 @@ SUITE = "sid"  # Blender 5.2; "trixie" has 4.3
 PACKAGES = (
     # Debian's Blender does not say that it needs these.
     *("blender", "python3-numpy", "python3-requests", "python3-zstandard", "python3-cattr"),
-    *("xvfb", "openbox", "xdotool", "imagemagick", "x11-utils", "fonts-dejavu-core", "tesseract-ocr-eng"),
+    *("xvfb", "openbox", "xdotool", "imagemagick", "x11-utils", "fonts-dejavu-core"),
+    *("tesseract-ocr", "tesseract-ocr-eng"),
     *("libgl1", "libegl1", "libgles2", "libgl1-mesa-dri", "libglx-mesa0", "libegl-mesa0", "mesa-vulkan-drivers"),
 )
-APT = "apt-get -qq -o Acquire::Check-Valid-Until=false -o Dpkg::Use-Pty=0"  # a frozen mirror's list of packages may be past its date
+# A frozen mirror's list of packages may be past its date.
+APT = "apt-get -qq -o Acquire::Check-Valid-Until=false -o Dpkg::Use-Pty=0"
 SET_UP = f"""
 set -e
 [ -e "$0/.bootstrapped" ] || {{ debootstrap --variant=minbase {SUITE} "$0" >/dev/null; touch "$0/.bootstrapped"; }}
