@@ -31,7 +31,7 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
         if settings.engine_preview:
             if PREVIEW.problem:
                 draw_text(layout, context, PREVIEW.problem, "INFO")
-            elif rate := PREVIEW.frames_per_second:
+            if rate := PREVIEW.frames_per_second:
                 layout.label(text=f"{rate:.1f} frames per second")
 
 

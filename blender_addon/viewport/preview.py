@@ -27,6 +27,7 @@ from .preview_worker import Picture, PreviewWorker, Wish
 STILL_SECONDS = 0.2  # without movement until a viewport gets its full resolution
 CONTENT_SECONDS = 0.5  # without movement until the head is looked at for edits, which takes some milliseconds
 STALE_SECONDS = 0.6  # a frame of an older view than that is worse than the built-in drawing
+SLOW_SECONDS = 1.5  # for one frame, after which the panel says so
 RETRY_SECONDS = 2.0  # between two tries of what failed
 RESTART_SECONDS = (3.0, 10.0, 30.0)  # from a failure of the engine to its next start
 BUSY_TICK, CALM_TICK = 0.02, 0.1  # s
@@ -50,7 +51,6 @@ class _Viewport:
     asked: float = 0.0
     picture: Picture | None = None
     frame: Frame | None = None
-    uid: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,10 +74,10 @@ class Preview:
         self._viewports: dict[int, _Viewport] = {}
         self._contents: dict[int, _Content] = {}
         self._poses: dict[int, tuple[tuple, Pose]] = {}
+        self._unfit: dict[int, str] = {}  # why a viewport's view cannot be asked for
         self._client: object | None = None
         self._failures = 0
         self._failed_at = 0.0
-        self._drawn_at = 0.0
         self._moved_at = 0.0
 
     @property
@@ -93,10 +93,11 @@ class Preview:
             here: point cloud objects that the viewport shows.
         """
         self._start()
-        now = self._drawn_at = time.monotonic()
+        now = time.monotonic()
+        key = context.region.as_pointer()
+        self._unfit.pop(key, None)
         head = active_head(context)
         if head is None or head.splats not in here:
-            self._say("" if here else "No head is visible here.")
             return None
         uid = head.splats.session_uid
         content = self._contents.get(uid)
@@ -105,10 +106,10 @@ class Preview:
         try:
             viewport = self._follow(context, seen, head, content.head_id, now)
         except AddonError as error:
-            self._say(str(error))
+            self._unfit[key] = str(error)
             return None
         picture = viewport.picture
-        if picture is None or viewport.uid != uid:
+        if picture is None or picture.wish.head_id != content.head_id:
             return None
         fits = picture.wish.state == viewport.full.state
         if not fits and now - picture.wish.since > STALE_SECONDS:
@@ -150,7 +151,7 @@ class Preview:
             half = replace(full, camera=engine_camera(replace(seen, size=size), pose.world), size=size)
             if viewport is None:
                 viewport = self._viewports[key] = _Viewport(full)
-            viewport.full, viewport.wished_full, viewport.asked, viewport.uid = full, False, now, uid
+            viewport.full, viewport.wished_full, viewport.asked = full, False, now
             self._moved_at = now
             self._worker.want(half)
         return viewport
@@ -174,6 +175,7 @@ class Preview:
         self._viewports.clear()
         self._contents.clear()
         self._poses.clear()
+        self._unfit.clear()
         self._client = None
         self._say("")
 
@@ -190,6 +192,9 @@ class Preview:
             return CALM_TICK
         for window in wanting:
             self._watch_head(window, now)
+        alive = _regions()
+        self._viewports = {key: viewport for key, viewport in self._viewports.items() if key in alive}
+        self._unfit = {key: text for key, text in self._unfit.items() if key in alive}
         pictures = self._worker.take()
         for key, picture in pictures.items():
             viewport = self._viewports.get(key)
@@ -246,25 +251,27 @@ class Preview:
 
     def _ask_again(self, now: float) -> bool:
         """Full resolution for what is still; what failed once more. Whether an answer is on its way."""
-        waiting, slow = False, 0.0
-        problem = self._worker.problem
+        waiting, said = False, next(iter(self._unfit.values()), "")
         for key, viewport in self._viewports.items():
-            since = self._worker.waiting_since(key)
-            if since is not None:
+            if self._worker.is_waiting(key):
                 waiting = True
-                slow = max(slow, now - since)
                 continue
+            problem = self._worker.problem(key)
+            if problem is not None and problem.state == viewport.full.state:
+                said = problem.text
+                if problem.refused:
+                    continue
             still = now - viewport.full.since > STILL_SECONDS
             shown = viewport.picture.wish if viewport.picture else None
             if still and shown != viewport.full and (not viewport.wished_full or now - viewport.asked > RETRY_SECONDS):
                 viewport.wished_full, viewport.asked = True, now
                 self._worker.want(viewport.full)
                 waiting = True
-        if problem:
-            self._say(f"{problem} The built-in drawing is shown.")
-        elif slow > 2 * STALE_SECONDS:
+        if said:
+            self._say(f"{said} The built-in drawing is shown.")
+        elif self._worker.busy_seconds > SLOW_SECONDS:
             self._say("The engine is slow to answer. The built-in drawing is shown meanwhile.")
-        elif any(viewport.picture for viewport in self._viewports.values()):
+        else:
             self._say("")
         return waiting
 
@@ -279,14 +286,18 @@ def _upload(pixels: np.ndarray) -> gpu.types.GPUTexture:
     return shader.texture(np.ascontiguousarray(pixels), (width, height), "RGBA8")
 
 
-def _redraw(regions: set[int] | None) -> None:
+def _regions() -> dict[int, bpy.types.Region]:
+    """The regions of all viewports by their pointers."""
+    areas = [area for window in bpy.context.window_manager.windows for area in window.screen.areas]
+    regions = [region for area in areas if area.type == "VIEW_3D" for region in area.regions]
+    return {region.as_pointer(): region for region in regions if region.type == "WINDOW"}
+
+
+def _redraw(keys: set[int] | None) -> None:
     """Redraw viewports, by their regions' pointers; all with None."""
-    for window in bpy.context.window_manager.windows:
-        for area in window.screen.areas:
-            if area.type == "VIEW_3D":
-                for region in area.regions:
-                    if region.type == "WINDOW" and (regions is None or region.as_pointer() in regions):
-                        region.tag_redraw()
+    for key, region in _regions().items():
+        if keys is None or key in keys:
+            region.tag_redraw()
 
 
 PREVIEW = Preview()

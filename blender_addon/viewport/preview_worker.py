@@ -46,6 +46,16 @@ class Picture:
     wish: Wish
 
 
+@dataclass(frozen=True)
+class Problem:
+    """Why a viewport has no frame: a sentence, and the state that it is about. What the engine ``refused`` is not worth
+    a second try of the same."""
+
+    text: str
+    state: tuple
+    refused: bool = False
+
+
 @dataclass
 class _Desk:
     """What both threads see; only touched with the lock held."""
@@ -54,7 +64,8 @@ class _Desk:
     pictures: dict[int, Picture] = field(default_factory=dict)
     content: tuple[str, bytes] | None = None
     doing: Wish | None = None
-    problem: str = ""
+    doing_since: float = 0.0
+    problems: dict[int, Problem] = field(default_factory=dict)
     seconds: float = 0.0
     ending: bool = False
 
@@ -75,8 +86,6 @@ class PreviewWorker:
         """What to send when the engine does not know the head."""
         with self._changed:
             self._desk.content = (head_id, avatar)
-            self._desk.problem = ""
-            self._changed.notify()
 
     def want(self, wish: Wish) -> None:
         with self._changed:
@@ -89,18 +98,22 @@ class PreviewWorker:
             pictures, self._desk.pictures = self._desk.pictures, {}
             return pictures
 
-    def waiting_since(self, viewport: int) -> float | None:
-        """When the oldest unanswered wish of a viewport was made; None where there is none."""
+    def is_waiting(self, viewport: int) -> bool:
+        """Whether a wish of this viewport is not answered yet."""
         with self._changed:
             desk = self._desk
-            wishes = [w for w in (desk.doing, desk.wishes.get(viewport)) if w is not None and w.viewport == viewport]
-            return min((wish.since for wish in wishes), default=None)
+            return viewport in desk.wishes or (desk.doing is not None and desk.doing.viewport == viewport)
 
     @property
-    def problem(self) -> str:
-        """Why there are no frames, in a sentence; empty where they come."""
+    def busy_seconds(self) -> float:
+        """How long the engine has been at the present frame; 0 where it has nothing to do."""
         with self._changed:
-            return self._desk.problem
+            return time.monotonic() - self._desk.doing_since if self._desk.doing else 0.0
+
+    def problem(self, viewport: int) -> Problem | None:
+        """What came instead of the viewport's last frame."""
+        with self._changed:
+            return self._desk.problems.get(viewport)
 
     @property
     def frame_seconds(self) -> float:
@@ -123,14 +136,16 @@ class PreviewWorker:
         while (wish := self._next()) is not None:
             client = self._engine.client
             if client is None:
-                self._finish(wish, self._engine.status.message)
+                self._fail(wish, self._engine.status.message)
                 continue
             try:
                 self._fetch(client, wish)
             except EngineLost as error:
-                self._finish(wish, str(self._engine.explain(error, client)))
+                self._fail(wish, str(self._engine.explain(error, client)))
+            except EngineRefusal as error:
+                self._fail(wish, str(error), refused=400 <= error.status < 500)
             except AddonError as error:
-                self._finish(wish, str(error))
+                self._fail(wish, str(error))
 
     def _next(self) -> Wish | None:
         with self._changed:
@@ -139,7 +154,7 @@ class PreviewWorker:
             if desk.ending:
                 return None
             viewport = next(iter(desk.wishes))  # the one that has waited longest
-            desk.doing = desk.wishes.pop(viewport)
+            desk.doing, desk.doing_since = desk.wishes.pop(viewport), time.monotonic()
             return desk.doing
 
     def _fetch(self, client: Client, wish: Wish) -> None:
@@ -153,13 +168,21 @@ class PreviewWorker:
             pixels = self._frame(client, wish)
         except EngineRefusal as refusal:
             if refusal.status == SUPERSEDED:
-                self._finish(wish, "")
+                with self._changed:
+                    self._desk.doing = None
                 return
             if refusal.status != UNKNOWN_HEAD:
                 raise
             self._send(client, wish.head_id)  # it was pushed out by other heads
             pixels = self._frame(client, wish)
-        self._finish(wish, "", Picture(pixels, wish), time.monotonic() - started)
+        seconds = time.monotonic() - started
+        with self._changed:
+            desk = self._desk
+            desk.doing = None
+            desk.problems.pop(wish.viewport, None)
+            desk.pictures[wish.viewport] = Picture(pixels, wish)
+            share = FRAMES_AVERAGED if desk.seconds else 1.0
+            desk.seconds += share * (seconds - desk.seconds)
 
     def _send(self, client: Client, head_id: str) -> None:
         with self._changed:
@@ -184,12 +207,7 @@ class PreviewWorker:
         frame = client.preview(wish.head_id, request)
         return np.multiply(frame.pixels[::-1], np.float32(1 / 255), dtype=np.float32)
 
-    def _finish(self, wish: Wish, problem: str, picture: Picture | None = None, seconds: float = 0.0) -> None:
+    def _fail(self, wish: Wish, text: str, refused: bool = False) -> None:
         with self._changed:
-            desk = self._desk
-            desk.doing = None
-            desk.problem = problem
-            if picture is not None:
-                desk.pictures[wish.viewport] = picture
-                share = FRAMES_AVERAGED if desk.seconds else 1.0
-                desk.seconds += share * (seconds - desk.seconds)
+            self._desk.doing = None
+            self._desk.problems[wish.viewport] = Problem(text, wish.state, refused)
