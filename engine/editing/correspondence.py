@@ -74,7 +74,8 @@ def correspond(first: Avatar, second: Avatar) -> Correspondence:
     on_a, on_b = (torch.nonzero(g.parts == PARTS.index("surface"))[:, 0] for g in (a, b))
     uv_a, uv_b = (_uv(avatar)[on] for avatar, on in ((first, on_a.numpy()), (second, on_b.numpy())))
     if not len(uv_a) or not len(uv_b):
-        return Correspondence(*(torch.arange(0),) * 2, torch.arange(len(a)), torch.arange(len(b)), 0, 1.0)
+        none = torch.arange(0)
+        return Correspondence(none, none, torch.arange(len(a)), torch.arange(len(b)), 0, 1.0)
     tree_a, tree_b = cKDTree(uv_a), cKDTree(uv_b)
     step_a, step_b = _spacing(uv_a, tree_a), _spacing(uv_b, tree_b)
     reach = REACH * max(step_a, step_b)
@@ -94,8 +95,8 @@ def correspond(first: Avatar, second: Avatar) -> Correspondence:
         pair_a, pair_b, moved = pair_a[~moved], pair_b[~moved], moved[~moved]
         lone_b = torch.ones(len(b), dtype=torch.bool)
         lone_b[pair_b] = False
-    lone = [torch.nonzero(x)[:, 0] for x in (lone_a, lone_b)]
-    return Correspondence(pair_a, pair_b, *lone, int(moved.sum()), step_a / step_b)
+    lone_a, lone_b = (torch.nonzero(x)[:, 0] for x in (lone_a, lone_b))
+    return Correspondence(pair_a, pair_b, lone_a, lone_b, int(moved.sum()), step_a / step_b)
 
 
 def partners(second: Avatar, places: BoundGaussians, pairs: Correspondence) -> BoundGaussians:

@@ -33,6 +33,8 @@ PROTOTYPES: tuple[dict[str, float], ...] = (
     {"tongueOut": 0.9, "jawOpen": 0.4}, {"mouthShrugUpper": 0.6, "mouthShrugLower": 0.7},
     {"mouthSmileLeft": 0.7, "mouthDimpleLeft": 0.5},
 )  # fmt: skip
+ODDS = np.array([1, 3, 3, 3] + [1] * (len(PROTOTYPES) - 4), float)  # people smile at cameras
+ODDS /= ODDS.sum()
 AT_REST = 0.2  # of all expressions are nearly neutral
 GAZE = np.radians((9.0, 5.0)), np.radians((24.0, 14.0))  # deviation and limit, sideways and up
 TURN = np.radians((7.0, 8.0, 4.0))  # deviation of the head's pitch, yaw and roll, shared by neck and head
@@ -71,7 +73,7 @@ def random_expression(rng: np.random.Generator) -> np.ndarray:
     """[52] weights 0..1: one prototype or a blend of two, uneven on the two sides, and a few free keys."""
     weights = np.zeros(len(ARKIT_NAMES))
     if rng.uniform() > AT_REST:
-        picks = rng.choice(len(PROTOTYPES), 2, replace=False)
+        picks = rng.choice(len(PROTOTYPES), 2, replace=False, p=ODDS)
         shares = rng.uniform(0.35, 1.0), rng.uniform(0, 0.7) * (rng.uniform() < 0.5)
         for pick, share in zip(picks, shares, strict=True):
             for name, weight in PROTOTYPES[pick].items():

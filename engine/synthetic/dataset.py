@@ -43,8 +43,8 @@ class Onward(Sampler[int]):
 
 def stream(
     heads: SyntheticHeads, batch: int, start: int = 0, workers: int = 2, rank: int = 0, world: int = 1
-) -> DataLoader[list[SyntheticSample]]:
-    """Batches of ``batch`` samples, in order, whatever the number of workers.
+) -> DataLoader:
+    """Lists of ``batch`` samples, in order, whatever the number of workers.
 
     Args:
         start: batches that were taken before; a resumed training passes its step and goes on with the next people.

@@ -62,7 +62,7 @@ STYLES = {
     "bob": Style(2200, 9, 0.190, 0.08, 0.0055, 0.014, 0.30, 0.6, 0.003, 1.5, "part", False, -0.06),
     "long": Style(2100, 11, 0.330, 0.08, 0.0060, 0.014, 0.30, 0.7, 0.005, 2, "part", False, -0.20),
     "curls": Style(2300, 9, 0.085, 0.25, 0.0050, 0.030, 0.80, 0.3, 0.009, 2.5, "crown"),
-    "afro": Style(2600, 7, 0.055, 0.2, 0.0050, 0.060, 1.00, 0.0, 0.007, 3, "out"),
+    "afro": Style(3600, 5, 0.026, 0.2, 0.0050, 0.055, 0.55, 0.0, 0.008, 1.2, "out"),
     "tied": Style(2200, 8, 0.200, 0.05, 0.0050, 0.006, 0.15, 0.0, 0.001, 1, "knot"),
 }
 BEARD = Style(1100, 4, 0.01, 0.3, 0.0022, 0.004, 0.7, 0.5, 0.001, 1, "down")
@@ -189,6 +189,10 @@ def _locks(
     triangle, barycentric = sheet.triangle[texels], sheet.barycentric[texels]
     roots = np.einsum("nkc,nk->nc", neutral[head.faces[triangle]], barycentric)
     lengths = style.length * np.exp(rng.normal(0, style.jitter, style.count))
+    if style.flow == "out":  # curls at every height of the layer stand for those that spring from the skin
+        roots = roots + skull.nearest(roots)[1] * style.layer * rng.uniform(0, 1, (style.count, 1)) ** 0.7
+    if style.fringe:  # not over the eyes
+        lengths *= 1 - 0.42 * step(0.03, 0.07, roots[:, 2])
     if style.flow == "tail":
         roots = KNOT + rng.normal(0, 0.006, roots.shape)
     if style.flow == "down":  # a moustache stays short
@@ -230,7 +234,10 @@ def _locks(
     first = np.arange(style.stations - 1) * 2
     strip = np.concatenate([np.stack([first, first + 1, first + 2], 1), np.stack([first + 1, first + 3, first + 2], 1)])
     faces = strip + np.arange(style.count)[:, None, None] * 2 * style.stations
-    single = lambda values: np.asarray(values, np.float32)  # noqa: E731
+
+    def single(values: np.ndarray) -> np.ndarray:
+        return np.asarray(values, np.float32)
+
     return Hair(
         single(vertices.reshape(-1, 3)),
         faces.reshape(-1, 3).astype(np.int32),
@@ -265,7 +272,7 @@ def _paths(style: Style, roots: np.ndarray, lengths: np.ndarray, skull: Skull, r
         flow = _flow(style, points[-1], roots, normal, parting)
         across = np.cross(flow, normal)
         pull = style.gravity * share * np.array([0, -1.6, 0])
-        stray = np.clip((height - 1.2 * style.layer) / 0.02, 0, 1) if style.flow != "tail" else 0 * height
+        stray = np.clip((height - 1.2 * style.layer) / 0.02, 0, 1) * (style.flow != "tail")
         aim = flow + whorl * across + style.lift * (1 - share) * normal + pull - 0.9 * stray[:, None] * normal
         heading = 0.45 * _unit(heading) + 0.55 * _unit(aim)
         place = points[-1] + stride * _unit(heading)
@@ -273,7 +280,7 @@ def _paths(style: Style, roots: np.ndarray, lengths: np.ndarray, skull: Skull, r
             place[:, 1] = np.maximum(place[:, 1], style.cut + 0.03 * whorl[:, 0])
         place += style.wave * 0.5 * (np.cos(phase + beat * s) * across + np.sin(phase + beat * s) * normal * 0.6)
         height, normal = skull.nearest(place)
-        keep = clearance * min(1.0, 3 * share) + 0.0015
+        keep = clearance * (min(1.0, 3 * share) if style.flow != "out" else 0.0) + 0.0015
         place += normal * np.maximum(keep - height, 0)[:, None]
         points.append(place)
     return np.stack(points, axis=1)
@@ -284,16 +291,16 @@ def _flow(style: Style, places: np.ndarray, roots: np.ndarray, normal: np.ndarra
     x, y, z = places.T
     down = np.array([0, -1.0, 0])
     if style.flow == "out":
-        aim = normal + 0 * places
-        return _unit(aim)
+        return _unit(np.sin(roots * 5e3 + roots[:, ::-1] * 9e3) + 0.6 * normal)  # every curl its own way
     if style.flow == "back":
         aim = np.stack(
             [0.25 * np.sign(x) * np.abs(x) / 0.07, -0.25 - 4 * np.clip(0.08 - y, 0, 0.1), -1 + 0 * x], axis=1
         )
     elif style.flow == "part":
-        side = np.tanh((roots[:, 0] - parting) / 0.006)
-        drop = step(0.15, 0.06, y)
-        aim = np.stack([side * (1 - 0.75 * drop), -0.25 - drop, -0.35 - 0.25 * drop * (z > 0.04)], axis=1)
+        side, drop = np.where(roots[:, 0] > parting, 1.0, -1.0), step(0.15, 0.06, y)
+        face = step(0.045, 0.085, z) * step(0.140, 0.115, y)  # off the face
+        aim = np.stack([side * (1 - 0.75 * drop + 1.5 * face), -0.25 - drop * (1 - 0.6 * face),
+                        -0.35 - 0.25 * drop * (z > 0.04) - 0.9 * face], axis=1)  # fmt: skip
     elif style.flow == "knot":
         aim = KNOT - places
     elif style.flow == "tail":

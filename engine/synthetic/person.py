@@ -14,6 +14,7 @@ from engine.synthetic.hair import Hair, grow, scalp_density
 from engine.synthetic.skin import paint
 from engine.synthetic.traits import Traits, random_traits
 
+SPREAD = 0.9  # standard deviations: the basis was fitted to wilder combinations than people are (ours)
 STRONGEST = 2.3  # standard deviations of any identity coefficient
 
 
@@ -68,7 +69,7 @@ def make_person(seed: int) -> Person:
     sheet = canvas()
     head = sheet.head
     shape, look, strands = (np.random.default_rng([seed, stream]) for stream in range(3))
-    identity = np.clip(shape.normal(0, 1, len(head.identity_basis)), -STRONGEST, STRONGEST)
+    identity = np.clip(shape.normal(0, SPREAD, len(head.identity_basis)), -STRONGEST, STRONGEST)
     # einsum sums in one order, unlike a matrix product, whose threads may share it out differently
     neutral = head.template + np.einsum("i,ivc->vc", identity.astype(np.float32), head.identity_basis)
     joints = np.einsum("jv,vc->jc", head.joint_regressor, neutral)

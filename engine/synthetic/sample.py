@@ -182,7 +182,10 @@ def _picture(
 def _pool(samples: np.ndarray) -> np.ndarray:
     """The mean of each pixel's samples; adding slices takes a fifth of the time of numpy's mean over two axes."""
     n = SUPERSAMPLING
-    return sum(samples[i::n, j::n] for i in range(n) for j in range(n)) * np.float32(1 / n**2)
+    total = samples[::n, ::n].copy()
+    for i, j in list(np.ndindex(n, n))[1:]:
+        total += samples[i::n, j::n]
+    return total * np.float32(1 / n**2)
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:

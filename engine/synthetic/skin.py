@@ -172,7 +172,9 @@ def _eyes(canvas: Canvas, at: Fields, traits: Traits, rng: np.random.Generator) 
 def _mouth(canvas: Canvas, at: Fields, rng: np.random.Generator) -> np.ndarray:
     """[W, 3] sRGB of teeth with gums, tongue and the mouth's lining."""
     noise = fractal(canvas.points[at.wet], 5 * MM, 2, rng)
-    colours = np.where(at.tongue[:, None], np.float32(TONGUE), np.float32(LINING)) * (1 + 0.06 * noise[:, None])
+    colours = np.where(at.tongue[:, None], np.array(TONGUE, np.float32), np.array(LINING, np.float32)) * (
+        1 + 0.06 * noise[:, None]
+    )
     enamel = np.full_like(colours, np.array(IVORY) * (1 - rng.uniform(0, 0.12) * np.array([0.3, 0.6, 1.2])))
     _darken(enamel, step(0.80, 1.0, at.gap), (0.35, 0.38, 0.42))
     return np.where(at.teeth[:, None], _mix(enamel, GUMS, at.gums), colours)
