@@ -190,10 +190,13 @@ class Preview:
         now = time.monotonic()
         if not self._watch_engine(now):
             return CALM_TICK
-        for window in wanting:
-            self._watch_head(window, now)
+        heads = {self._watch_head(window, now) for window in wanting}
         alive = _regions()
-        self._viewports = {key: viewport for key, viewport in self._viewports.items() if key in alive}
+        self._viewports = {
+            key: viewport
+            for key, viewport in self._viewports.items()
+            if key in alive and viewport.full.head_id in heads
+        }
         self._unfit = {key: text for key, text in self._unfit.items() if key in alive}
         pictures = self._worker.take()
         for key, picture in pictures.items():
@@ -228,16 +231,16 @@ class Preview:
         self._say(f"{status.message} The built-in drawing is shown.")
         return False
 
-    def _watch_head(self, window: bpy.types.Window, now: float) -> None:
-        """Send the head if the engine does not have it as it is now."""
+    def _watch_head(self, window: bpy.types.Window, now: float) -> str | None:
+        """Send the head if the engine does not have it as it is now. Returns its key, None where there is no head."""
         with bpy.context.temp_override(window=window):
             head = active_head(bpy.context)
         if head is None:
-            return
+            return None
         uid = head.splats.session_uid
         content, version = self._contents.get(uid), CHANGES.version(uid)
         if content is not None and (content.version == version or now - self._moved_at < CONTENT_SECONDS):
-            return
+            return content.head_id
         try:
             head_id = content_key(head)
             if content is None or content.head_id != head_id:
@@ -246,8 +249,9 @@ class Preview:
         except (KeyError, AttributeError) as error:
             self._contents.pop(uid, None)
             self._say(f"{head.name} cannot be sent to the engine, a part of it is missing ({error}). Undo its removal.")
-            return
+            return None
         self._contents[uid] = _Content(head_id, version)
+        return head_id
 
     def _ask_again(self, now: float) -> bool:
         """Full resolution for what is still; what failed once more. Whether an answer is on its way."""

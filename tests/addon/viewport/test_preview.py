@@ -152,7 +152,8 @@ def test_half_the_resolution_while_moving_then_the_full_one(engine, preview, vie
 
     def settled():
         preview.tick()
-        return viewport.draw(preview, 1.0) is not None and engine.client.drawn[-1].width == 200
+        frame = viewport.draw(preview, 1.0)
+        return frame is not None and frame.texture.width == 200
 
     assert viewport.draw(preview, 1.0) is None
     assert wait_for(settled)
@@ -187,8 +188,9 @@ def test_without_an_engine_the_built_in_drawing_stays_and_the_panel_says_why(eng
     assert preview.problem == ""
 
     bpy.data.objects.remove(viewport.head.splats)
-    viewport.head = None
-    preview.tick()
+    for _ in range(2):
+        preview.tick()
+    assert preview.problem == ""
 
 
 def test_a_stretched_head_is_not_sent(engine, preview, viewport):
