@@ -8,7 +8,7 @@ import numba
 import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from engine.synthetic.sample import HELD_OUT, SyntheticSample, sample
+from engine.synthetic.samples import HELD_OUT, SyntheticSample, sample
 
 
 class SyntheticHeads(Dataset[SyntheticSample]):

@@ -11,7 +11,7 @@ from PIL import Image
 from engine.atomic import atomic_write
 from engine.errors import OutputError
 from engine.progress import Progress
-from engine.synthetic.sample import SyntheticSample, sample
+from engine.synthetic.samples import SyntheticSample, sample
 
 SHEET = "sheet.png"
 SHEET_WIDTH = 12  # pictures side by side, at most

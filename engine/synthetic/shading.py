@@ -178,7 +178,7 @@ def _shade(
                     albedo[c] = sample[c]
                     normal[c] -= sample[3] * slopes[f, 0, c] + sample[4] * slopes[f, 1, c]
                 if kind == EYE:
-                    opened, squarings = max(opened, np.float32(0.55)), 8
+                    opened, squarings = max(opened, np.float32(0.40)), 8
                 elif kind == WET:
                     opened, squarings = max(opened, mouth_open), 6
             size_n = np.sqrt(normal[0] * normal[0] + normal[1] * normal[1] + normal[2] * normal[2]) + np.float32(1e-9)

@@ -13,7 +13,7 @@ from engine.synthetic.noise import fractal
 from engine.synthetic.traits import Traits
 
 NECK_BASE = -0.098  # m, height of the template's neck joint
-SCLERA, PUPIL = (0.90, 0.885, 0.87), (0.015, 0.012, 0.012)
+SCLERA, PUPIL = (0.83, 0.80, 0.78), (0.015, 0.012, 0.012)
 LINING, TONGUE, GUMS, IVORY = (0.42, 0.14, 0.14), (0.70, 0.36, 0.35), (0.72, 0.40, 0.40), (0.93, 0.90, 0.83)
 
 
@@ -73,7 +73,7 @@ def _skin(
     _darken(albedo, np.float32(0.25 + 0.75 * traits.eyeliner) * at.lashline, (0.75, 0.78, 0.78))
     _darken(albedo, _spots(canvas, at, traits, rng), (0.34, 0.46, 0.52))
     lines = _lines(at, middle, coarse)
-    _darken(albedo, np.float32(0.30 * traits.age) * np.minimum(lines, 1), (0.8, 1.0, 1.0))
+    _darken(albedo, np.float32(0.22 * traits.age) * np.minimum(lines, 1), (0.8, 1.0, 1.0))
     albedo = _mix(albedo, traits.lips, at.lips * np.float32(traits.lip_cover) * (1 + 0.06 * middle))
     _darken(albedo, at.lips * at.crease, (0.4, 0.45, 0.45))
     dots = np.clip(0.55 + 0.5 * fine, 0, 1)
