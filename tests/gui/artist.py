@@ -69,18 +69,21 @@ class Artist:
         turned: bool = False,
         seconds: float = 20.0,
     ) -> Word:
-        """Look until a text is on the screen; where it is.
+        """Look until a text stands still on the screen (panels fold slowly); where it is.
 
         Raises:
             AssertionError: it does not appear; says what is there instead.
         """
         end = time.monotonic() + seconds
+        before = None
         while True:
             picture = self._share / "look.png"
             self._window.screenshot(picture)
             lines = read(self._blender, picture, box, turned=turned)
-            if place := find(lines[::-1] if last else lines, text):
+            place = find(lines[::-1] if last else lines, text)
+            if place is not None and place == before:
                 return place
+            before = place
             seen = "\n".join(" ".join(word.text for word in words) for words in lines)
             assert time.monotonic() < end, f"“{text}” is not on the screen. There is:\n{seen}"
 

@@ -11,6 +11,7 @@ from tests.gui.artist import SCREEN, Artist, pictures_folder
 from tests.gui.real_blender import RealBlender, Window
 
 FILES = (100, 0, 1220, 700)  # Blender's file view
+RENDER = (500, 70, 1100, 130)  # header of the window that shows a rendered picture
 VIEW = (560, 560)
 SCRUB = """
 import bpy, json, numpy as np
@@ -83,17 +84,19 @@ def test_from_a_photo_to_a_rendered_saved_animation(artist: Artist, blender: Rea
 
     artist.point(VIEW)
     artist.do("key shift+Left", "key space")
-    artist.wait(lambda state: state["playing"] and state["frame"] not in (1, 12))
+    artist.wait(lambda state: state["playing"] and state["frame"] > 12)
     artist.show("playing")
     artist.do("key Escape")
     artist.wait(lambda state: not state["playing"])
 
-    artist.click("Expression")
-    artist.click("Render")
+    for panel in ("Expression", "Pose", "Preview", "Render"):  # the first three fold, the last opens
+        artist.click(panel)
     artist.click("Image", last=True)
     artist.wait(lambda state: "Gaussian Heads Render" in state["images"], 120)
+    artist.see("Render", RENDER)
     artist.show("render")
 
+    artist.do("key alt+F4")  # the window with the picture
     artist.point(VIEW)
     artist.do("key ctrl+s")
     artist.see("Save", FILES)
