@@ -5,6 +5,7 @@ import bpy
 from ..text import draw_text
 from ..viewport.draw import DRAWING
 from ..viewport.preview import PREVIEW
+from ..viewport.shader import can_occlude
 
 
 class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
@@ -26,6 +27,8 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
         layout.operator(
             "gaussian_heads.toggle_engine_preview", icon="SHADING_RENDERED", depress=settings.engine_preview
         )
+        if settings.occlude and not can_occlude():
+            draw_text(layout, context, "Behind Meshes needs Blender 4.4 or newer on this computer.", "INFO")
         if DRAWING.problem:
             draw_text(layout, context, DRAWING.problem, "ERROR")
         if settings.engine_preview:

@@ -46,14 +46,14 @@ class Drawing:
             context.region_data.window_matrix.copy(),
             (region.width, region.height),
         )
-        window = seen.window if settings.occlude else None
 
         frame = PREVIEW.frame(context, seen, here) if settings.engine_preview else None
         if frame is not None:
             matrices.pop(frame.uid)
         if matrices and settings.show_splats:
             target = self._draw_splats(context, objects, matrices, seen)
-            shader.blit(target.color, target.depth if settings.occlude else None, window)
+            behind = settings.occlude and shader.can_occlude()
+            shader.blit(target.color, target.depth if behind else None, seen.window)
         if frame is not None:
             shader.blit(frame.texture, None)
         rig = context.active_object

@@ -83,13 +83,15 @@ void main() {
   vec3 s = clamp(c.rgb / c.a, 0.0, 1.0);
   s = mix(s / 12.92, pow((s + 0.055) / 1.055, vec3(2.4)), vec3(greaterThan(s, vec3(0.04045))));
   picked = vec4(s * c.a, c.a);
+#ifdef AT_DEPTH
   float z = -texture(depths, uv).r / c.a;
   gl_FragDepth = clamp(0.5 + 0.5 * (lens.x * z + lens.y) / (lens.z * z + lens.w), 0.0, 1.0);
+#endif
 }
 """
 
 
-def _program(name, vertex, fragment, samplers, constants, varyings, outputs, writes_depth) -> gpu.types.GPUShader:
+def _program(name, vertex, fragment, samplers, constants, varyings, outputs, defines=()) -> gpu.types.GPUShader:
     info, interface = gpu.types.GPUShaderCreateInfo(), gpu.types.GPUStageInterfaceInfo(f"gaussian_heads_{name}")
     for interpolation, kind, label in varyings:
         getattr(interface, interpolation)(kind, label)
@@ -103,7 +105,9 @@ def _program(name, vertex, fragment, samplers, constants, varyings, outputs, wri
         info.push_constant(kind, label)  # 128 bytes in all is what every system has
     for slot, label in enumerate(outputs):
         info.fragment_out(slot, "VEC4", label)
-    if writes_depth:
+    for label in defines:
+        info.define(label, "")
+    if "AT_DEPTH" in defines and hasattr(info, "depth_write"):
         info.depth_write("ANY")
     info.vertex_source(vertex)
     info.fragment_source(fragment)
@@ -121,7 +125,6 @@ def splat_program() -> gpu.types.GPUShader:
         constants=(("MAT4", "window"), ("VEC2", "viewport")),
         varyings=(("smooth", "VEC2", "uv"), ("flat", "VEC4", "color"), ("flat", "FLOAT", "depth")),
         outputs=("picked", "weighed"),
-        writes_depth=False,
     )
 
 
@@ -131,12 +134,31 @@ def blit_program() -> gpu.types.GPUShader:
         "blit",
         _BLIT_VERTEX,
         _BLIT_FRAGMENT,
+        samplers=("image",),
+        constants=(),
+        varyings=(("smooth", "VEC2", "uv"),),
+        outputs=("picked",),
+    )
+
+
+@functools.cache
+def blit_at_depth_program() -> gpu.types.GPUShader:
+    return _program(
+        "blit_at_depth",
+        _BLIT_VERTEX,
+        _BLIT_FRAGMENT,
         samplers=("image", "depths"),
         constants=(("VEC4", "lens"),),
         varyings=(("smooth", "VEC2", "uv"),),
         outputs=("picked",),
-        writes_depth=True,
+        defines=("AT_DEPTH",),
     )
+
+
+@functools.cache
+def can_occlude() -> bool:
+    """Whether programs can write depths: before Blender 4.4 only OpenGL's, which need not say that they do."""
+    return hasattr(gpu.types.GPUShaderCreateInfo, "depth_write") or gpu.platform.backend_type_get() == "OPENGL"
 
 
 @functools.cache
@@ -151,7 +173,7 @@ def quad() -> gpu.types.GPUBatch:
 
 def free() -> None:
     """Forget the programs; they are made anew where they are needed."""
-    for made in (splat_program, blit_program, quad):
+    for made in (splat_program, blit_program, blit_at_depth_program, quad):
         made.cache_clear()
 
 
@@ -179,15 +201,15 @@ def blit(image: gpu.types.GPUTexture, depths: gpu.types.GPUTexture | None, windo
             None: nothing hides it.
         window: the viewport's projection, with ``depths``.
     """
-    program = blit_program()
+    program = blit_program() if depths is None else blit_at_depth_program()
     gpu.state.blend_set("ALPHA_PREMULT")
     gpu.state.depth_mask_set(False)
-    gpu.state.depth_test_set("LESS_EQUAL" if depths else "NONE")
+    gpu.state.depth_test_set("NONE" if depths is None else "LESS_EQUAL")
     program.bind()
-    lens = (window[2][2], window[2][3], window[3][2], window[3][3]) if depths else (0.0, 0.0, 0.0, 1.0)
-    program.uniform_float("lens", lens)
     program.uniform_sampler("image", image)
-    program.uniform_sampler("depths", depths or image)
+    if depths is not None:
+        program.uniform_float("lens", (window[2][2], window[2][3], window[3][2], window[3][3]))
+        program.uniform_sampler("depths", depths)
     quad().draw(program)
     gpu.state.depth_test_set("NONE")
     gpu.state.blend_set("NONE")

@@ -1,9 +1,10 @@
 """What the GPU draws of heads is what the engine and a plain float64 loop draw of them."""
 
 import bpy
+import gpu
 import numpy as np
 import pytest
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 from .scene import SIZE, pose
 
@@ -182,3 +183,41 @@ def test_undo_brings_the_old_picture_back(part, make_head, camera, picture):
     assert name in bpy.data.objects
     assert np.abs(opened - before).max() > 0.1
     assert np.abs(after - before).max() < 1e-3
+
+
+def test_in_the_viewport_a_pixel_shows_the_gaussians_own_color_unless_a_mesh_is_before_it(part, camera, picture):
+    """A viewport is an sRGB picture with a depth buffer, here with a surface before its left half."""
+    count = 400
+    gaussians = some_gaussians(3, count)
+    gaussians["color"][:] = (0.2, 0.5, 0.9)
+    gaussians["opacity"][:] = 1.0
+    gaussians["scale"][:] = 0.05
+    cloud_of(part, gaussians, "wall")
+    target = picture(part("viewport.splats").Target(SIZE))[2]
+    view = part("viewport.camera").scene_view(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), *SIZE)
+    shader = part("viewport.shader")
+    depths = np.ones((SIZE[1], SIZE[0]), np.float32)
+    near, far = (0.5 + 0.5 * (view.window @ Vector((0, 0, -m, 1)))[2] / m for m in (0.2, 5.0))
+    depths[:, : SIZE[0] // 2], depths[:, SIZE[0] // 2 :] = near, far
+    surface = gpu.types.GPUTexture(
+        SIZE, format="DEPTH_COMPONENT32F", data=gpu.types.Buffer("FLOAT", depths.size, depths.reshape(-1))
+    )
+    shown = gpu.types.GPUTexture(SIZE, format="RGBA32F")
+    viewport = gpu.types.GPUFrameBuffer(depth_slot=surface, color_slots=(shown,))
+
+    def look(depth):
+        with viewport.bind():
+            viewport.clear(color=(0.0, 0.0, 0.0, 0.0))
+            shader.blit(target.color, depth, view.window)
+            pixels = viewport.read_color(0, 0, *SIZE, 4, 0, "FLOAT")
+        pixels.dimensions = SIZE[0] * SIZE[1] * 4
+        return np.array(pixels).reshape(SIZE[1], SIZE[0], 4)
+
+    everything, behind = look(None), look(target.depth)
+    solid = everything[..., 3] > 0.99
+    assert solid[:, : SIZE[0] // 2].any()
+    assert solid[:, SIZE[0] // 2 :].any()
+    linear = (np.array((0.2, 0.5, 0.9)) + 0.055) / 1.055
+    assert np.abs(everything[solid][:, :3] / everything[solid][:, 3:] - linear**2.4).max() < 4e-3  # half floats
+    assert (behind[:, : SIZE[0] // 2] == 0).all()
+    assert np.array_equal(behind[:, SIZE[0] // 2 :], everything[:, SIZE[0] // 2 :])
