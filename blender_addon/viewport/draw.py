@@ -47,15 +47,16 @@ class Drawing:
             (region.width, region.height),
         )
 
+        backdrop = context.preferences.themes[0].view_3d.space.gradients.high_gradient
         frame = PREVIEW.frame(context, seen, here) if settings.engine_preview else None
         if frame is not None:
             matrices.pop(frame.uid)
         if matrices and settings.show_splats:
             target = self._draw_splats(context, objects, matrices, seen)
             behind = settings.occlude and shader.can_occlude()
-            shader.blit(target.color, target.depth if behind else None, seen.window)
+            shader.blit(target.color, backdrop, target.depth if behind else None, seen.window)
         if frame is not None:
-            shader.blit(frame.texture, None)
+            shader.blit(frame.texture, backdrop)
         rig = context.active_object
         overlay = context.space_data.overlay
         if context.mode == "POSE" and overlay.show_overlays and overlay.show_bones and find_head(rig):

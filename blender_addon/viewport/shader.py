@@ -7,10 +7,12 @@ so data lie in float textures that the vertex shader reads, and what changes bec
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import bpy
 import gpu
 import numpy as np
+from mathutils import Matrix
 
 # gsplat 1.5.3's numbers, see docs/conventions.md
 ALPHA_CAP = 0.999
@@ -75,14 +77,18 @@ void main() {
 }
 """
 _BLIT_VERTEX = "void main() { uv = corner * 0.5 + 0.5; gl_Position = vec4(corner, 0.0, 1.0); }"
-# The viewport encodes what is written as sRGB, the picture is encoded already: so decode it first.
+# The viewport blends linear colours and encodes the sum as sRGB, but Gaussians are blended as they are displayed. For
+# one backdrop both can be made equal: what is added is the wanted blend less the faded backdrop.
 _BLIT_FRAGMENT = """
+vec3 linear(vec3 s) {
+  return mix(s / 12.92, pow((s + 0.055) / 1.055, vec3(2.4)), vec3(greaterThan(s, vec3(0.04045))));
+}
+
 void main() {
   vec4 c = texture(image, uv);
   if (c.a <= 0.0) { discard; }
-  vec3 s = clamp(c.rgb / c.a, 0.0, 1.0);
-  s = mix(s / 12.92, pow((s + 0.055) / 1.055, vec3(2.4)), vec3(greaterThan(s, vec3(0.04045))));
-  picked = vec4(s * c.a, c.a);
+  vec3 wanted = clamp(c.rgb / c.a, 0.0, 1.0) * c.a + backdrop * (1.0 - c.a);
+  picked = vec4(max(linear(wanted) - linear(backdrop) * (1.0 - c.a), 0.0), c.a);
 #ifdef AT_DEPTH
   float z = -texture(depths, uv).r / c.a;
   gl_FragDepth = clamp(0.5 + 0.5 * (lens.x * z + lens.y) / (lens.z * z + lens.w), 0.0, 1.0);
@@ -135,7 +141,7 @@ def blit_program() -> gpu.types.GPUShader:
         _BLIT_VERTEX,
         _BLIT_FRAGMENT,
         samplers=("image",),
-        constants=(),
+        constants=(("VEC3", "backdrop"),),
         varyings=(("smooth", "VEC2", "uv"),),
         outputs=("picked",),
     )
@@ -148,7 +154,7 @@ def blit_at_depth_program() -> gpu.types.GPUShader:
         _BLIT_VERTEX,
         _BLIT_FRAGMENT,
         samplers=("image", "depths"),
-        constants=(("VEC4", "lens"),),
+        constants=(("VEC3", "backdrop"), ("VEC4", "lens")),
         varyings=(("smooth", "VEC2", "uv"),),
         outputs=("picked",),
         defines=("AT_DEPTH",),
@@ -192,11 +198,17 @@ def texture(values: np.ndarray, size: tuple[int, int], pixel_format: str) -> gpu
     return gpu.types.GPUTexture(size, format=pixel_format, data=gpu.types.Buffer("FLOAT", flat.size, flat))
 
 
-def blit(image: gpu.types.GPUTexture, depths: gpu.types.GPUTexture | None, window=None) -> None:
+def blit(
+    image: gpu.types.GPUTexture,
+    backdrop: Sequence[float],
+    depths: gpu.types.GPUTexture | None = None,
+    window: Matrix | None = None,
+) -> None:
     """Lay a premultiplied sRGB picture over the viewport that is being drawn.
 
     Args:
         image: as large as the viewport, or stretched to it; bottom row first.
+        backdrop: sRGB of what is mostly behind it; before other colours, soft edges come out a little off.
         depths: alpha-weighted distances along the view in metres; the viewport's own depth hides what lies behind it.
             None: nothing hides it.
         window: the viewport's projection, with ``depths``.
@@ -207,6 +219,7 @@ def blit(image: gpu.types.GPUTexture, depths: gpu.types.GPUTexture | None, windo
     gpu.state.depth_test_set("NONE" if depths is None else "LESS_EQUAL")
     program.bind()
     program.uniform_sampler("image", image)
+    program.uniform_float("backdrop", backdrop)
     if depths is not None:
         program.uniform_float("lens", (window[2][2], window[2][3], window[3][2], window[3][3]))
         program.uniform_sampler("depths", depths)
