@@ -17,6 +17,7 @@ from pathlib import Path
 
 import bpy
 
+from .animation import capture, expressions, performance, poses
 from .engine_client.client import JobOptions
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
@@ -24,6 +25,7 @@ from .errors import AddonError
 from .files import atomic_write
 from .rig import avatar_file, build, extract
 from .rig.heads import Head, active_head, all_heads, find_head
+from .viewport.render import RenderOptions, render_splats
 
 __all__ = [
     "AddonError",
@@ -32,9 +34,11 @@ __all__ = [
     "all_heads",
     "export",
     "find_head",
+    "import_capture",
     "import_head",
     "key",
     "reconstruct",
+    "render",
     "set_expression",
     "set_pose",
 ]
@@ -88,12 +92,8 @@ def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool =
     Raises:
         AddonError: the head has no such shape key; nothing is changed.
     """
-    keys = head.keys
-    for name in expression:
-        _require_name(name, keys, f"{head.name} has no shape key")
-    for name, block in keys.items():
-        if reset or name in expression:
-            block.value = expression.get(name, 0.0)
+    _require_names(head, expression, head.keys, "shape key")
+    expressions.set_weights(head, dict.fromkeys(head.keys, 0.0) | expression if reset else expression)
 
 
 def set_pose(head: Head, joint_rotations: Mapping[str, Sequence[float]]) -> None:
@@ -105,12 +105,9 @@ def set_pose(head: Head, joint_rotations: Mapping[str, Sequence[float]]) -> None
     Raises:
         AddonError: the head has no such bone; nothing is changed.
     """
-    bones = head.armature.pose.bones
-    for name in joint_rotations:
-        _require_name(name, bones.keys(), f"{head.name} has no bone")
+    _require_names(head, joint_rotations, head.armature.pose.bones.keys(), "bone")
     for name, angles in joint_rotations.items():
-        bones[name].rotation_mode = "XYZ"
-        bones[name].rotation_euler = angles
+        poses.set_rotation(head, name, angles)
 
 
 def key(head: Head, frame: float | None = None, names: Iterable[str] | None = None) -> None:
@@ -124,17 +121,48 @@ def key(head: Head, frame: float | None = None, names: Iterable[str] | None = No
         AddonError: the head has no such shape key or bone; nothing is keyed.
     """
     frame = bpy.context.scene.frame_current if frame is None else frame
-    keys, bones = head.keys, {bone.name: bone for bone in head.armature.pose.bones}
+    keys, bones = head.keys, list(poses.JOINTS)
     chosen = list(names) if names is not None else [*keys, *bones]
-    for name in chosen:
-        _require_name(name, keys | bones, f"{head.name} has no shape key or bone")
-    for name in chosen:
-        if name in keys:
-            keys[name].keyframe_insert("value", frame=frame)
-        else:
-            mode = bones[name].rotation_mode
-            path = {"QUATERNION": "rotation_quaternion", "AXIS_ANGLE": "rotation_axis_angle"}.get(mode)
-            bones[name].keyframe_insert(path or "rotation_euler", frame=frame)
+    _require_names(head, chosen, [*keys, *bones], "shape key or bone")
+    expressions.key_weights(head, frame, [name for name in chosen if name in keys])
+    poses.key_rotations(head, frame, [name for name in chosen if name in bones])
+
+
+def import_capture(
+    head: Head, path: str | Path, *, start: float = 1.0, strength: float = 1.0, parts: Sequence[str] = ("FACE", "HEAD")
+) -> performance.ImportReport:
+    """Key a head from a Live Link Face or ARKit CSV; the scene's range grows to hold it.
+
+    Args:
+        start: frame of the first sample.
+        strength: factor for weights and angles.
+        parts: of FACE, HEAD and EYES.
+
+    Raises:
+        AddonError: no capture, or nothing in it fits.
+    """
+    read = capture.read_capture(Path(bpy.path.abspath(str(path))))
+    return performance.import_capture(head, read, bpy.context.scene, start, strength, parts)
+
+
+def render(
+    path: str | Path, frames: range | None = None, *, size: tuple[int, int] | None = None, over_scene: bool = False
+) -> None:
+    """Render the scene's heads through its camera, in the scene's file format. For Blender below 5.3.
+
+    Args:
+        path: as in Blender's output settings: ``//frame_####`` numbers the frames.
+        frames: a still of the current frame by default.
+        size: width and height in pixels; the scene's by default.
+        over_scene: lay the heads over the scene's own render, whose surfaces hide what is behind them.
+
+    Raises:
+        AddonError: no camera, no visible head, no GPU, or the files cannot be written.
+    """
+    width, height = size or (0, 0)
+    options = RenderOptions(str(path), frames, width, height, over_scene)
+    for _ in render_splats(bpy.context, options):
+        pass
 
 
 def export(head: Head, path: str | Path) -> None:
@@ -168,6 +196,7 @@ def prepare_export(head: Head, path: Path) -> Callable[[], None]:
     return write
 
 
-def _require_name(name: str, names: Iterable[str], complaint: str) -> None:
-    if name not in names:
-        raise AddonError(f"{complaint} {name!r}.", f"It has: {', '.join(names)}.")
+def _require_names(head: Head, wanted: Iterable[str], names: Iterable[str], what: str) -> None:
+    for name in wanted:
+        if name not in names:
+            raise AddonError(f"{head.name} has no {what} {name!r}.", f"It has: {', '.join(names)}.")
