@@ -90,7 +90,7 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         except StopIteration:
             self._end(context)
             self._say_done()
-            _open_image(context, result_image(self._progress.picture))
+            _open_image(context, result_image(self._progress.path))
             return {"FINISHED"}
         except AddonError as error:
             self._end(context)
@@ -108,7 +108,7 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        result_image(self._progress.picture)
+        result_image(self._progress.path)
         self._say_done()
         return {"FINISHED"}
 

@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import AddonError
 
 SCRATCH = ".gaussian_heads_render"
+NAME = "splats"  # of pictures where only a folder is given
 FAR = 1e10  # metres where nothing is, as in Blender's own depth pass
 VIDEOS = {"FFMPEG", "AVI_JPEG", "AVI_RAW"}
 
@@ -39,7 +40,7 @@ class Writer:
                 f"The output path {filepath} is relative to a .blend file that is not saved yet.",
                 "Save the file, or choose another output path.",
             )
-        self._filepath = filepath
+        self._filepath = filepath if Path(filepath).name and not filepath.endswith(("/", "\\")) else filepath + NAME
         self._colors = scene.copy()
         self._depths = scene.copy()
         self._colors.name = self._depths.name = SCRATCH
@@ -128,12 +129,6 @@ class Writer:
 
     def __exit__(self, *_) -> None:
         self.close()
-
-
-def unpremultiplied(picture: np.ndarray) -> np.ndarray:
-    """The colours [H, W, 3], 0..1, of a premultiplied picture [H, W, 4]; black where nothing is."""
-    colors, alpha = picture[..., :3], picture[..., 3:]
-    return np.divide(colors, alpha, out=np.zeros_like(colors), where=alpha > 0).clip(0.0, 1.0)
 
 
 def depth_path(filepath: str) -> str:

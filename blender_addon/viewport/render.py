@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import gpu
@@ -14,7 +15,7 @@ from ..rig.build import HAS_NATIVE_SPLATS
 from ..rig.heads import all_heads
 from .blockers import draw_blockers
 from .camera import View, scene_view
-from .pictures import Writer, render_scene, unpremultiplied
+from .pictures import Writer, render_scene
 from .shader import start_in_background
 from .splats import Splats, Target
 
@@ -44,11 +45,11 @@ class RenderOptions:
 
 @dataclass(frozen=True)
 class Progress:
-    """Frames done, frames in all, and the last picture: premultiplied sRGB [H, W, 4], None before the first."""
+    """Frames done, frames in all, and the last picture's file, None before the first."""
 
     done: int
     total: int
-    picture: np.ndarray | None = None
+    path: Path | None = None
 
 
 def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generator[Progress, None, None]:
@@ -72,10 +73,10 @@ def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generat
                 if frame is not None:
                     scene.frame_set(frame)
                 picture, metres = _frame(context, options, splats)
-                writer.write(picture, frame)
+                path = writer.write(picture, frame)
                 if options.depth:
                     writer.write_depth(metres, frame)
-                yield Progress(done, len(frames), picture)
+                yield Progress(done, len(frames), path)
         finally:
             if options.frames is not None:
                 scene.frame_set(before[0], subframe=before[1])
@@ -144,15 +145,13 @@ def _draw(
     return target.read()
 
 
-def result_image(picture: np.ndarray) -> bpy.types.Image:
-    """The image :data:`RESULT` with a picture in it: premultiplied sRGB [H, W, 4], top row first."""
-    height, width = picture.shape[:2]
+def result_image(path: Path) -> bpy.types.Image:
+    """The image :data:`RESULT`, which shows a written picture. It is of that file, so that saving asks no questions."""
     image = bpy.data.images.get(RESULT)
     if image is None:
-        image = bpy.data.images.new(RESULT, width, height, alpha=True)
-    elif tuple(image.size) != (width, height):
-        image.scale(width, height)
-    pixels = np.dstack([unpremultiplied(picture), picture[..., 3]])[::-1]
-    image.pixels.foreach_set(np.ascontiguousarray(pixels, np.float32).reshape(-1))
-    image.update()
+        image = bpy.data.images.load(str(path))
+        image.name = RESULT
+    else:
+        image.filepath = str(path)
+        image.reload()
     return image
