@@ -67,6 +67,7 @@ def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, Non
     write_attribute(cloud, "gs_quat", "QUATERNION", avatar.quats)
     write_attribute(cloud, "gs_scale", "FLOAT_VECTOR", avatar.scales)
     write_attribute(cloud, "gs_part", "INT", avatar.parts)
+    write_attribute(cloud, "radius", "FLOAT", np.zeros(len(avatar.parts)))  # where points are drawn as balls, none show
     radiance = np.column_stack(((avatar.colors - 0.5) / SH_C0, avatar.opacities))
     write_attribute(cloud, "radiance:base", "FLOAT_COLOR", radiance)
     # What shows where the modifier does not run: the anchors at rest.
@@ -181,8 +182,8 @@ def _assemble(
     bind(splats, mesh)
     rig.show_in_front = True
     mesh.hide_render = True
-    if not HAS_NATIVE_SPLATS:  # Blender would show and render one ball per point
-        splats.display_type = "BOUNDS"
+    if not HAS_NATIVE_SPLATS:
+        splats.display_type = "WIRE"  # invisible, but can be clicked
         splats.hide_render = True
 
     collection = bpy.data.collections.new(root.name)
