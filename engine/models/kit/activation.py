@@ -40,6 +40,10 @@ class GaussianTable:
         """Raw outputs per Gaussian and attribute."""
         return {"offset": 3, "scale": 3, "rotation": 4, "opacity": 1, "color": 4 if self.color == "mix" else 3}
 
+    def split(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Raw outputs side by side [..., all channels] to raw outputs per attribute."""
+        return dict(zip(self.channels, flat.split(tuple(self.channels.values()), dim=-1), strict=True))
+
 
 class GaussianHeads(nn.Module):
     """One linear layer per attribute.

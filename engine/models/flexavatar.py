@@ -1,0 +1,222 @@
+"""FlexAvatar (Peng et al., arXiv 2512.17717): photos alone to static UV Gaussians, and a UNet that moves them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from engine.gaussians.gaussians import Splats
+from engine.models.kit.activation import GaussianHeads, GaussianTable, activate
+from engine.models.kit.blocks import Block, BlockConfig
+from engine.models.kit.conditions import MOTION
+from engine.models.kit.encoders import VIT_L16, Dino, DinoConfig, TapFusion
+from engine.models.kit.tokens import LearnedUVTokens
+from engine.models.kit.unet import UNet, UNetConfig
+from engine.models.kit.upsample import Upsampler
+
+POSITION_UNIT = 0.1  # metres that are 1 to the UNet (ours)
+CODE_WIDTH = 16  # channels of a motion code as a map, where it replaces the position map (ours)
+EYES = ("eyes", "lids", "lashes", "brows")
+MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
+
+
+@dataclass(frozen=True)
+class FlexAvatar:
+    """The method's choices. Of the sizes only the resolution is known (SYSTEMS §5); the others are ours.
+
+    Attributes:
+        image_size: px per side of the photos, a multiple of 16.
+        encoder: DINOv3's. taps: its blocks that are read out.
+        width: channels of a token. heads: per attention.
+        self_blocks: of all photos' tokens together. query_blocks: pairs in which head queries look at the photos and
+            then at each other.
+        side: head queries per side of the UV map.
+        upsample: channels on the way from queries to texels, twice as fine each time.
+        identity_width: channels of the identity map.
+        unet: of the dynamics.
+        motion_width: numbers of a motion code; only for ``position_map`` False.
+        position_map: the dynamics see the deformed mesh; else the coefficients only (the paper's ablation).
+        dynamic_regions: of the head, where Gaussians may change: face, mouth and eyes in the paper.
+    """
+
+    image_size: int
+    encoder: DinoConfig
+    taps: tuple[int, ...]
+    width: int
+    heads: int
+    self_blocks: int
+    query_blocks: int
+    side: int
+    upsample: tuple[int, ...]
+    identity_width: int
+    unet: UNetConfig
+    motion_width: int
+    position_map: bool = True
+    dynamic_regions: tuple[str, ...] = ("face", *EYES, *MOUTH)
+
+    @classmethod
+    def paper(cls) -> FlexAvatar:
+        """400² texels."""
+        return cls(
+            image_size=512,
+            encoder=VIT_L16,
+            taps=(4, 11, 17, 23),
+            width=1024,
+            heads=16,
+            self_blocks=4,
+            query_blocks=4,
+            side=50,
+            upsample=(256, 128, 64),
+            identity_width=32,
+            unet=UNetConfig(64, 4),
+            motion_width=115,
+        )
+
+    @classmethod
+    def small(cls) -> FlexAvatar:
+        """160² texels from photos of 256²; the encoder is trained along, from nothing."""
+        return cls(
+            image_size=256,
+            encoder=DinoConfig(128, 4, 4, frozen=False),
+            taps=(1, 3),
+            width=160,
+            heads=5,
+            self_blocks=2,
+            query_blocks=2,
+            side=40,
+            upsample=(64, 32),
+            identity_width=16,
+            unet=UNetConfig(24, 4),
+            motion_width=MOTION,
+        )
+
+    @property
+    def resolution(self) -> int:
+        """R, texels per side."""
+        return self.side * 2 ** len(self.upsample)
+
+    @property
+    def table(self) -> GaussianTable:
+        """Gaussians start on the surface, raw scales at 0 as the paper says, which here is 5 mm (ours)."""
+        return GaussianTable(
+            offset_range=0.1,
+            scale="blend",
+            scales=(0.0002, 0.01),
+            opacity_shift=0.0,
+            color="direct",
+            gains=(0.0, 0.0, 0.1, 0.0, 1.0),
+            biases=((0.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0), (0.0,), (0.0,) * 3),
+        )
+
+
+@dataclass(frozen=True)
+class Texels:
+    """The M texels of one head that carry Gaussians, row by row.
+
+    Attributes:
+        valid: [R, R] bool. surface: [M, 3] metres, where they lie at rest.
+        dynamic: [M] bool, which of them may change with the expression; see :func:`dynamic_texels`.
+    """
+
+    valid: torch.Tensor
+    surface: torch.Tensor
+    dynamic: torch.Tensor
+
+
+@dataclass(frozen=True)
+class StaticHead:
+    """What the photos said, once for all frames.
+
+    Attributes:
+        identity: [B, I, R, R], for the dynamics.
+        raw: per attribute [B, M, channels], before activation.
+    """
+
+    identity: torch.Tensor
+    raw: dict[str, torch.Tensor]
+
+
+class FlexAvatarNetwork(nn.Module):
+    """``encode`` photos once to a static head, ``move`` it in every frame; the rig then skins the Gaussians."""
+
+    def __init__(self, config: FlexAvatar):
+        super().__init__()
+        self.config, self.table = config, config.table
+        width, fine = config.width, config.upsample[-1]
+        self.encoder = Dino(config.encoder)
+        self.fuse = TapFusion(config.encoder.width, len(config.taps), width)
+        itself = BlockConfig(width, config.heads, qk_norm="layer_head")
+        photos = BlockConfig(width, config.heads, qk_norm="layer_head", cross=True)
+        self.photo_blocks = nn.ModuleList(Block(itself) for _ in range(config.self_blocks))
+        self.queries = LearnedUVTokens(config.side, width)
+        self.reading_blocks = nn.ModuleList(Block(photos) for _ in range(config.query_blocks))
+        self.query_blocks = nn.ModuleList(Block(itself) for _ in range(config.query_blocks))
+        self.upsample = Upsampler(width, config.upsample)
+        self.identity_head = nn.Conv2d(fine, config.identity_width, 3, padding=1)
+        self.static_head = nn.Sequential(nn.Conv2d(fine, fine, 3, padding=1), nn.SiLU())
+        self.heads = GaussianHeads(self.table, fine)
+        if not config.position_map:
+            self.embed_motion = nn.Linear(config.motion_width, CODE_WIDTH)
+        driving = 3 if config.position_map else CODE_WIDTH
+        self.unet = UNet(config.identity_width + driving, sum(self.table.channels.values()), config.unet)
+
+    def forward(self, images: torch.Tensor, texels: Texels, driving: torch.Tensor) -> Splats:
+        """Photos to Gaussians under one expression; see :meth:`encode` and :meth:`move`."""
+        return self.move(self.encode(images, texels), texels, driving)
+
+    def encode(self, images: torch.Tensor, texels: Texels) -> StaticHead:
+        """Photos [B, V, 3, S, S], RGB 0..1, in any number and order, of any camera and expression."""
+        taps = self.encoder(images.flatten(0, 1), self.config.taps)
+        photos = self.fuse(taps).unflatten(0, images.shape[:2]).flatten(1, 2)  # [B, V · L, C]
+        for block in self.photo_blocks:
+            photos = block(photos)
+        queries = self.queries(len(images))  # [B, side², C]
+        for read, think in zip(self.reading_blocks, self.query_blocks, strict=True):
+            queries = think(read(queries, photos))
+        maps = self.upsample(queries, self.config.side)  # [B, fine, R, R]
+        static = self.static_head(maps)[:, :, texels.valid].transpose(1, 2)  # [B, M, fine]
+        return StaticHead(self.identity_head(maps), self.heads(static))
+
+    def move(self, head: StaticHead, texels: Texels, driving: torch.Tensor) -> Splats:
+        """One frame: G = static + M_dyn ⊙ UNet(identity, driving), on raw outputs (ours), then activated.
+
+        Args:
+            driving: [B, 3, R, R] metres, where each texel lies on the mesh under the expression, before skinning,
+                0 at empty texels; for ``position_map`` False a motion code [B, E].
+
+        Returns:
+            Splats with fields [B, M, ...] in the rest pose, colours in 0..1.
+        """
+        if self.config.position_map:
+            maps = driving / POSITION_UNIT
+        else:
+            maps = self.embed_motion(driving)[:, :, None, None].expand(-1, -1, *head.identity.shape[-2:])
+        change = self.unet(torch.cat((head.identity, maps), dim=1))[:, :, texels.valid].transpose(1, 2)
+        change = self.table.split(torch.where(texels.dynamic[:, None], change, 0))
+        return activate(self.table, {name: each + change[name] for name, each in head.raw.items()}, texels.surface)
+
+    def static(self, head: StaticHead, texels: Texels) -> Splats:
+        """The Gaussians without dynamics, fields [B, M, ...]."""
+        return activate(self.table, head.raw, texels.surface)
+
+    def reconstruction_parameters(self) -> Iterator[nn.Parameter]:
+        """What the 10-second refinement may change (arXiv 2512.17717): all but the UNet, and nothing frozen."""
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad and not name.startswith(("unet.", "embed_motion.")):
+                yield parameter
+
+
+def dynamic_texels(masks: dict[str, np.ndarray], regions: tuple[str, ...], valid: np.ndarray) -> torch.Tensor:
+    """[M] bool: the valid texels in any of the regions.
+
+    Args:
+        masks: name -> [R, R] bool, as :func:`engine.heads.atlas.region_masks` gives them. valid: [R, R] bool.
+    """
+    inside = np.zeros_like(valid)
+    for name in regions:
+        inside |= masks[name]
+    return torch.from_numpy(inside[valid])
