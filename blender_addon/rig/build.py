@@ -183,7 +183,6 @@ def _assemble(
     rig.show_in_front = True
     mesh.hide_render = True
     if not HAS_NATIVE_SPLATS:
-        splats.display_type = "WIRE"  # invisible, but can be clicked
         splats.hide_render = True
 
     collection = bpy.data.collections.new(root.name)
