@@ -12,6 +12,7 @@ import bpy
 import numpy as np
 
 from ..errors import AddonError
+from ..files import atomic_write
 
 SCRATCH = ".gaussian_heads_render"
 NAME = "splats"  # of pictures where only a folder is given
@@ -105,14 +106,11 @@ class Writer:
     def _save(self, pixels: np.ndarray, path: Path, scene: bpy.types.Scene) -> Path:
         height, width = pixels.shape[:2]
         image = bpy.data.images.new(SCRATCH, width, height, alpha=True, float_buffer=True)
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
         try:
             image.pixels.foreach_set(np.ascontiguousarray(pixels[::-1], np.float32).reshape(-1))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image.save_render(str(part), scene=scene)
-            os.replace(part, path)
-        except (OSError, RuntimeError) as error:
-            part.unlink(missing_ok=True)
+            with atomic_write(path) as temporary:
+                image.save_render(str(temporary), scene=scene)
+        except RuntimeError as error:
             raise AddonError(
                 f"{path} cannot be written ({error}).", "Check the output path and the space on the disk."
             ) from error
