@@ -23,7 +23,7 @@ def shaken(network: Network, strength: float = 0.1) -> Network:
 
 def not_learning(network: nn.Module, splats: Splats) -> list[str]:
     """Names of the trainable parameters on which no Gaussian depends."""
-    sum((field * torch.randn_like(field)).sum() for field in vars(splats).values()).backward()
+    torch.stack([(field * torch.randn_like(field)).sum() for field in vars(splats).values()]).sum().backward()
     return [
         name
         for name, parameter in network.named_parameters()
