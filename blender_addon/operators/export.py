@@ -23,7 +23,9 @@ class GAUSSIAN_HEADS_OT_import_head(bpy.types.Operator):
     bl_label = "Import Head"
     bl_options = {"REGISTER", "UNDO"}
 
-    filepath: StringProperty(name="File", description="The avatar file (.npz)", subtype="FILE_PATH")
+    filepath: StringProperty(
+        name="File", description="The avatar file (.npz)", subtype="FILE_PATH", options={"SKIP_SAVE"}
+    )
     filter_glob: StringProperty(default="*.npz", options={"HIDDEN", "SKIP_SAVE"})
 
     def execute(self, context: bpy.types.Context) -> set[str]:
@@ -61,12 +63,15 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     filepath: StringProperty(
-        name="File", description="Ends in .npz (avatar), .ply (3D Gaussian Splatting) or .splat", subtype="FILE_PATH"
+        name="File",
+        description="Ends in .npz (avatar), .ply (3D Gaussian Splatting) or .splat",
+        subtype="FILE_PATH",
+        options={"SKIP_SAVE"},
+    )
+    check_existing: BoolProperty(
+        name="Check Existing", description="Warn before another file is replaced", default=True, options={"HIDDEN"}
     )
     filter_glob: StringProperty(default="*.npz;*.ply;*.splat", options={"HIDDEN", "SKIP_SAVE"})
-    wait: BoolProperty(
-        name="Wait", description="Return when the file is written, as scripts expect", options={"HIDDEN", "SKIP_SAVE"}
-    )
 
     @classmethod
     def poll(cls, context: bpy.types.Context) -> bool:
@@ -77,8 +82,8 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator):
         path = Path(bpy.path.abspath(self.filepath))
         try:
             write = api.prepare_export(require_head(context), path)
-            if not (self.wait or bpy.app.background):
-                _Writing(write, path)  # starting the engine takes seconds
+            if self.options.is_invoke:
+                _Writing(write, path)  # starting the engine takes seconds; scripts wait for it
                 return {"FINISHED"}
             write()
         except AddonError as error:
@@ -105,12 +110,12 @@ class _Writing:
         self._thread = threading.Thread(target=self._work, args=(write,), name="gaussian-heads-export")
         self._thread.start()
         self.running.append(self)
-        bpy.app.timers.register(self._poll, first_interval=POLL_SECONDS)
+        bpy.app.timers.register(self._poll, first_interval=POLL_SECONDS, persistent=True)
 
     def _work(self, write: Callable[[], None]) -> None:
         try:
             write()
-        except AddonError as error:
+        except Exception as error:  # a thread has nobody else to tell it to
             self._error = error
 
     def _poll(self) -> float | None:

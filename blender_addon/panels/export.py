@@ -20,6 +20,9 @@ class GAUSSIAN_HEADS_PT_export(bpy.types.Panel):
         column.operator("gaussian_heads.export_head", icon="EXPORT")
         if head := active_head(context):
             column.label(text=f"{head.name}: {len(head.splats.data.points):,} Gaussians", icon="OUTLINER_OB_POINTCLOUD")
+            row = column.row(align=True)
+            row.operator("gaussian_heads.duplicate_head", text="Duplicate", icon="DUPLICATE")
+            row.operator("gaussian_heads.delete_head", text="Delete", icon="TRASH")
 
 
 register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_PT_export,))

@@ -11,7 +11,7 @@ import numpy as np
 from ..arkit import ARKIT_NAMES
 from .avatar_file import AvatarFile
 from .axes import to_blender
-from .heads import MARK, Head
+from .heads import MARK, Head, name_parts
 from .nodes import bind
 from .points import new_pointcloud, write_attribute
 
@@ -171,10 +171,10 @@ def _assemble(
     views = {field: avatar.arrays[field].tolist() for field in avatar.arrays if field.startswith("view_")}
     root[METADATA] = json.dumps(avatar.metadata | {"views": views})
     root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 0.1
-    splats = bpy.data.objects.new(f"{root.name}.splats", cloud)
-    mesh.name, rig.name = f"{root.name}.head", f"{root.name}.rig"
+    splats = bpy.data.objects.new(cloud.name, cloud)
+    head = Head(root, mesh, rig, splats)
+    name_parts(head)
     for part in (mesh, rig, splats):
-        part.data.name = part.name
         part.parent = root
 
     deform = mesh.modifiers.new("Armature", "ARMATURE")
@@ -182,6 +182,7 @@ def _assemble(
     bind(splats, mesh)
     rig.show_in_front = True
     mesh.hide_render = True
+    mesh.display_type = "BOUNDS"  # where it is not hidden: in other view layers, or after being appended
     if not HAS_NATIVE_SPLATS:
         splats.hide_render = True
 
@@ -196,4 +197,4 @@ def _assemble(
             selected.select_set(False, view_layer=context.view_layer)
         root.select_set(True, view_layer=context.view_layer)
         context.view_layer.objects.active = root
-    return Head(root, mesh, rig, splats)
+    return head

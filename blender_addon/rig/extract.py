@@ -10,6 +10,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..errors import AddonError
 from .avatar_file import VERSION, AvatarFile, write_avatar
 from .axes import ENGINE_TO_BLENDER, to_engine
 from .build import METADATA, ROOT_BONE, SH_C0
@@ -72,8 +73,18 @@ def extract(head: Head) -> bytes:
     """The head as an avatar file, with whatever the artist changed in it.
 
     Raises:
-        KeyError: a part of the rig was deleted.
+        AddonError: a part of the rig was deleted, renamed or given another topology.
     """
+    try:
+        return _extract(head)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise AddonError(
+            f"{head.name} is no longer built as a head ({error}).",
+            "Undo what changed its bones, vertex groups, attributes or faces, or import the head again.",
+        ) from error
+
+
+def _extract(head: Head) -> bytes:
     mesh, cloud = head.mesh.data, head.splats.data
     metadata = json.loads(head.root[METADATA])
     views = metadata.pop("views")

@@ -44,13 +44,20 @@ def find_head(obj: bpy.types.Object | None) -> Head | None:
         obj = obj.parent
     if obj is None:
         return None
-    parts: dict[str, bpy.types.Object] = {}
-    for child in obj.children_recursive:
-        parts.setdefault(child.type, child)
-    mesh, armature, splats = (parts.get(kind) for kind in ("MESH", "ARMATURE", "POINTCLOUD"))
-    if mesh is None or armature is None or splats is None or mesh.data.shape_keys is None:
+    # What artists parent to a head (glasses, a body with a rig of its own) is not part of it.
+    below = obj.children_recursive
+    mesh = next((part for part in below if part.type == "MESH" and "gs_rest_area" in part.data.attributes), None)
+    splats = next((part for part in below if part.type == "POINTCLOUD" and "gs_triangle" in part.data.attributes), None)
+    if mesh is None or splats is None or mesh.data.shape_keys is None:
         return None
-    return Head(obj, mesh, armature, splats)
+    deforms = [modifier for modifier in mesh.modifiers if modifier.type == "ARMATURE" and modifier.object]
+    return Head(obj, mesh, deforms[0].object, splats) if deforms else None
+
+
+def name_parts(head: Head) -> None:
+    """Name a head's parts and their data after its root."""
+    for part, ending in ((head.mesh, "head"), (head.armature, "rig"), (head.splats, "splats")):
+        part.name = part.data.name = f"{head.name}.{ending}"
 
 
 def all_heads(scene: bpy.types.Scene) -> list[Head]:

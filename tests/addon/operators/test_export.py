@@ -1,5 +1,7 @@
 """A head comes in from a file and goes out again."""
 
+import importlib
+
 import bpy
 import numpy as np
 import pytest
@@ -27,3 +29,44 @@ def test_a_damaged_file_and_an_unknown_ending_are_reported(addon, avatar_path, t
         bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head.obj"))
     with pytest.raises(RuntimeError, match="cannot be written"):
         bpy.ops.gaussian_heads.export_head(filepath=str(broken / "head.npz"))
+
+
+def test_a_head_is_duplicated_and_deleted_whole(addon, avatar_path):
+    heads = importlib.import_module(f"{addon}.rig.heads")
+    scene = bpy.context.scene
+    bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path))
+    (head,) = heads.all_heads(scene)
+    head.keys["jawOpen"].value = 1.0
+    head.keys["jawOpen"].keyframe_insert("value", frame=1)
+    glasses = bpy.data.objects.new("A pair of glasses", bpy.data.meshes.new("glasses"))
+    scene.collection.objects.link(glasses)
+    glasses.parent = head.root
+    head.root.location = (1, 0, 0)
+    bpy.context.view_layer.update()
+    assert heads.find_head(glasses) == head  # what is parented to a head does not take its place
+
+    assert bpy.ops.gaussian_heads.duplicate_head() == {"FINISHED"}
+    copy = heads.active_head(bpy.context)
+    assert copy.name == "Astronaut.001"
+    assert copy.mesh.name == "Astronaut.001.head"
+    assert (copy.mesh.hide_get(), copy.armature.hide_get(), copy.splats.hide_get()) == (True, True, False)
+    assert copy.mesh.data != head.mesh.data
+    assert copy.splats.modifiers[0].node_group == head.splats.modifiers[0].node_group
+    bpy.ops.gaussian_heads.reset_expression(head="Astronaut.001")
+    assert head.keys["jawOpen"].value == 1.0
+
+    assert bpy.ops.gaussian_heads.delete_head(head="Astronaut") == {"FINISHED"}
+    assert [head.name for head in heads.all_heads(scene)] == ["Astronaut.001"]
+    assert glasses.parent is None
+    assert glasses.matrix_world.translation.x == 1
+    assert bpy.ops.gaussian_heads.delete_head() == {"FINISHED"}
+    assert [obj.name for obj in bpy.data.objects] == ["A pair of glasses"]
+    assert not bpy.data.armatures
+    assert not bpy.data.pointclouds
+
+
+def test_a_changed_rig_is_told_and_other_heads_still_export(addon, avatar_path, tmp_path):
+    bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path))
+    bpy.data.objects["Astronaut.rig"].data.bones["jaw"].name = "chin"
+    with pytest.raises(RuntimeError, match=r"no longer built as a head .*jaw"):
+        bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head.npz"))
