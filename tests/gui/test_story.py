@@ -108,7 +108,3 @@ def test_from_a_photo_to_a_rendered_saved_animation(artist: Artist, blender: Rea
     artist.wait(lambda state: "Gaussian Heads Render" in state["images"], 120)
     artist.see("Render", RENDER)
     artist.show("render")
-    artist.do('search --name "Image Editor" windowquit')
-    artist.point(VIEW)
-    artist.do("key Right")
-    artist.wait(lambda state: state["frame"] == 2)
