@@ -74,7 +74,8 @@ def apply_from_library(head: Head, path: Path, name: str, strength: float = 1.0)
     Raises:
         AddonError: there is no such file or action, or it holds no expression.
     """
-    before = set(bpy.data.libraries)
+    # Blender hands out what is linked already, which is the artist's and stays.
+    actions, libraries = set(bpy.data.actions), set(bpy.data.libraries)
     try:
         with bpy.data.libraries.load(str(path), link=True) as (there, here):
             if name not in there.actions:
@@ -85,8 +86,9 @@ def apply_from_library(head: Head, path: Path, name: str, strength: float = 1.0)
     try:
         return apply(head, here.actions[0], strength)
     finally:
-        bpy.data.actions.remove(here.actions[0])
-        for library in set(bpy.data.libraries) - before:
+        for action in set(bpy.data.actions) - actions:
+            bpy.data.actions.remove(action)
+        for library in set(bpy.data.libraries) - libraries:
             bpy.data.libraries.remove(library)
 
 

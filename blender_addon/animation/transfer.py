@@ -65,9 +65,12 @@ def copy_animation(source: Head, target: Head) -> tuple[int, tuple[str, ...]]:
         How many F-curves were copied, and the names of animated keys and bones that the target has not.
 
     Raises:
-        AddonError: the source has no keyframes, or the target's action is linked from another file.
+        AddonError: the two are one head or share all of their animation, the source has no keyframes, or the target's
+            action is linked from another file.
     """
-    copied, missing = 0, []
+    if source.root == target.root:
+        raise AddonError(f"“{source.name}” cannot be copied to itself.", "Choose another head to copy from.")
+    copied, shared, missing = 0, 0, []
     here, there = source.mesh.data.shape_keys, target.mesh.data.shape_keys
     for name in source.keys:
         curve = find_curve(here, key_path(name))
@@ -76,8 +79,10 @@ def copy_animation(source: Head, target: Head) -> tuple[int, tuple[str, ...]]:
         if name not in target.keys:
             missing.append(name)
             continue
-        _copy_curve(curve, there, key_path(name), 0, "")
-        copied += 1
+        if _copy_curve(curve, here, there, key_path(name), 0, ""):
+            copied += 1
+        else:
+            shared += 1
     for joint in JOINTS:
         bones = [head.armature.pose.bones.get(joint) for head in (source, target)]
         if bones[0] is None:
@@ -90,21 +95,35 @@ def copy_animation(source: Head, target: Head) -> tuple[int, tuple[str, ...]]:
             continue
         for index, curve in curves:
             bones[1].rotation_mode = bones[0].rotation_mode
-            _copy_curve(curve, target.armature, path, index, joint)
-            copied += 1
+            if _copy_curve(curve, source.armature, target.armature, path, index, joint):
+                copied += 1
+            else:
+                shared += 1
+    if shared and not copied and not missing:
+        raise AddonError(
+            f"“{source.name}” and “{target.name}” already share their animation.",
+            "Make the action of one of them a single-user copy first if they shall differ.",
+        )
     if not copied and not missing:
         raise AddonError(f"“{source.name}” has no keyframes.", "Key it, or bake what drives it, and try again.")
     accept(there)
     return copied, tuple(missing)
 
 
-def _copy_curve(curve: bpy.types.FCurve, owner: bpy.types.ID, path: str, index: int, group: str) -> None:
-    holder = channels(owner, create=True)
+def _copy_curve(
+    curve: bpy.types.FCurve, source: bpy.types.ID, target: bpy.types.ID, path: str, index: int, group: str
+) -> bool:
+    """Give the target the source's curve; False where both are animated by the same one."""
+    if channels(source) == channels(target):
+        return False
+    keys, extrapolation = read_keys(curve), curve.extrapolation
+    holder = channels(target, create=True)
     old = holder.fcurves.find(path, index=index)
     if old is not None:
         holder.fcurves.remove(old)
     new = holder.fcurves.new(path, index=index)
     if group:
         new.group = holder.groups.get(group) or holder.groups.new(group)
-    write_keys(new, read_keys(curve))
-    new.extrapolation = curve.extrapolation
+    write_keys(new, keys)
+    new.extrapolation = extrapolation
+    return True

@@ -40,6 +40,37 @@ def test_an_animation_is_copied_with_its_shape(parts, head, other, evaluated):
         parts.transfer.copy_animation(head, other)
 
 
+def test_heads_that_share_an_action_keep_it(parts, head, other):
+    parts.expressions.set_weights(head, {"jawOpen": 0.7})
+    parts.expressions.key_weights(head, 1, ["jawOpen"])
+    parts.poses.set_rotation(head, "neck", (0.3, 0.1, 0.0))
+    parts.poses.key_rotations(head, 5, ["neck"])
+    owners = [(one.mesh.data.shape_keys, one.armature) for one in (head, other)]
+
+    def share(mine, its) -> None:
+        data = its.animation_data_create()
+        data.action = mine.animation_data.action
+        if hasattr(data, "action_slot"):
+            data.action_slot = mine.animation_data.action_slot
+
+    def keys(one) -> list:
+        found = [(one.mesh.data.shape_keys, parts.symmetry.key_path("jawOpen"))]
+        found.append((one.armature, parts.poses.rotation_path(one.armature.pose.bones["neck"])))
+        return [[tuple(point.co) for point in parts.curves.find_curve(*at).keyframe_points] for at in found]
+
+    before = keys(head)
+    with pytest.raises(parts.errors.AddonError, match="itself"):
+        parts.transfer.copy_animation(head, head)
+    share(owners[0][0], owners[1][0])
+    copied, missing = parts.transfer.copy_animation(head, other)
+    assert copied in (3, 4) and not missing  # the bone's alone
+    assert keys(head) == keys(other) == before
+    share(owners[0][1], owners[1][1])
+    with pytest.raises(parts.errors.AddonError, match="share"):
+        parts.transfer.copy_animation(head, other)
+    assert keys(head) == keys(other) == before
+
+
 def test_an_expression_asset_is_saved_and_used_by_another_file(parts, head, other, tmp_path):
     parts.expressions.apply_preset(head, "smile")
     parts.poses.set_rotation(head, "head", (0.0, 0.5, 0.1))
@@ -58,6 +89,10 @@ def test_an_expression_asset_is_saved_and_used_by_another_file(parts, head, othe
         assert weight == pytest.approx(0.5 * wanted.get(name, 0.0), abs=1e-6)
     parts.pose_assets.apply_from_library(other, path, "Grin")
     assert parts.poses.rotation(other.armature.pose.bones["head"]) == pytest.approx((0, 0.5, 0.1), abs=1e-5)
+    with bpy.data.libraries.load(str(path), link=True) as (_, linked):
+        linked.actions = ["Grin"]
+    parts.pose_assets.apply_from_library(other, path, "Grin")
+    assert list(bpy.data.libraries) == [linked.actions[0].library]  # what the artist linked stays
     with pytest.raises(parts.errors.AddonError, match="no action"):
         parts.pose_assets.apply_from_library(other, path, "Frown")
     (tmp_path / "torn.blend").write_bytes(b"BLENDER")
