@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 from mathutils import Vector
 
+from ..errors import AddonError
 from ..rig.heads import Head
 from .poses import require_bone
 
@@ -35,14 +36,18 @@ def add(head: Head, distance: float = 1.0, influence: float = 1.0) -> bpy.types.
         influence: 0 leaves the eyes to their keys, 1 to the target.
 
     Raises:
-        AddonError: an eye bone is missing.
+        AddonError: an eye bone is missing, or the head is linked from another file without a library override.
     """
+    if not head.armature.is_editable:
+        raise AddonError(f"“{head.name}” is linked from another file.", "Make a library override of it, and try again.")
     bones = [require_bone(head, joint) for joint in EYES]
     empty = target(head)
     if empty is None:
+        # Nothing can be linked into a collection that is another file's, overridden or not.
+        own = [at for at in head.root.users_collection if at.library is None and at.override_library is None]
         empty = bpy.data.objects.new(f"{head.name}.gaze", None)
         empty.empty_display_type, empty.empty_display_size = "SPHERE", TARGET_SIZE
-        for collection in head.root.users_collection:
+        for collection in own or [bpy.context.scene.collection]:
             collection.objects.link(empty)
         empty.parent = head.root
     middle = sum((bone.bone.head_local for bone in bones), Vector()) / len(bones)

@@ -46,3 +46,24 @@ def test_half_an_influence_looks_half_way(parts, head):
     place, look = look_of(head, "eyeLeft")
     goal = target.matrix_world.translation - place
     assert look.angle(goal) == pytest.approx(0.5 * goal.angle(Vector((0, -1, 0))), abs=0.05)
+
+
+@pytest.mark.parametrize("override", [False, True])
+def test_a_head_of_another_file_needs_a_library_override(parts, head, tmp_path, override):
+    library, collection = tmp_path / "library.blend", head.root.users_collection[0].name
+    bpy.ops.wm.save_as_mainfile(filepath=str(library))
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    scene = bpy.context.scene
+    with bpy.data.libraries.load(str(library), link=True) as (_, wanted):
+        wanted.collections = [collection]
+    scene.collection.children.link(wanted.collections[0])
+    if override:
+        wanted.collections[0].override_hierarchy_create(scene, bpy.context.view_layer, do_fully_editable=True)
+    (found,) = [one for one in parts.heads.all_heads(scene) if override == (one.root.library is None)]
+    if override:
+        target = parts.gaze.add(found)
+        assert target.users_collection == (scene.collection,) and parts.gaze.target(found) == target
+    else:
+        with pytest.raises(parts.errors.AddonError, match="library override"):
+            parts.gaze.add(found)
+        assert all(obj.library is not None for obj in bpy.data.objects)
