@@ -16,7 +16,7 @@ from .groups import counterpart
 
 EPS = 1e-6
 
-# session_uid of the shape keys -> values [K], or None where they are no head's; None before the first look at a scene.
+# session_uid of the shape keys -> values [K], or None where they are no head's; None before the first look at the file.
 _seen: dict[int, np.ndarray | None] | None = None
 _undoing = False
 
@@ -38,12 +38,13 @@ def _values(shape_keys: bpy.types.Key) -> np.ndarray:
     return values
 
 
-def _look(scene: bpy.types.Scene) -> None:
-    """Remember the values of all heads of the scene."""
+def _look() -> None:
+    """Remember the values of all heads of the file."""
     global _seen
     _seen = dict.fromkeys(shape_keys.session_uid for shape_keys in bpy.data.shape_keys)
-    for head in all_heads(scene):
-        accept(head.mesh.data.shape_keys)
+    for scene in bpy.data.scenes:
+        for head in all_heads(scene):
+            accept(head.mesh.data.shape_keys)
 
 
 def _enabled(scene: bpy.types.Scene) -> bool:
@@ -57,11 +58,11 @@ def _playing() -> bool:
 @persistent
 def _after_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     if _seen is None:
-        _look(scene)
+        _look()
     elif depsgraph.id_type_updated("KEY") and not _undoing:
         keys = [update.id.original for update in depsgraph.updates if isinstance(update.id, bpy.types.Key)]
         if any(shape_keys.session_uid not in _seen for shape_keys in keys):
-            _look(scene)
+            _look()
         for shape_keys in keys:
             if _seen[shape_keys.session_uid] is None:
                 continue
@@ -123,7 +124,7 @@ def _after_undo(scene: bpy.types.Scene, _unused: object) -> None:
     global _undoing
     _undoing = False
     if _seen is not None:
-        _look(scene)
+        _look()
 
 
 @persistent

@@ -95,3 +95,20 @@ def test_driven_sides_and_other_meshes_are_not_touched(parts, head, hand):
     driver.type = "SUM"
     hand("noseSneerLeft", 0.8)
     assert value(head, "noseSneerRight") == 0
+
+
+def test_heads_of_every_scene_follow(parts, head, hand, avatar_path):
+    hand("eyeBlinkLeft", 0.7)
+    first, second = bpy.context.scene, bpy.data.scenes.new("Second")
+    second.gaussian_heads.expression.symmetric = True
+    bpy.context.window.scene = second
+    # A head that comes into the second scene is looked for while that scene is the one that is updated.
+    there = parts.build.build(parts.avatar_file.read_avatar(avatar_path), bpy.context)
+    assert there.root.users_scene == (second,)
+    bpy.context.view_layer.update()
+    there.keys["eyeBlinkLeft"].value = 0.3
+    bpy.context.view_layer.update()
+    assert value(there, "eyeBlinkRight") == 0.3
+    bpy.context.window.scene = first
+    hand("eyeBlinkLeft", 0.2)
+    assert value(head, "eyeBlinkRight") == 0.2
