@@ -94,8 +94,11 @@ class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
+        self._reading = None
         path = Path(bpy.path.abspath(self.filepath))
-        if not bpy.app.background and path.is_file() and path.stat().st_size > SMALL_FILE:
+        # A script that calls this wants the keyframes when the call returns, and so does the redo panel.
+        by_hand = self.options.is_invoke and not self.options.is_repeat and not bpy.app.background
+        if by_hand and path.is_file() and path.stat().st_size > SMALL_FILE:
             self._reading = _Reading(path, self.capture_rate)
             self._timer = context.window_manager.event_timer_add(POLL_SECONDS, window=context.window)
             context.window_manager.modal_handler_add(self)
@@ -113,7 +116,7 @@ class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
         return super().execute(context)
 
     def run(self, context: bpy.types.Context, head: Head) -> str:
-        reading = getattr(self, "_reading", None)
+        reading = self._reading
         if reading is not None and reading.error is not None:
             raise reading.error
         path = Path(bpy.path.abspath(self.filepath))

@@ -1,6 +1,7 @@
 """The animation panel's buttons, as scripts call them."""
 
 import importlib
+import types
 
 import bpy
 import numpy as np
@@ -33,6 +34,24 @@ def test_a_recording_goes_in_and_out_again(head, tmp_path):
         ops.import_capture(filepath=str(tmp_path / "none.csv"))
     with pytest.raises(RuntimeError, match="empty"):
         ops.export_capture(filepath=str(written), frame_start=5, frame_end=4)
+
+
+def test_a_script_has_the_keyframes_of_a_long_recording_at_once(addon, head, tmp_path, monkeypatch):
+    class WithWindow:
+        """Blender's module, in a session that is not in the background."""
+
+        app = types.SimpleNamespace(background=False)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(bpy, name)
+
+    animation = importlib.import_module(f"{addon}.operators.animation")
+    monkeypatch.setattr(animation, "bpy", WithWindow())
+    monkeypatch.setattr(animation, "SMALL_FILE", 10)
+    take = tmp_path / "take.csv"
+    take.write_text("Timecode,BlendShapeCount,JawOpen\n00:00:00:00.0,61,0.2\n00:00:01:00.0,61,0.4\n")
+    assert ops.import_capture(filepath=str(take)) == {"FINISHED"}
+    assert head.mesh.data.shape_keys.animation_data.action is not None
 
 
 def test_gaze_is_baked_over_the_scene_s_range(head):
