@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import AddonError
@@ -31,4 +31,16 @@ def atomic_write(path: Path) -> Iterator[Path]:
             "Free some space, or choose another folder.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the error above is what matters
+            temporary.unlink(missing_ok=True)
+
+
+def keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Delete all but the newest files of a folder; those that cannot be deleted, open elsewhere for example, stay."""
+    dated = []
+    for path in folder.glob(pattern):
+        with suppress(OSError):
+            dated.append((path.stat().st_mtime, path))
+    for _, path in sorted(dated)[:-count]:
+        with suppress(OSError):
+            path.unlink()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import AddonError
+from ..files import keep_newest
 from .client import Client, EngineLost, is_loopback
 
 READY_SECONDS = 180.0  # a cold start reads torch from disk
@@ -334,13 +335,7 @@ class _Log:
 
     def pump(self, stream: IO[bytes]) -> None:
         """Copies a stream to the file until it ends."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        older = sorted(self._path.parent.glob("engine-*.log*"), key=lambda p: p.stat().st_mtime, reverse=True)
-        for path in older[LOGS_KEPT:]:
-            path.unlink(missing_ok=True)
-        handler = logging.handlers.RotatingFileHandler(
-            self._path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", errors="replace"
-        )
+        handler = self._open()
         with stream:
             for line in stream:
                 text = line.decode(errors="replace").rstrip()
@@ -348,6 +343,17 @@ class _Log:
                     self.last = text.strip()
                 handler.emit(logging.makeLogRecord({"msg": text}))
         handler.close()
+
+    def _open(self) -> logging.Handler:
+        """The file; nothing where it cannot be written, since the engine blocks if nobody reads what it says."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            keep_newest(self._path.parent, "engine-*.log*", LOGS_KEPT)
+            return logging.handlers.RotatingFileHandler(
+                self._path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", errors="replace"
+            )
+        except OSError:
+            return logging.NullHandler()
 
 
 def _first_line(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:

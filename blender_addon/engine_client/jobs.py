@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from ..errors import AddonError
-from ..files import atomic_write
+from ..files import atomic_write, keep_newest
 from .client import Client, EngineLost, JobOptions, JobStatus
 from .engine import Engine
 
@@ -223,6 +223,5 @@ def keep_avatar(avatar: bytes, folder: Path, name: str) -> Path:
     path = folder / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}.npz"
     with atomic_write(path) as temporary:
         temporary.write_bytes(avatar)
-    for old in sorted(folder.glob("*.npz"), key=lambda p: p.stat().st_mtime)[:-HEADS_KEPT]:
-        old.unlink(missing_ok=True)
+    keep_newest(folder, "*.npz", HEADS_KEPT)
     return path

@@ -36,7 +36,7 @@ def duplicate(head: Head, context: bpy.types.Context) -> Head:
 
 
 def delete(head: Head) -> None:
-    """Remove a head's objects, and their data where nothing else uses them. What is parented to it stays where it is."""
+    """Remove a head and its data where nothing else uses them. What is parented to it stays where it is."""
     parts = [getattr(head, name) for name in ROOT_FIRST]
     for part in parts:
         for child in part.children:

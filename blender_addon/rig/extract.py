@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
 
 import bpy
 import numpy as np
@@ -17,6 +20,8 @@ from .build import METADATA, ROOT_BONE, SH_C0
 from .heads import Head
 from .points import read_attribute
 
+P = ParamSpec("P")
+T = TypeVar("T")
 STILL = 1e-6  # weights and radians below this are rest
 
 
@@ -35,6 +40,23 @@ class Pose:
     world: np.ndarray
 
 
+def _told(read: Callable[Concatenate[Head, P], T]) -> Callable[Concatenate[Head, P], T]:
+    """Turns what a changed rig makes of the reading of a head into one error."""
+
+    @functools.wraps(read)
+    def reading(head: Head, *arguments: P.args, **more: P.kwargs) -> T:
+        try:
+            return read(head, *arguments, **more)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            raise AddonError(
+                f"{head.name} is no longer built as a head ({error}).",
+                "Undo what changed its bones, vertex groups, attributes or faces, or import the head again.",
+            ) from error
+
+    return reading
+
+
+@_told
 def pose_state(head: Head, depsgraph: bpy.types.Depsgraph) -> Pose:
     """Shape keys and bones as they are evaluated: drivers, constraints and animation included.
 
@@ -58,6 +80,7 @@ def pose_state(head: Head, depsgraph: bpy.types.Depsgraph) -> Pose:
     return Pose(expression, joint_rotations, np.array(to_world @ axes.to_4x4()))
 
 
+@_told
 def content_key(head: Head) -> str:
     """A key that changes when the neutral head, a shape key's form or the Gaussians changed, but not with the pose."""
     digest = hashlib.blake2b(digest_size=16)
@@ -69,22 +92,13 @@ def content_key(head: Head) -> str:
     return digest.hexdigest()
 
 
+@_told
 def extract(head: Head) -> bytes:
     """The head as an avatar file, with whatever the artist changed in it.
 
     Raises:
         AddonError: a part of the rig was deleted, renamed or given another topology.
     """
-    try:
-        return _extract(head)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise AddonError(
-            f"{head.name} is no longer built as a head ({error}).",
-            "Undo what changed its bones, vertex groups, attributes or faces, or import the head again.",
-        ) from error
-
-
-def _extract(head: Head) -> bytes:
     mesh, cloud = head.mesh.data, head.splats.data
     metadata = json.loads(head.root[METADATA])
     views = metadata.pop("views")

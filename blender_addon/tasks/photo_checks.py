@@ -118,18 +118,25 @@ def _verdict(answer: _Answer) -> tuple[str, str]:
     return "GOOD", answer.message
 
 
+def _handlers() -> tuple[list, ...]:
+    """What can bring back a list with photos that were not judged, or are not being judged any more."""
+    return bpy.app.handlers.load_post, bpy.app.handlers.undo_post, bpy.app.handlers.redo_post
+
+
 @persistent
-def _file_loaded(*_: object) -> None:
+def _list_changed(*_: object) -> None:
     request()
 
 
 def register() -> None:
     _ending.clear()
-    bpy.app.handlers.load_post.append(_file_loaded)
+    for handlers in _handlers():
+        handlers.append(_list_changed)
 
 
 def unregister() -> None:
-    bpy.app.handlers.load_post.remove(_file_loaded)
+    for handlers in _handlers():
+        handlers.remove(_list_changed)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     _ending.set()

@@ -79,6 +79,8 @@ class Preview:
         self._failures = 0
         self._failed_at = 0.0
         self._moved_at = 0.0
+        self._unsent = ""  # why the head cannot be sent
+        self._timer = self.tick  # one object: Blender tells timers apart by identity
 
     @property
     def frames_per_second(self) -> float:
@@ -162,7 +164,8 @@ class Preview:
             self._failures = 0
             if ENGINE.state == "stopped":
                 start_engine()
-            bpy.app.timers.register(self.tick, first_interval=0.0, persistent=True)
+        if not bpy.app.timers.is_registered(self._timer):
+            bpy.app.timers.register(self._timer, first_interval=0.0, persistent=True)
 
     def stop(self) -> None:
         """End the thread and give everything back."""
@@ -170,8 +173,8 @@ class Preview:
             self._worker.stop()
             self._worker.join(1.0)
             self._worker = None
-        if bpy.app.timers.is_registered(self.tick):
-            bpy.app.timers.unregister(self.tick)
+        if bpy.app.timers.is_registered(self._timer):
+            bpy.app.timers.unregister(self._timer)
         self._viewports.clear()
         self._contents.clear()
         self._poses.clear()
@@ -190,6 +193,7 @@ class Preview:
         now = time.monotonic()
         if not self._watch_engine(now):
             return CALM_TICK
+        self._unsent = ""
         heads = {self._watch_head(window, now) for window in wanting}
         alive = _regions()
         self._viewports = {
@@ -239,6 +243,8 @@ class Preview:
             return None
         uid = head.splats.session_uid
         content, version = self._contents.get(uid), CHANGES.version(uid)
+        if content is not None and not self._worker.has_head(content.head_id):
+            content = None  # pushed out by other heads
         if content is not None and (content.version == version or now - self._moved_at < CONTENT_SECONDS):
             return content.head_id
         try:
@@ -246,16 +252,16 @@ class Preview:
             if content is None or content.head_id != head_id:
                 self._worker.give_head(head_id, extract(head))
                 _redraw(None)
-        except (KeyError, AttributeError) as error:
+        except AddonError as error:
             self._contents.pop(uid, None)
-            self._say(f"{head.name} cannot be sent to the engine, a part of it is missing ({error}). Undo its removal.")
+            self._unsent = str(error)
             return None
         self._contents[uid] = _Content(head_id, version)
         return head_id
 
     def _ask_again(self, now: float) -> bool:
         """Full resolution for what is still; what failed once more. Whether an answer is on its way."""
-        waiting, said = False, next(iter(self._unfit.values()), "")
+        waiting, said = False, next(iter(self._unfit.values()), self._unsent)
         for key, viewport in self._viewports.items():
             if self._worker.is_waiting(key):
                 waiting = True

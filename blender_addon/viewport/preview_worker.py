@@ -14,6 +14,7 @@ from ..engine_client.engine import Engine
 from ..errors import AddonError
 from .camera import EngineCamera
 
+HEADS_KEPT = 4  # as many as the engine keeps
 UNKNOWN_HEAD, SUPERSEDED = 404, 409  # HTTP statuses
 FRAMES_AVERAGED = 0.2  # share of the newest frame in the mean time per frame
 
@@ -62,7 +63,7 @@ class _Desk:
 
     wishes: dict[int, Wish] = field(default_factory=dict)
     pictures: dict[int, Picture] = field(default_factory=dict)
-    content: tuple[str, bytes] | None = None
+    contents: dict[str, bytes] = field(default_factory=dict)
     doing: Wish | None = None
     doing_since: float = 0.0
     problems: dict[int, Problem] = field(default_factory=dict)
@@ -83,9 +84,17 @@ class PreviewWorker:
         self._thread.start()
 
     def give_head(self, head_id: str, avatar: bytes) -> None:
-        """What to send when the engine does not know the head."""
+        """What to send when the engine does not know the head; the last :data:`HEADS_KEPT` are kept."""
         with self._changed:
-            self._desk.content = (head_id, avatar)
+            contents = self._desk.contents
+            contents[head_id] = contents.pop(head_id, avatar)
+            while len(contents) > HEADS_KEPT:
+                del contents[next(iter(contents))]
+
+    def has_head(self, head_id: str) -> bool:
+        """Whether the head can be sent; otherwise it has to be given again."""
+        with self._changed:
+            return head_id in self._desk.contents
 
     def want(self, wish: Wish) -> None:
         with self._changed:
@@ -186,10 +195,10 @@ class PreviewWorker:
 
     def _send(self, client: Client, head_id: str) -> None:
         with self._changed:
-            content = self._desk.content
-        if content is None or content[0] != head_id:
-            raise AddonError("The engine does not know this head any more.", "Move the view to send it again.")
-        client.put_head(head_id, content[1])
+            content = self._desk.contents.get(head_id)
+        if content is None:
+            raise AddonError("The engine does not know this head any more.", "It is being sent again.")
+        client.put_head(head_id, content)
         self._resident[1].add(head_id)
 
     def _frame(self, client: Client, wish: Wish) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from ..rig.points import read_attribute
 from . import shader
 from .changes import CHANGES
 
+_REVISIONS = itertools.count(1)  # of all scenes together: a viewport may change from one to another
 LEVELS = 65535.0  # numpy sorts 16-bit keys by radix, in a fifth of the time of floats
 
 
@@ -73,7 +75,7 @@ class Splats:
         if changed:
             rows = len(self._cells) // shader.WIDTH
             self.points = shader.texture(self._cells, (shader.WIDTH, 3 * rows), "RGBA32F") if self.parts else None
-            self.revision += 1
+            self.revision = next(_REVISIONS)
 
     def _begin(self, evaluated: dict[int, bpy.types.PointCloud]) -> None:
         """Lay out the rows, and read what never moves."""
