@@ -105,3 +105,16 @@ def test_no_photo_is_left(parts, engine, photo):
     with pytest.raises(parts.errors.AddonError, match=r"front\.jpg"):
         job.wait_done(10)
     assert engine.state == "stopped"
+
+
+def test_an_old_file_that_cannot_be_deleted_does_not_fail_the_new_one(parts, tmp_path):
+    for number in range(11):
+        (tmp_path / f"stubborn{number}.npz").mkdir()  # unlink refuses folders, as Windows refuses open files
+    path = parts.jobs.keep_avatar(b"new", tmp_path, "ada")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_folder_that_is_a_file_is_told(parts, tmp_path):
+    (tmp_path / "heads").write_text("")
+    with pytest.raises(parts.errors.AddonError, match="cannot be written"):
+        parts.jobs.keep_avatar(b"new", tmp_path / "heads", "ada")

@@ -123,3 +123,20 @@ def test_the_engine_dies_while_it_looks(stub, folder):
     stub.engine.ENGINE.close()
     assert wait_for(lambda: stub.photo_checks.tick() is None)
     assert {item.state for item in photos().items} <= {"UNCHECKED", "GOOD", "BAD"}
+
+
+def test_an_undo_that_forgets_verdicts_asks_again(stub, folder):
+    bpy.ops.ed.undo_push(message="before")
+    bpy.ops.gaussian_heads.add_folder(directory=str(folder))
+    bpy.ops.ed.undo_push(message="photos")
+    stub.watch.start_engine()
+    stub.engine.ENGINE.wait_ready(30)
+    assert wait_for(lambda: stub.photo_checks.tick() is None)
+    bpy.context.scene.gaussian_heads.reconstruct.head_name = "Ada"
+    bpy.ops.ed.undo_push(message="name")
+    bpy.ops.ed.undo()
+    bpy.ops.ed.undo()
+    bpy.ops.ed.redo()
+    assert bpy.app.timers.is_registered(stub.photo_checks.tick)
+    assert wait_for(lambda: stub.photo_checks.tick() is None)
+    assert all(item.state in ("GOOD", "BAD") for item in photos().items)

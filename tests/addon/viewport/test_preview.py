@@ -214,3 +214,41 @@ def test_turning_it_off_ends_the_thread(engine, preview, viewport):
     bpy.context.scene.gaussian_heads.viewport.engine_preview = False
     assert preview.tick() is None
     assert not any(thread.name == "gaussian-heads-preview" for thread in threading.enumerate())
+
+
+def test_heads_take_turns_and_one_that_was_pushed_out_is_given_again(part, engine, worker):
+    names = ["ada", "ben", "cleo", "dan", "eve"]
+    for name in names:
+        worker.give_head(name, name.encode())
+    assert [worker.has_head(name) for name in names] == [False, True, True, True, True]
+    engine.client = FakeClient(engine.client.frame, engine.client.refusal)  # a restarted engine knows none of them
+    worker.want(wish(part, head_id="ben"))
+    assert wait_for(worker.take)
+    worker.want(wish(part, head_id="ada"))
+    assert wait_for(lambda: worker.problem(1))
+    worker.give_head("ada", b"ada")
+    worker.want(wish(part, head_id="ada"))
+    assert wait_for(worker.take)
+    assert set(engine.client.heads) == {"ben", "ada"}
+
+
+def test_a_changed_rig_is_said_and_undoing_it_brings_the_preview_back(engine, preview, viewport):
+    mesh = viewport.head.mesh
+    mesh.vertex_groups["jaw"].name = "chin"
+    viewport.draw(preview, 1.0)
+    for _ in range(2):
+        preview.tick()
+        assert "no longer built as a head" in preview.problem
+    mesh.vertex_groups["chin"].name = "jaw"
+    preview.tick()
+    assert preview.problem == ""
+
+
+def test_the_timer_is_registered_once_and_comes_back(preview, viewport):
+    viewport.draw(preview, 1.0)
+    assert bpy.app.timers.is_registered(preview._timer)
+    bpy.app.timers.unregister(preview._timer)  # as Blender does after an error in it
+    viewport.draw(preview, 1.0)
+    assert bpy.app.timers.is_registered(preview._timer)
+    preview.stop()
+    assert not bpy.app.timers.is_registered(preview._timer)

@@ -225,3 +225,18 @@ def test_in_the_viewport_a_pixel_shows_the_gaussians_own_color_unless_a_mesh_is_
     assert (np.abs(wanted - (0.2, 0.5, 0.9)).max(axis=-1) < 0.01).any()
     assert (behind[:, : SIZE[0] // 2] == 0).all()
     assert np.array_equal(behind[:, SIZE[0] // 2 :], everything[:, SIZE[0] // 2 :])
+
+
+def test_a_viewport_that_changes_to_another_scene_shows_its_head(part, make_head, camera, picture):
+    first, second = make_head(), make_head()
+    second.keys["jawOpen"].value = 1.0
+    bpy.context.view_layer.update()
+    module = part("viewport.splats")
+    scenes = [(module.Splats(), head.splats) for head in (first, second)]
+    view = part("viewport.camera").scene_view(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), *SIZE)
+    target, pictures = module.Target(view.size, precise=True), []
+    for store, splats in scenes:
+        store.update([splats], bpy.context.evaluated_depsgraph_get())
+        target.draw(store, {splats.session_uid: splats.matrix_world.copy()}, view.view, view.window)
+        pictures.append(target.read()[0])
+    assert np.abs(pictures[0] - pictures[1]).max() > 0.1
