@@ -252,3 +252,17 @@ def test_the_timer_is_registered_once_and_comes_back(preview, viewport):
     assert bpy.app.timers.is_registered(preview._timer)
     preview.stop()
     assert not bpy.app.timers.is_registered(preview._timer)
+
+
+def test_a_head_that_is_deleted_in_the_middle_leaves_nothing_behind(engine, preview, viewport):
+    engine.client.gate.clear()
+    viewport.draw(preview, 1.0)
+    preview.tick()
+    viewport.draw(preview, 1.0)
+    assert wait_for(lambda: engine.client.drawn)  # a frame of it is on its way
+    assert bpy.ops.gaussian_heads.delete_head() == {"FINISHED"}
+    preview.tick()
+    engine.client.gate.set()
+    assert wait_for(lambda: not any(preview._worker.is_waiting(key) for key in (0, *preview._viewports)))
+    preview.tick()
+    assert (preview.problem, preview._viewports) == ("", {})
