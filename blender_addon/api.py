@@ -181,19 +181,23 @@ def prepare_export(head: Head, path: Path) -> Callable[[], None]:
     """Take from Blender what :func:`export` needs; the function that comes back writes, in any thread."""
     if path.suffix not in (".npz", *SPLAT_FILES):
         raise AddonError(f"{path.name} is of an unknown kind.", "Choose a name that ends in .npz, .ply or .splat.")
-    avatar, key = extract.extract(head), extract.content_key(head)
+    avatar = extract.extract(head)
+    if path.suffix not in SPLAT_FILES:
+        return lambda: _write(path, avatar)
+    key = extract.content_key(head)
     pose = extract.pose_state(head, bpy.context.evaluated_depsgraph_get())
 
     def write() -> None:
-        content = avatar
-        if path.suffix in SPLAT_FILES:
-            client = ENGINE.wait_ready()
-            client.put_head(key, avatar)
-            content = client.export(key, path.suffix[1:], pose.expression, pose.joint_rotations)
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(content)
+        client = ENGINE.wait_ready()
+        client.put_head(key, avatar)
+        _write(path, client.export(key, path.suffix[1:], pose.expression, pose.joint_rotations))
 
     return write
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(content)
 
 
 def _require_names(head: Head, wanted: Iterable[str], names: Iterable[str], what: str) -> None:

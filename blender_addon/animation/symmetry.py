@@ -11,6 +11,7 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from ..rig.heads import all_heads
+from ..tasks import handlers
 from .curves import find_curve, is_driven
 from .groups import counterpart
 
@@ -145,11 +146,9 @@ _HANDLERS = (
 
 
 def register() -> None:
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(handler)
+    handlers.add(_HANDLERS)
 
 
 def unregister() -> None:
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).remove(handler)
+    handlers.remove(_HANDLERS)
     _after_load()

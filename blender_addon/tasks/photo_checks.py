@@ -12,6 +12,7 @@ from bpy.app.handlers import persistent
 from ..engine_client.client import Client, EngineLost, PhotoVerdict
 from ..engine_client.engine import ENGINE
 from ..errors import AddonError
+from . import handlers
 from .photo_files import PhotoFile, photo_file, photo_key
 from .redraw import redraw_sidebars
 
@@ -118,25 +119,22 @@ def _verdict(answer: _Answer) -> tuple[str, str]:
     return "GOOD", answer.message
 
 
-def _handlers() -> tuple[list, ...]:
-    """What can bring back a list with photos that were not judged, or are not being judged any more."""
-    return bpy.app.handlers.load_post, bpy.app.handlers.undo_post, bpy.app.handlers.redo_post
-
-
 @persistent
 def _list_changed(*_: object) -> None:
     request()
 
 
+# What can bring back a list with photos that were not judged, or are not being judged any more.
+_HANDLERS = tuple((name, _list_changed) for name in ("load_post", "undo_post", "redo_post"))
+
+
 def register() -> None:
     _ending.clear()
-    for handlers in _handlers():
-        handlers.append(_list_changed)
+    handlers.add(_HANDLERS)
 
 
 def unregister() -> None:
-    for handlers in _handlers():
-        handlers.remove(_list_changed)
+    handlers.remove(_HANDLERS)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     _ending.set()

@@ -22,6 +22,7 @@ from ..preferences import engine_settings
 from ..rig.avatar_file import AvatarFile, read_avatar
 from ..rig.build import build, build_steps
 from ..rig.heads import Head
+from . import handlers
 from .photo_files import PhotoFile
 from .redraw import redraw_sidebars
 
@@ -268,15 +269,16 @@ def _file_loaded(*_: object) -> None:
             _current.steps = None
 
 
+_HANDLERS = (("save_pre", _saving), ("load_post", _file_loaded))
+
+
 def register() -> None:
-    bpy.app.handlers.save_pre.append(_saving)
-    bpy.app.handlers.load_post.append(_file_loaded)
+    handlers.add(_HANDLERS)
 
 
 def unregister() -> None:
     global _current
-    bpy.app.handlers.save_pre.remove(_saving)
-    bpy.app.handlers.load_post.remove(_file_loaded)
+    handlers.remove(_HANDLERS)
     if bpy.app.timers.is_registered(tick):
         bpy.app.timers.unregister(tick)
     if _current is not None:

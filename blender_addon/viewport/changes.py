@@ -11,6 +11,7 @@ import bpy
 from bpy.app.handlers import persistent
 
 from ..rig.heads import all_heads
+from ..tasks import handlers
 
 MANY = 100  # updates beyond which looking at each would take longer than reading the heads once more
 
@@ -97,11 +98,9 @@ _HANDLERS = (
 
 
 def register() -> None:
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).append(handler)
+    handlers.add(_HANDLERS)
 
 
 def unregister() -> None:
-    for name, handler in _HANDLERS:
-        getattr(bpy.app.handlers, name).remove(handler)
+    handlers.remove(_HANDLERS)
     CHANGES.forget()
