@@ -45,7 +45,11 @@ class Handler(BaseHTTPRequestHandler):
             self._json({})
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client went away on the way: nothing was uploaded
+            self.close_connection = True
+            return
         if not self._is_allowed():
             return
         if self.path.endswith("/preview"):
