@@ -9,7 +9,7 @@ from torch import nn
 
 from engine.gaussians.binding import bind, nearest_triangles
 from engine.gaussians.gaussians import BoundGaussians, Splats
-from engine.models.kit.activation import GaussianHeads, GaussianTable, activate
+from engine.models.kit.activation import GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import Block, BlockConfig, across_views
 from engine.models.kit.conditions import MOTION, VectorTokens
 from engine.models.kit.encoders import PatchEmbedding, pluecker_rays
@@ -37,6 +37,7 @@ class Avat3r:
         position_skip: Gaussians start at the position map; else anywhere within ``reach`` (the paper's ablation).
         color_skip: colours start at the pixel's (the paper's ablation).
         reach: metres; positions, or corrections to the map, stay within ± this (ours).
+        start_width: metres; Gaussians start opaque and this wide (ours); None: as ``paper``.
     """
 
     image_size: int
@@ -54,6 +55,7 @@ class Avat3r:
     position_skip: bool = True
     color_skip: bool = True
     reach: float = 0.3
+    start_width: float | None = None
 
     @classmethod
     def paper(cls) -> Avat3r:
@@ -87,11 +89,14 @@ class Avat3r:
             motion_tokens=4,
             upsample=(64, 32, 24),
             feature_width=0,
+            start_width=0.0015,
         )
 
     @property
     def table(self) -> GaussianTable:
         """Ours: with the skips Gaussians start on the photos' pixels; 2 mm wide, opacity 0.1 + what is learned."""
+        if self.start_width is not None:
+            return on_the_surface("skip" if self.color_skip else "direct", self.start_width, self.reach)
         return GaussianTable(
             offset_range=self.reach,
             scale="blend",

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from engine.gaussians.gaussians import Splats
-from engine.models.kit.activation import GaussianHeads, GaussianTable, activate
+from engine.models.kit.activation import OBSERVED, GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import AlternatingPair, Block, BlockConfig
 from engine.models.kit.conditions import CAMERA, MOTION, VectorTokens, camera_codes
 from engine.models.kit.encoders import PATCH, VIT_L16, Dino, DinoConfig
@@ -38,6 +38,9 @@ class FFAvatar:
         residual_motion: False leaves out the motion refinement module (the paper's ablation; its fast variant).
         residual_width: hidden channels of that module.
         sees_camera: whether that module knows the viewing direction, as in the paper. A rig's basis cannot.
+        color: "direct" as in the paper; "mix" also sees the photos' colours at every point, and starts from them (ours:
+            a small network cannot paint).
+        start_width: metres; Gaussians start opaque and this wide (ours); None: as ``paper``.
     """
 
     image_size: int
@@ -54,6 +57,8 @@ class FFAvatar:
     residual_motion: bool
     residual_width: int
     sees_camera: bool
+    color: Literal["direct", "mix"] = "direct"
+    start_width: float | None = None
 
     @classmethod
     def paper(cls) -> FFAvatar:
@@ -93,11 +98,15 @@ class FFAvatar:
             residual_motion=True,
             residual_width=64,
             sees_camera=False,
+            color="mix",
+            start_width=0.003,
         )
 
     @property
     def table(self) -> GaussianTable:
         """Ours: as UIKA's, offsets start at 0, opacities at 0.1, scales at 6.7 mm."""
+        if self.start_width is not None:
+            return on_the_surface(self.color, self.start_width, reach=0.1)
         return GaussianTable(
             offset_range=0.1,
             scale="exp",
@@ -132,12 +141,13 @@ class Appearance:
 
     Attributes:
         anchors: [P, 3] metres, where they lie at offset 0. features: [B, P, F].
-        raw: per attribute [B, P, channels], before activation.
+        raw: per attribute [B, P, channels], before activation. colors: [B, P, 3] as observed, or None.
     """
 
     anchors: torch.Tensor
     features: torch.Tensor
     raw: dict[str, torch.Tensor]
+    colors: torch.Tensor | None
 
 
 class FFAvatarNetwork(nn.Module):
@@ -166,7 +176,7 @@ class FFAvatarNetwork(nn.Module):
             nn.Linear(config.feature_width, config.feature_width),
             nn.SiLU(),
         )
-        self.heads = GaussianHeads(self.table, config.feature_width)
+        self.heads = GaussianHeads(self.table, config.feature_width, color_width=OBSERVED * (config.color == "mix"))
         if config.residual_motion:
             self.residual = ResidualMotion(
                 6 * config.waves + config.feature_width,
@@ -176,10 +186,15 @@ class FFAvatarNetwork(nn.Module):
             )
 
     def forward(
-        self, views: TrackedViews, points: SurfacePoints, motion: torch.Tensor, direction: torch.Tensor | None = None
+        self,
+        views: TrackedViews,
+        points: SurfacePoints,
+        motion: torch.Tensor,
+        direction: torch.Tensor | None = None,
+        observed: torch.Tensor | None = None,
     ) -> Splats:
         """Photos to Gaussians under a motion; see :meth:`remember`, :meth:`appear` and :meth:`move`."""
-        return self.move(self.appear(self.remember(views), points), motion, direction)
+        return self.move(self.appear(self.remember(views), points, observed), motion, direction)
 
     def remember(self, views: TrackedViews, weights: str = "") -> TokenMemory:
         """What each photo says by itself; ``weights`` names this network's weights in what is saved."""
@@ -200,8 +215,12 @@ class FFAvatarNetwork(nn.Module):
             x, _ = pair(x, rotation)
         return x.flatten(1, 2)
 
-    def appear(self, memory: TokenMemory, points: SurfacePoints) -> Appearance:
-        """Points of the head read the photos: P = V + M of them, V for "sparse"."""
+    def appear(self, memory: TokenMemory, points: SurfacePoints, observed: torch.Tensor | None = None) -> Appearance:
+        """Points of the head read the photos: P = V + M of them, V for "sparse".
+
+        Args:
+            observed: [B, P, 4] the photos' colours at the points and how sure they are, 0..1; only for "mix".
+        """
         photos = self.aggregate(memory)
         anchors = points.vertices if self.config.points == "sparse" else points.positions
         places = self.embed_points(anchors)  # [P, C]
@@ -213,7 +232,8 @@ class FFAvatarNetwork(nn.Module):
         else:
             fused = self.read_coarse(places.expand(len(photos), -1, -1), photos)
         features = self.decode(self.read_fine(fused, photos))
-        return Appearance(anchors, features, self.heads(features))
+        colors = None if observed is None else observed[..., :3]
+        return Appearance(anchors, features, self.heads(features, observed), colors)
 
     def move(self, appearance: Appearance, motion: torch.Tensor, direction: torch.Tensor | None = None) -> Splats:
         """A motion code [B, E] and, where the module sees it, the unit direction [B, 3] from head to camera.
@@ -229,4 +249,4 @@ class FFAvatarNetwork(nn.Module):
             frame = motion if direction is None else torch.cat((motion, direction), dim=-1)
             change = self.table.split(self.residual(at_points, frame))
             raw = {name: each + change[name] for name, each in raw.items()}
-        return activate(self.table, raw, appearance.anchors)
+        return activate(self.table, raw, appearance.anchors, appearance.colors)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from engine.gaussians.gaussians import Splats
-from engine.models.kit.activation import GaussianHeads, GaussianTable, activate
+from engine.models.kit.activation import OBSERVED, GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import Block, BlockConfig
 from engine.models.kit.conditions import MOTION
 from engine.models.kit.encoders import VIT_L16, Dino, DinoConfig, TapFusion
@@ -41,6 +42,9 @@ class FlexAvatar:
         motion_width: numbers of a motion code; only for ``position_map`` False.
         position_map: the dynamics see the deformed mesh; else the coefficients only (the paper's ablation).
         dynamic_regions: of the head, where Gaussians may change: face, mouth and eyes in the paper.
+        color: "direct" as in the paper; "mix" also sees the photos' colours at every texel, and starts from them (ours:
+            a small network cannot paint).
+        start_width: metres; Gaussians start opaque and this wide (ours); None: as ``paper``.
     """
 
     image_size: int
@@ -57,6 +61,8 @@ class FlexAvatar:
     motion_width: int
     position_map: bool = True
     dynamic_regions: tuple[str, ...] = ("face", *EYES, *MOUTH)
+    color: Literal["direct", "mix"] = "direct"
+    start_width: float | None = None
 
     @classmethod
     def paper(cls) -> FlexAvatar:
@@ -92,6 +98,8 @@ class FlexAvatar:
             identity_width=16,
             unet=UNetConfig(24, 4),
             motion_width=MOTION,
+            color="mix",
+            start_width=0.003,
         )
 
     @property
@@ -102,6 +110,8 @@ class FlexAvatar:
     @property
     def table(self) -> GaussianTable:
         """Gaussians start on the surface, raw scales at 0 as the paper says, which here is 5 mm (ours)."""
+        if self.start_width is not None:
+            return on_the_surface(self.color, self.start_width, reach=0.1)
         return GaussianTable(
             offset_range=0.1,
             scale="blend",
@@ -133,11 +143,12 @@ class StaticHead:
 
     Attributes:
         identity: [B, I, R, R], for the dynamics.
-        raw: per attribute [B, M, channels], before activation.
+        raw: per attribute [B, M, channels], before activation. colors: [B, M, 3] as observed, or None.
     """
 
     identity: torch.Tensor
     raw: dict[str, torch.Tensor]
+    colors: torch.Tensor | None
 
 
 class FlexAvatarNetwork(nn.Module):
@@ -158,18 +169,25 @@ class FlexAvatarNetwork(nn.Module):
         self.upsample = Upsampler(width, config.upsample)
         self.identity_head = nn.Conv2d(fine, config.identity_width, 3, padding=1)
         self.static_head = nn.Sequential(nn.Conv2d(fine, fine, 3, padding=1), nn.SiLU())
-        self.heads = GaussianHeads(self.table, fine)
+        self.heads = GaussianHeads(self.table, fine, color_width=OBSERVED * (config.color == "mix"))
         if not config.position_map:
             self.embed_motion = nn.Linear(config.motion_width, CODE_WIDTH)
         driving = 3 if config.position_map else CODE_WIDTH
         self.unet = UNet(config.identity_width + driving, sum(self.table.channels.values()), config.unet)
 
-    def forward(self, images: torch.Tensor, texels: Texels, driving: torch.Tensor) -> Splats:
+    def forward(
+        self, images: torch.Tensor, texels: Texels, driving: torch.Tensor, observed: torch.Tensor | None = None
+    ) -> Splats:
         """Photos to Gaussians under one expression; see :meth:`encode` and :meth:`move`."""
-        return self.move(self.encode(images, texels), texels, driving)
+        return self.move(self.encode(images, texels, observed), texels, driving)
 
-    def encode(self, images: torch.Tensor, texels: Texels) -> StaticHead:
-        """Photos [B, V, 3, S, S], RGB 0..1, in any number and order, of any camera and expression."""
+    def encode(self, images: torch.Tensor, texels: Texels, observed: torch.Tensor | None = None) -> StaticHead:
+        """Photos to all that does not depend on the expression.
+
+        Args:
+            images: [B, V, 3, S, S], RGB 0..1, in any number and order, of any camera and expression.
+            observed: [B, M, 4] the photos' colours at the texels and how sure they are, 0..1; only for "mix".
+        """
         taps = self.encoder(images.flatten(0, 1), self.config.taps)
         photos = self.fuse(taps).unflatten(0, images.shape[:2]).flatten(1, 2)  # [B, V · L, C]
         for block in self.photo_blocks:
@@ -179,7 +197,8 @@ class FlexAvatarNetwork(nn.Module):
             queries = think(read(queries, photos))
         maps = self.upsample(queries, self.config.side)  # [B, fine, R, R]
         static = self.static_head(maps)[:, :, texels.valid].transpose(1, 2)  # [B, M, fine]
-        return StaticHead(self.identity_head(maps), self.heads(static))
+        colors = None if observed is None else observed[..., :3]
+        return StaticHead(self.identity_head(maps), self.heads(static, observed), colors)
 
     def move(self, head: StaticHead, texels: Texels, driving: torch.Tensor) -> Splats:
         """One frame: G = static + M_dyn ⊙ UNet(identity, driving), on raw outputs (ours), then activated.
@@ -197,11 +216,12 @@ class FlexAvatarNetwork(nn.Module):
             maps = self.embed_motion(driving)[:, :, None, None].expand(-1, -1, *head.identity.shape[-2:])
         change = self.unet(torch.cat((head.identity, maps), dim=1))[:, :, texels.valid].transpose(1, 2)
         change = self.table.split(torch.where(texels.dynamic[:, None], change, 0))
-        return activate(self.table, {name: each + change[name] for name, each in head.raw.items()}, texels.surface)
+        raw = {name: each + change[name] for name, each in head.raw.items()}
+        return activate(self.table, raw, texels.surface, head.colors)
 
     def static(self, head: StaticHead, texels: Texels) -> Splats:
         """The Gaussians without dynamics, fields [B, M, ...]."""
-        return activate(self.table, head.raw, texels.surface)
+        return activate(self.table, head.raw, texels.surface, head.colors)
 
     def reconstruction_parameters(self) -> Iterator[nn.Parameter]:
         """What the 10-second refinement may change (arXiv 2512.17717): all but the UNet, and nothing frozen."""

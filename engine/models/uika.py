@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from engine.gaussians.gaussians import Splats
-from engine.models.kit.activation import GaussianHeads, GaussianTable, activate
+from engine.models.kit.activation import GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import JointBlock
 from engine.models.kit.correspondence import Correspondence
 from engine.models.kit.dpt import DPT, DPTConfig
@@ -35,6 +35,7 @@ class UIKA:
         estimator: of the UV estimator that goes with it.
         uv_attention: False leaves the textures' context out (the paper's ablation).
         aggregation: False leaves the aggregated texture out of decoder and colour (the paper's ablation).
+        start_width: metres; Gaussians start opaque and this wide (ours); None: as in the paper.
     """
 
     image_size: int
@@ -52,6 +53,7 @@ class UIKA:
     estimator: UVEstimatorConfig
     uv_attention: bool = True
     aggregation: bool = True
+    start_width: float | None = None
 
     @classmethod
     def paper(cls) -> UIKA:
@@ -89,6 +91,7 @@ class UIKA:
             mlp_width=64,
             feature_width=64,
             estimator=UVEstimatorConfig.small(),
+            start_width=0.003,
         )
 
     @property
@@ -99,6 +102,8 @@ class UIKA:
     @property
     def table(self) -> GaussianTable:
         """SYSTEMS §2.6: offsets start at 0, opacities at 0.1, scales at 6.7 mm; the small weights there are ours."""
+        if self.start_width is not None:
+            return on_the_surface("mix" if self.aggregation else "direct", self.start_width, reach=0.1)
         color = (0.0,) * (4 if self.aggregation else 3)
         return GaussianTable(
             offset_range=0.1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from engine.gaussians.gaussians import Splats
+
+
+OBSERVED = 4
+"""Channels of what photos say of a point: colour, and how sure it is."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,8 @@ class GaussianTable:
             times the observed colour, with w as a fourth output.
         gains: per attribute in the order of its raw outputs, the output layer's initial weights in units of Xavier's.
         biases: likewise, the output layer's initial bias; None for layers without biases.
+        trust: only for "mix": the initial weight by which the observation's confidence, the last of the colour layer's
+            extra inputs, lowers w.
     """
 
     offset_range: float
@@ -34,6 +41,7 @@ class GaussianTable:
     color: Literal["direct", "skip", "mix"]
     gains: tuple[float, float, float, float, float]
     biases: tuple[tuple[float, ...], ...] | None = None
+    trust: float = 0.0
 
     @property
     def channels(self) -> dict[str, int]:
@@ -43,6 +51,32 @@ class GaussianTable:
     def split(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:
         """Raw outputs side by side [..., all channels] to raw outputs per attribute."""
         return dict(zip(self.channels, flat.split(tuple(self.channels.values()), dim=-1), strict=True))
+
+
+def on_the_surface(color: Literal["direct", "skip", "mix"], width: float, reach: float) -> GaussianTable:
+    """A start for short trainings (ours): opaque Gaussians on their anchors, all of one width, in the colours seen.
+
+    Args:
+        width: metres, standard deviation. reach: metres, range of the offsets.
+    """
+    channels = 4 if color == "mix" else 3
+    unseen = 2.0  # what no photo shows is painted by the network: w = 0.88 at confidence 0, 0.02 at 1
+    return GaussianTable(
+        offset_range=reach,
+        scale="exp",
+        scales=(1e-4, 0.02),
+        opacity_shift=0.0,
+        color=color,
+        gains=(0.02, 0.1, 0.1, 0.1, 0.1),
+        biases=(
+            (0.0,) * 3,
+            (math.log(width),) * 3,
+            (1.0, 0.0, 0.0, 0.0),
+            (2.2,),
+            (0.0, 0.0, 0.0, unseen)[:channels],
+        ),
+        trust=6.0,
+    )
 
 
 class GaussianHeads(nn.Module):
@@ -65,6 +99,8 @@ class GaussianHeads(nn.Module):
                 layer.weight.mul_(table.gains[a])
                 if table.biases is not None:
                     layer.bias.copy_(torch.tensor(table.biases[a]).repeat(count))
+                if name == "color" and table.color == "mix" and color_width:
+                    layer.weight[3::4, -1] -= table.trust
             self.layers[name] = layer
 
     def forward(self, features: torch.Tensor, color_features: torch.Tensor | None = None) -> dict[str, torch.Tensor]:

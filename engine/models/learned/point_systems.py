@@ -1,0 +1,144 @@
+"""FFAvatar and Avat3r: Gaussians at points of the mesh, and at the pixels of the photos."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from engine.gaussians.binding import bind, pose, triangle_frames
+from engine.gaussians.gaussians import Splats
+from engine.heads.parametric import ParametricHead
+from engine.models.avat3r import Avat3r, Avat3rCache, Avat3rNetwork, PositionedViews
+from engine.models.ffavatar import Appearance, FFAvatar, FFAvatarNetwork, TrackedViews
+from engine.models.kit.memory import TokenMemory
+from engine.models.kit.points import SurfacePoints
+from engine.models.learned.capture import INSIDE, Capture, observe
+from engine.models.learned.system import Learned, Look, UVMap, person
+from engine.models.learned.uv_systems import SEEN
+
+BEYOND = 0.12  # m from the mesh within which a pixel beside it can still be hair
+
+
+@dataclass(frozen=True)
+class _Remembered:
+    appearance: Appearance
+    memory: TokenMemory
+
+
+class FFAvatarSystem(Learned):
+    """FFAvatar; a vertex's Gaussian is tied to one of the triangles at it."""
+
+    moves = True
+
+    def __init__(self, config: FFAvatar, head: ParametricHead):
+        super().__init__()
+        self.config = config
+        self.moves = config.residual_motion
+        self.network = FFAvatarNetwork(config)
+        self.texels = UVMap(head, config.resolution)
+        self.corners = torch.from_numpy(head.faces.astype(np.int64))[self.texels.triangles]
+        vertices, first = np.unique(head.faces, return_index=True)  # a face and corner for every vertex
+        assert len(vertices) == len(head.template)
+        at_vertices = torch.eye(3)[torch.from_numpy(first % 3)]
+        self.triangles = torch.cat((torch.from_numpy(first // 3), self.texels.triangles))
+        self.barycentrics = torch.cat((at_vertices, self.texels.barycentrics))
+        if config.points == "sparse":
+            self.triangles, self.barycentrics = self.triangles[: len(vertices)], self.barycentrics[: len(vertices)]
+
+    def look(self, capture: Capture, known: TokenMemory | None = None) -> Look:
+        views = TrackedViews(
+            capture.images[None], capture.masks[None], capture.head_viewmats[None], capture.Ks[None],
+            capture.motions[None],
+        )  # fmt: skip
+        memory = self.network.remember(views)
+        if known is not None:
+            memory = known.extended(memory)
+        points = SurfacePoints(capture.rig.neutral, self.corners, self.texels.barycentrics)
+        observed = observe(capture, self.triangles, self.barycentrics)
+        colors = observed[None] if self.config.color == "mix" else None
+        appearance = self.network.appear(memory, points, colors)
+        pairs = self.texels.pairs + len(capture.rig.neutral)
+        pairs = pairs[: 0 if self.config.points == "sparse" else None]
+        state = _Remembered(appearance, memory)
+        return Look(capture.rig, self.triangles, self.barycentrics, state, observed[:, 3] > SEEN, pairs)
+
+    def splats(self, look: Look, code: torch.Tensor) -> Splats:
+        return person(self.network.move(look.state.appearance, code[None]))
+
+
+class Avat3rSystem(Learned):
+    """Avat3r with position maps from the tracked mesh at rest: so photos of different expressions agree (ours).
+
+    A pixel of the person beside the mesh (hair, collar) lies at the depth of the nearest pixel of the mesh and follows
+    that pixel's triangle.
+    """
+
+    moves = True
+
+    def __init__(self, config: Avat3r, head: ParametricHead):
+        super().__init__()
+        self.network = Avat3rNetwork(config)
+
+    def look(self, capture: Capture) -> Look:
+        triangle, barycentric, positions = _place_pixels(capture)
+        confidence = capture.masks[:, 0] * (positions.abs().sum(-1) > 0)
+        views = PositionedViews(
+            capture.images[None],
+            positions.permute(0, 3, 1, 2)[None],
+            confidence[None],
+            capture.head_viewmats[None],
+            capture.Ks[None],
+        )
+        cache = self.network.encode(views)
+        keep = cache.keep[0]
+        number = torch.full(keep.shape, -1)
+        number[keep] = torch.arange(int(keep.sum()))
+        grid = number.view(confidence.shape)
+        beside = torch.cat(
+            [
+                torch.stack((grid[:, :, 1:], grid[:, :, :-1]), dim=-1).flatten(0, 2),
+                torch.stack((grid[:, 1:], grid[:, :-1]), dim=-1).flatten(0, 2),
+            ]
+        )
+        pairs = beside[(beside >= 0).all(dim=1)]
+        trusted = torch.ones(int(keep.sum()), dtype=torch.bool)
+        return Look(capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep], cache, trusted, pairs)
+
+    def splats(self, look: Look, code: torch.Tensor) -> Splats:
+        cache: Avat3rCache = look.state
+        return person(self.network.decode(cache, code[None]), cache.keep[0])
+
+
+@torch.no_grad()
+def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3] and position at rest [V, S, S, 3] in metres; 0 for
+    pixels that are not the person's."""
+    rig = capture.rig
+    rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
+    triangles, barycentrics, places = capture.triangle.clone(), capture.barycentric.clone(), []
+    for view, (posed, viewmat, K) in enumerate(zip(capture.posed, capture.viewmats, capture.Ks, strict=True)):
+        covered = capture.seen[view]
+        beside = (capture.masks[view, 0] > INSIDE) & ~covered
+        nearest = distance_transform_edt(~covered.numpy(), return_distances=False, return_indices=True)
+        row, column = (torch.from_numpy(each).long() for each in nearest)
+        triangles[view], barycentrics[view] = triangles[view][row, column], barycentrics[view][row, column]
+        flat, weights = triangles[view].flatten().clamp_min(0), barycentrics[view].flatten(0, 1)
+        anchors = (posed[rig.faces[flat]] * weights[..., None]).sum(1)  # rest space, posed
+        depth = (anchors @ viewmat[:3, :3].T + viewmat[:3, 3])[:, 2:]
+        y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in covered.shape), indexing="ij")
+        rays = torch.stack((x, y, torch.ones_like(x)), dim=-1).flatten(0, 1) @ torch.linalg.inv(K).T
+        points = (rays * depth - viewmat[:3, 3]) @ viewmat[:3, :3]
+        at = torch.where(beside.flatten()[:, None], points, anchors)
+        wanted = (covered | beside).flatten() & ((at - anchors).norm(dim=1) < BEYOND)
+        plain = torch.zeros(int(wanted.sum()))
+        bound = bind(
+            at[wanted], torch.tensor([1.0, 0, 0, 0]).expand(len(plain), 4), plain[:, None].expand(-1, 3), plain,
+            plain[:, None].expand(-1, 3), plain.byte(), posed, rig.faces, flat[wanted], weights[wanted],
+        )  # fmt: skip
+        rest = at.new_zeros(at.shape)
+        rest[wanted] = pose(bound, rig.neutral, rig.faces, rest_areas).means
+        places.append(rest.view(*covered.shape, 3))
+    return triangles, barycentrics, torch.stack(places)

@@ -1,0 +1,61 @@
+"""The five systems by name, with the sizes and ablations that can be asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from engine.errors import EngineError
+from engine.heads.parametric import ParametricHead
+from engine.models.avat3r import Avat3r
+from engine.models.ffavatar import FFAvatar
+from engine.models.flexavatar import FlexAvatar
+from engine.models.learned.point_systems import Avat3rSystem, FFAvatarSystem
+from engine.models.learned.system import Learned
+from engine.models.learned.uv_systems import FlexAvatarSystem, MatchSystem, UIKASystem
+from engine.models.match import MATCH
+from engine.models.uika import UIKA
+
+PRESETS = ("small", "paper")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    config: Any
+    system: Callable[[Any, ParametricHead], Learned]
+
+
+_ENTRIES = {
+    "match": _Entry(MATCH, MatchSystem),
+    "ffavatar": _Entry(FFAvatar, FFAvatarSystem),
+    "avat3r": _Entry(Avat3r, Avat3rSystem),
+    "uika": _Entry(UIKA, UIKASystem),
+    "flexavatar": _Entry(FlexAvatar, FlexAvatarSystem),
+}
+
+
+def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[str, str]) -> Learned:
+    """A system with fresh weights.
+
+    Args:
+        name: a key of the table. preset: one of :data:`PRESETS`.
+        variant: fields of the method's dataclass to change, as text: numbers, ``true``/``false`` or words.
+
+    Raises:
+        EngineError: there is no such system, preset or field.
+    """
+    if name not in _ENTRIES:
+        raise EngineError(f"There is no network called {name}.", f"Choose one of: {', '.join(_ENTRIES)}.")
+    if preset not in PRESETS:
+        raise EngineError(f"There is no preset called {preset}.", f"Choose one of: {', '.join(PRESETS)}.")
+    entry = _ENTRIES[name]
+    config = getattr(entry.config, preset)()
+    known = {field.name: getattr(config, field.name) for field in fields(config)}
+    changes = {}
+    for field, text in variant.items():
+        if field not in known or not isinstance(known[field], (bool, int, float, str)):
+            raise EngineError(f"{name} has no choice called {field}.", "See the attributes of its dataclass.")
+        kind = type(known[field])
+        changes[field] = text == "true" if kind is bool else kind(text)
+    return entry.system(replace(config, **changes), head)

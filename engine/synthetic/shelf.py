@@ -1,0 +1,73 @@
+"""Synthetic people kept on disk, so that many epochs and many networks share one rendering."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from engine.atomic import atomic_write
+from engine.synthetic.dataset import SyntheticHeads
+from engine.synthetic.samples import SyntheticSample
+
+NOTHING = np.iinfo(np.uint16).max  # stands for triangle -1
+
+
+@dataclass(frozen=True)
+class ShelvedSample:
+    """What training needs of a :class:`SyntheticSample`, in few bytes. N views of S × S.
+
+    Attributes:
+        rgb: [N, S, S, 3] uint8 sRGB over ``background``. alpha: [N, S, S] uint8. background: [3] float32.
+        triangle: [N, S, S] uint16 of the head's faces under the pixel's centre, be it behind hair; 65535 for none.
+        barycentric: [N, S, S, 3] uint8, in 255ths.
+        neutral: [V, 3] float32. joints: [J, 3] float32, metres.
+        expression: [N, E] float64. joint_rotations: [N, J, 3] float64. viewmats: [N, 4, 4]. Ks: [N, 3, 3] pixels.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray
+    background: np.ndarray
+    triangle: np.ndarray
+    barycentric: np.ndarray
+    neutral: np.ndarray
+    joints: np.ndarray
+    expression: np.ndarray
+    joint_rotations: np.ndarray
+    viewmats: np.ndarray
+    Ks: np.ndarray
+
+    @classmethod
+    def of(cls, sample: SyntheticSample) -> ShelvedSample:
+        """The same views, rounded to bytes."""
+        kept = {field.name: getattr(sample, field.name) for field in fields(cls)}
+        for name in ("rgb", "alpha", "barycentric"):
+            kept[name] = np.round(255 * kept[name].clip(0, 1)).astype(np.uint8)
+        kept["triangle"] = np.where(sample.triangle < 0, NOTHING, sample.triangle).astype(np.uint16)
+        return cls(**kept)
+
+
+class Shelf(Dataset[ShelvedSample]):
+    """The people of ``heads``; each is rendered when first asked for and read from ``folder`` ever after.
+
+    A folder belongs to one kind of views; its name should say which.
+    """
+
+    def __init__(self, heads: SyntheticHeads, folder: Path):
+        self.heads, self.folder = heads, folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __getitem__(self, index: int) -> ShelvedSample:
+        path = self.folder / f"{self.heads.first + index}.npz"
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return ShelvedSample(**{field.name: arrays[field.name] for field in fields(ShelvedSample)})
+        except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+            pass  # not there, or damaged: rendering is the way out of both
+        sample = ShelvedSample.of(self.heads[index])
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **{field.name: getattr(sample, field.name) for field in fields(ShelvedSample)})
+        return sample

@@ -1,0 +1,172 @@
+"""What a network is trained for: photos of a person in, the same person from elsewhere with another expression out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from engine.gaussians.binding import pose, triangle_frames
+from engine.gaussians.gaussians import BoundGaussians
+from engine.heads import load_head
+from engine.heads.rig import Rig, make_rig
+from engine.models.learned.capture import SIZE, Capture, driving_code
+from engine.models.learned.registry import make_system
+from engine.perceptual import LPIPS, ssim_map
+from engine.splatting import rasterization
+from engine.synthetic.shelf import NOTHING, ShelvedSample
+
+VIEWS = 8
+"""Views of every training sample, sources and targets."""
+MOST_SOURCES = 4
+TARGETS = 4
+OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
+MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Weights of the terms. Pictures are compared over a random plain background.
+
+    Attributes:
+        l1, ssim, lpips: of the picture; LPIPS is AlexNet's (ours: VGG's is fifteen times dearer) and of one target.
+        matte: L1 of the alpha (ours). mouth: further L1 at the mouth (FlexAvatar has LPIPS there).
+        offset: mean squared offset from the anchors, in cm². scale: mean squared logarithm of scale over its start.
+    """
+
+    l1: float = 0.8
+    ssim: float = 0.2
+    lpips: float = 0.2
+    matte: float = 0.5
+    mouth: float = 0.0
+    offset: float = 0.003
+    scale: float = 0.0
+
+
+LOSSES = {
+    "match": Losses(),  # SYSTEMS §1.7 but for LPIPS, whose weight there is 1 and comes late
+    "uika": Losses(l1=1.0, ssim=0.1),  # SYSTEMS §2.8
+    "ffavatar": Losses(l1=1.0, ssim=0.1),  # as UIKA: its own are unknown
+    "avat3r": Losses(lpips=0.1),  # SYSTEMS §4.3; LPIPS 0.01 late in 3.5 million steps would do nothing here
+    "flexavatar": Losses(mouth=1.0),  # SYSTEMS §5.4
+}
+
+
+class Objective(nn.Module):
+    """One system with its data and losses.
+
+    Attributes:
+        network: what is trained.
+    """
+
+    def __init__(self, name: str, preset: str, variant: Mapping[str, str], samples: Dataset[ShelvedSample], seed: int):
+        super().__init__()
+        self.head = load_head()
+        self.learned = make_system(name, preset, self.head, variant)
+        self.samples, self.seed = samples, seed
+        self.losses = LOSSES[name]
+        self.perceptual = [LPIPS()]  # in a list, so that it is no part of the module
+
+    @property
+    def network(self) -> nn.Module:
+        return self.learned.network
+
+    def forward(self, batch: Sequence[ShelvedSample], step: int) -> dict[str, torch.Tensor]:
+        """Weighted losses, to be summed; entries "metric/…" are only for the log."""
+        rng = np.random.default_rng([self.seed, step])
+        terms: dict[str, list[torch.Tensor]] = {}
+        for sample in batch:
+            for name, value in self._one(sample, rng).items():
+                terms.setdefault(name, []).append(value)
+        return {name: torch.stack(values).mean() for name, values in terms.items()}
+
+    def _one(self, sample: ShelvedSample, rng: np.random.Generator) -> dict[str, torch.Tensor]:
+        order = rng.permutation(len(sample.rgb))
+        count = int(rng.integers(1, MOST_SOURCES + 1))
+        sources, targets = order[:count], order[count - 1 : count - 1 + TARGETS]  # one source is a target too
+        rig = make_rig(self.head, sample.neutral, sample.joints)
+        look = self.learned.look(capture_sample(sample, sources, rig))
+        weights, sums = self.losses, {name: torch.zeros(()) for name in ("l1", "ssim", "matte", "mouth")}
+        known: dict[bytes, BoundGaussians] = {}
+        rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
+        judged = int(rng.integers(len(targets)))
+        lpips = torch.zeros(())
+        for number, view in enumerate(targets):
+            expression, rotations = _tensors(sample.expression[view], sample.joint_rotations[view])
+            code = driving_code(rig, expression, rotations)
+            key = code.numpy().tobytes() if self.learned.moves else b""
+            if key not in known:
+                known[key] = self.learned.act(look, code)
+            background = torch.from_numpy(rng.uniform(0, 1, 3).astype(np.float32))
+            vertices = rig.deform(expression, rotations)
+            splats = pose(known[key], vertices, rig.faces, rest_areas)
+            viewmat, K = _tensors(sample.viewmats[view], sample.Ks[view])
+            size = sample.rgb.shape[1]
+            renders, alphas, _ = rasterization(
+                splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+                viewmat[None], K[None], size, size, backgrounds=background[None],
+            )  # fmt: skip
+            image, alpha = renders[0, ..., :3], alphas[0]
+            goal, matte = picture(sample, view, background)
+            error = (image - goal).abs()
+            sums["l1"] = sums["l1"] + error.mean()
+            sums["ssim"] = sums["ssim"] + 1 - ssim_map(_planes(image), _planes(goal)).mean()
+            sums["matte"] = sums["matte"] + (alpha - matte).abs().mean()
+            if weights.mouth:
+                mouth = self._mouth(sample, view)
+                sums["mouth"] = sums["mouth"] + (error * mouth).sum() / (3 * size * size)
+            if number == judged:
+                lpips = self.perceptual[0](_planes(image), _planes(goal)).mean()
+        terms = {name: getattr(weights, name) * value / len(targets) for name, value in sums.items()}
+        terms["lpips"] = weights.lpips * lpips
+        still = next(iter(known.values()))
+        terms["offset"] = weights.offset * (still.offsets / OFFSET_UNIT).square().sum(1).mean()
+        return terms
+
+    def _mouth(self, sample: ShelvedSample, view: int) -> torch.Tensor:
+        """[S, S, 1], 1 at pixels of the mouth."""
+        faces = np.any([self.head.face_region(name) for name in MOUTH], axis=0)
+        triangle = sample.triangle[view].astype(np.int64)
+        inside = (triangle != NOTHING) & faces[np.where(triangle == NOTHING, 0, triangle)]
+        return torch.from_numpy(inside).float()[..., None]
+
+
+def capture_sample(sample: ShelvedSample, views: Sequence[int] | np.ndarray, rig: Rig) -> Capture:
+    """Some views of a sample as a network sees photos, with the exact tracking."""
+    chosen = np.asarray(views)
+    white = torch.ones(3)
+    pictures = [picture(sample, view, white) for view in chosen]
+    triangle = sample.triangle[chosen].astype(np.int64)
+    covered = triangle != NOTHING
+    barycentric = sample.barycentric[chosen].astype(np.float32)
+    barycentric /= np.maximum(barycentric.sum(-1, keepdims=True), 1)
+    return Capture(
+        rig,
+        torch.stack([image for image, _ in pictures]).permute(0, 3, 1, 2),
+        torch.stack([matte for _, matte in pictures]).permute(0, 3, 1, 2),
+        *_tensors(
+            sample.viewmats[chosen], sample.Ks[chosen], sample.expression[chosen], sample.joint_rotations[chosen]
+        ),
+        torch.from_numpy(np.where(covered, triangle, -1)),
+        torch.from_numpy(barycentric * covered[..., None]),
+    )
+
+
+def picture(sample: ShelvedSample, view: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A view over another background: [S, S, 3] RGB and [S, S, 1] alpha, 0..1."""
+    alpha = torch.from_numpy(sample.alpha[view]).float()[..., None] / 255
+    image = torch.from_numpy(sample.rgb[view]).float() / 255
+    return image + (1 - alpha) * (background - torch.from_numpy(sample.background)), alpha
+
+
+def _planes(image: torch.Tensor) -> torch.Tensor:
+    return image.permute(2, 0, 1)[None]
+
+
+def _tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
+    return [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in arrays]
