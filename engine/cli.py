@@ -138,6 +138,19 @@ def _parser() -> argparse.ArgumentParser:
             edit.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT", help="of B")
             edit.add_argument("--neutral", type=Path, help="avatar of B's person at rest, where B shows the expression")
 
+    sub = command("train", _train, "Train a learned system; the same command goes on after any stop.")
+    sub.add_argument("--system", required=True, help="match, uika, ffavatar, avat3r or flexavatar")
+    sub.add_argument("--preset", default="small", help="the network's size (default: small)")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the run's folder")
+    sub.add_argument("--steps", type=int, metavar="N", help="length of the run")
+    sub.add_argument("--minutes", type=float, help="wall-clock budget, instead of --steps or beside it")
+    sub.add_argument("--seed", type=int, default=0, metavar="N")
+    sub.add_argument("--learning-rate", type=float, default=3e-4, metavar="RATE", help="its peak (default 3e-4)")
+    sub.add_argument("--batch-size", type=int, default=2, metavar="B", help="people per step (default 2)")
+    sub.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare data (default 0)")
+    sub.add_argument("--samples", type=Path, metavar="DIR", help="rendered samples to train on")
+    sub.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE", help="an ablation; repeatable")
+
     sub = command("benchmark", _benchmark, "How fast this machine is, as figures and ratios of one run.")
     _json_option(sub)
     return parser
@@ -373,8 +386,26 @@ def _edit(options: argparse.Namespace, progress: Progress) -> None:
         CONSOLE.print(note, highlight=False, markup=False)
 
 
+def _train(options: argparse.Namespace, progress: Progress) -> None:
+    import torch
+
+    from engine.training.config import TrainConfig
+    from engine.training.loop import train
+    from engine.training.objective import Objective
+
+    variant = dict(word.partition("=")[::2] for word in options.variant)
+    if not all(variant.values()):
+        raise EngineError("A variant has no value.", "Write --variant NAME=VALUE, for example position_skip=false.")
+    names = ("system", "out", "preset", "steps", "minutes", "seed", "learning_rate", "workers", "samples", "batch_size")
+    config = TrainConfig(**{name: getattr(options, name) for name in names}, variant=variant)
+    torch.manual_seed(config.seed)  # of the network's first weights
+    objective = Objective(config.system, config.preset, config)
+    weights = train(config, objective, lambda line: CONSOLE.print(line, highlight=False, markup=False), progress)
+    CONSOLE.print(f"The weights are in {weights}", highlight=False, markup=False)
+
+
 def _benchmark(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.benchmark import benchmark
+    from engine.benchmark.cpu import benchmark
 
     figures = benchmark(progress)
     if options.json:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from engine import benchmark
+from engine.benchmark import cpu, scene
 from engine.progress import Progress
 from engine.splatting import rasterization, reference
 from engine.splatting.backends import gsplat_backend
@@ -227,18 +227,17 @@ def test_order_of_gaussians_does_not_matter_and_alpha_stays_in_range(seed, n):
     assert not alphas.any()
 
 
-def test_benchmarks_opponent_draws_the_same_image(monkeypatch):
-    splats = benchmark.head_shell(3000)
-    viewmats, Ks = benchmark.portrait_camera(96)
+def test_benchmarks_opponent_draws_the_same_image():
+    splats = scene.head_shell(3000)
+    viewmats, Ks = scene.portrait_camera(96)
     values = (splats.means, splats.quats, splats.scales, splats.opacities, splats.colors)
     renders, _, _ = rasterization(*values, viewmats, Ks, 96, 96)
-    plain = benchmark.tiled_torch(splats, viewmats[0], Ks[0], 96)
+    plain = cpu.tiled_torch(splats, viewmats[0], Ks[0], 96)
     differs = (plain - renders[0]).abs().amax(-1)
     assert differs.max() < 0.01  # float32 on both sides: a splat at its cut-off may fall either way
     assert differs.mean() < 1e-5
 
-    monkeypatch.setattr(benchmark, "COUNT", 3000)
-    table = benchmark.benchmark(Progress())
+    table = cpu.benchmark(Progress(), count=3000)
     assert all(table[key] > 0.0 for key in ("splat_forward_ms", "splat_backward_ms", "reference_ratio"))
     assert set(table["machine"]) == {"cpu", "cores", "torch", "threads"}
 

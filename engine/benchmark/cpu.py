@@ -1,19 +1,15 @@
-"""The engine's speed on this machine, as one table of numbers."""
+"""The CPU rasteriser and a whole reconstruction, as one table of numbers."""
 
 from __future__ import annotations
 
-import math
-import os
-import platform
 import statistics
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from engine import assets
+from engine.benchmark.measure import REPEATS, machine, process_peak_gb, seconds
+from engine.benchmark.scene import COUNT, SIZE, head_shell, portrait_camera
 from engine.gaussians.gaussians import Splats
 from engine.heads import load_head
 from engine.pipeline import Options, reconstruct
@@ -21,39 +17,8 @@ from engine.progress import Progress
 from engine.splatting import rasterization, reference, warm_up
 from engine.splatting.constants import ALPHA_MIN, TILE
 
-COUNT, SIZE = 130_000, 512
-"""The scene's Gaussians, and the edge of its image in pixels."""
-
 PORTRAIT = "samples/astronaut.png"
-REPEATS = 9
 PIXEL_STRIDE, PIXELS_AT_ONCE = 1021, 128  # a prime stride visits every column
-HEAD_RADII = (0.08, 0.12, 0.10)
-HEAD_DISTANCE = 0.6
-
-
-def head_shell(count: int = COUNT, seed: int = 0) -> Splats:
-    """A head-sized ellipsoid (16 × 24 × 20 cm) around the origin, tiled with flat Gaussians of opacity 0.9 and random
-    colour, as wide as an even cover of its surface asks for."""
-    generator = torch.Generator().manual_seed(seed)
-    directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
-    radii = torch.tensor(HEAD_RADII)
-    nx, ny, nz = torch.nn.functional.normalize(directions / radii, dim=-1).unbind(-1)
-    width = 0.7 * math.sqrt(4.0 * math.pi * 0.1**2 / count)
-    return Splats(
-        means=directions * radii,
-        quats=torch.stack([1.0 + nz, -ny, nx, torch.zeros(count)], -1),  # turns z into the normal
-        scales=torch.tensor([width, width, 0.1 * width]).expand(count, 3).contiguous(),
-        opacities=torch.full((count,), 0.9),
-        colors=torch.rand(count, 3, generator=generator),
-    )
-
-
-def portrait_camera(size: int = SIZE) -> tuple[torch.Tensor, torch.Tensor]:
-    """Camera [1, 4, 4] and intrinsics [1, 3, 3] that see :func:`head_shell` from 60 cm, filling most of the image."""
-    viewmat = torch.diag(torch.tensor([1.0, -1.0, -1.0, 1.0]))
-    viewmat[2, 3] = HEAD_DISTANCE
-    K = torch.tensor([[2.2 * size, 0.0, size / 2], [0.0, 2.2 * size, size / 2], [0.0, 0.0, 1.0]])
-    return viewmat[None], K[None]
 
 
 def plain_torch(splats: Splats, viewmat: torch.Tensor, K: torch.Tensor, size: int) -> torch.Tensor:
@@ -110,8 +75,8 @@ def tiled_torch(splats: Splats, viewmat: torch.Tensor, K: torch.Tensor, size: in
     return image
 
 
-def benchmark(progress: Progress) -> dict[str, object]:
-    """Time the CPU rasteriser on :func:`head_shell` (130 000 Gaussians at 512², one camera, compiled kernels), then a
+def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
+    """Time the CPU rasteriser on :func:`head_shell` (``count`` Gaussians at 512², one camera, compiled kernels), then a
     whole reconstruction of the sample portrait with the default options.
 
     Returns:
@@ -129,7 +94,7 @@ def benchmark(progress: Progress) -> dict[str, object]:
     progress.start("benchmark")
     warm_up()
     progress.update(0.2)
-    splats = head_shell()
+    splats = head_shell(count)
     viewmats, Ks = portrait_camera()
     values = (splats.means, splats.quats, splats.scales, splats.opacities, splats.colors)
     inputs = [x.requires_grad_() for x in (*values, viewmats)]
@@ -144,8 +109,8 @@ def benchmark(progress: Progress) -> dict[str, object]:
         backward.append(time.perf_counter() - started)
         progress.update(0.2 + 0.4 * (repeat + 1) / REPEATS)
     with torch.no_grad():
-        plain = PIXEL_STRIDE * _seconds(lambda: plain_torch(splats, viewmats[0], Ks[0], SIZE))
-        tiled = _seconds(lambda: tiled_torch(splats, viewmats[0], Ks[0], SIZE))
+        plain = PIXEL_STRIDE * seconds(lambda: plain_torch(splats, viewmats[0], Ks[0], SIZE))
+        tiled = seconds(lambda: tiled_torch(splats, viewmats[0], Ks[0], SIZE))
     reconstruct([photo], "benchmark", Options(), Progress(is_cancelled=progress.is_cancelled))  # compiles what is left
     started = time.perf_counter()
     reconstruct([photo], "benchmark", Options(), Progress(is_cancelled=progress.is_cancelled))
@@ -157,36 +122,6 @@ def benchmark(progress: Progress) -> dict[str, object]:
         "reference_ratio": plain / statistics.median(forward),
         "tiled_ratio": tiled / statistics.median(forward),
         "reconstruct_one_photo_s": whole,
-        "peak_memory_gb": _peak_memory(),
+        "peak_memory_gb": process_peak_gb(),
         "machine": machine(),
     }
-
-
-def machine() -> dict[str, object]:
-    """What the numbers were measured on: ``cpu``, ``cores``, ``torch`` (version) and ``threads``."""
-    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def _peak_memory() -> float | None:
-    """Largest resident size of this process so far in 10⁹ bytes; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
-
-
-def _cpu_name() -> str:
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
