@@ -1,0 +1,1 @@
+"""Training of the learned systems: ``python -m engine train``."""
