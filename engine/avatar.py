@@ -17,8 +17,11 @@ from engine.errors import AvatarError
 from engine.formats.avatar_layout import FIELDS, LIMITS, VERSION, check, pack_metadata
 from engine.formats.npz import fit, read_npz, write_npz
 from engine.gaussians.binding import pose, triangle_frames
+from engine.gaussians.eigenbasis import STEPS, Eigenbasis, motion_features
 from engine.gaussians.gaussians import BoundGaussians, Splats
 from engine.heads.lbs import blend_shapes, joint_transforms, linear_blend_skinning
+
+SAME = ("vertices", "faces", "uv", "uv_faces", "joint_parents", "joint_positions", "skin_weights")  # in file and Avatar
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Avatar:
         views: one per photo.
         provenance: how it was made, plain JSON: ``photos`` (name, sha256), ``head_model`` (name, licence),
             ``versions``, ``options``, ``metrics``, ``created`` (ISO 8601); further keys are free.
+        eigenbasis: how the Gaussians change with keys and joints beyond what the mesh does; None if they do not.
     """
 
     name: str
@@ -79,6 +83,7 @@ class Avatar:
     gaussians: BoundGaussians
     views: tuple[SourceView, ...]
     provenance: Mapping[str, Any]
+    eigenbasis: Eigenbasis | None = None
 
     @cached_property
     def rest_areas(self) -> torch.Tensor:
@@ -88,6 +93,13 @@ class Avatar:
     @cached_property
     def _device_faces(self) -> torch.Tensor:
         return self._on_device(self.faces).long()
+
+    @cached_property
+    def _device_eigenbasis(self) -> Eigenbasis | None:
+        if self.eigenbasis is None:
+            return None
+        device = self.gaussians.triangles.device
+        return Eigenbasis(self.eigenbasis.basis.to(device), self.eigenbasis.gains.to(device))
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.gaussians.triangles.device)
@@ -135,17 +147,22 @@ def drive(
     rotvecs = np.zeros((len(avatar.joint_names), 3))
     for name, rotvec in (joint_rotations or {}).items():
         rotvecs[_position(name, avatar.joint_names, f"{avatar.name} has no joint")] = rotvec
-    return _splats(avatar, deform(avatar, weights, rotvecs))
+    return _splats(avatar, weights, rotvecs)
 
 
 def drive_view(avatar: Avatar, view: SourceView) -> Splats:
     """The avatar's Gaussians as the person looked in one of its photos; render them with ``view.viewmat`` and ``K``."""
-    return _splats(avatar, deform(avatar, view.expression, view.joint_rotations))
+    return _splats(avatar, view.expression, view.joint_rotations)
 
 
-def _splats(avatar: Avatar, vertices: torch.Tensor) -> Splats:
-    moved = vertices.to(avatar.gaussians.triangles.device)
-    return pose(avatar.gaussians, moved, avatar._device_faces, avatar.rest_areas)
+def _splats(avatar: Avatar, expression: np.ndarray, joint_rotations: np.ndarray) -> Splats:
+    gaussians, eigenbasis = avatar.gaussians, avatar._device_eigenbasis
+    device = gaussians.triangles.device
+    if eigenbasis is not None:
+        features = motion_features(torch.from_numpy(expression), torch.from_numpy(joint_rotations))
+        gaussians = eigenbasis.apply(gaussians, features.to(device, torch.float32))
+    moved = deform(avatar, expression, joint_rotations).to(device)
+    return pose(gaussians, moved, avatar._device_faces, avatar.rest_areas)
 
 
 def _position(name: str, names: tuple[str, ...], complaint: str) -> int:
@@ -157,6 +174,8 @@ def _position(name: str, names: tuple[str, ...], complaint: str) -> int:
 
 def save(avatar: Avatar, path: str | os.PathLike[str]) -> None:
     """Write the avatar file (docs/avatar-format.md), all or nothing.
+
+    Everything comes back to the last bit, but for the eigenbasis, of which half floats are kept.
 
     Raises:
         AvatarError: the avatar holds what :func:`load` would refuse; nothing is written.
@@ -207,7 +226,9 @@ def _to_arrays(avatar: Avatar, source: str) -> dict[str, np.ndarray]:
     }
     gaussians = {field.name: getattr(avatar.gaussians, field.name) for field in fields(BoundGaussians)}
     arrays |= {name: tensor.detach().cpu().numpy() for name, tensor in gaussians.items()}
-    return arrays | {name: getattr(avatar, name) for name in FIELDS if name not in arrays}
+    if avatar.eigenbasis is not None:
+        arrays |= _pack_eigenbasis(avatar.eigenbasis)
+    return arrays | {name: getattr(avatar, name) for name in SAME}
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Avatar:
@@ -229,7 +250,6 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) 
         )
         for p, name in enumerate(metadata["view_names"])
     )
-    same = ("vertices", "faces", "uv", "uv_faces", "joint_parents", "joint_positions", "skin_weights")
     return Avatar(
         name=metadata["name"],
         regions={name: arrays["regions"][r].astype(bool) for r, name in enumerate(metadata["region_names"])},
@@ -239,5 +259,26 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) 
         gaussians=BoundGaussians(**gaussians),
         views=views,
         provenance=metadata["provenance"],
-        **{name: arrays[name] for name in same},
+        eigenbasis=_unpack_eigenbasis(arrays) if "eigenbasis" in arrays else None,
+        **{name: arrays[name] for name in SAME},
     )
+
+
+def _pack_eigenbasis(eigenbasis: Eigenbasis) -> dict[str, np.ndarray]:
+    """Its two fields: each direction's largest entry comes to about one step, by a power of two, which costs no bits.
+
+    Half floats keep 11 bits of entries above 6e-5 steps; smaller ones nobody sees.
+    """
+    basis = eigenbasis.basis.detach().cpu().numpy() / np.array(STEPS, np.float32)
+    largest = np.abs(basis).max(axis=(1, 2), initial=0.0)
+    # A rounded exponent: what was loaded is some way from where it would tip over, and is saved as it was.
+    factors = np.exp2(np.round(np.log2(np.where(largest > 0, largest, 1.0)))).astype(np.float32)
+    return {
+        "eigenbasis": (basis / factors[:, None, None]).astype(np.float16),
+        "eigenbasis_gains": eigenbasis.gains.detach().cpu().numpy() * factors,
+    }
+
+
+def _unpack_eigenbasis(arrays: Mapping[str, np.ndarray]) -> Eigenbasis:
+    basis = arrays["eigenbasis"].astype(np.float32) * np.array(STEPS, np.float32)
+    return Eigenbasis(torch.from_numpy(basis), torch.from_numpy(arrays["eigenbasis_gains"]))

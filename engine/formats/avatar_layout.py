@@ -36,6 +36,8 @@ FIELDS: dict[str, Field] = {
     "opacities": Field("<f4", ("N",)),
     "colors": Field("<f4", ("N", 3)),
     "parts": Field("|u1", ("N",)),
+    "eigenbasis": Field("<f2", ("K", "N", 14), optional=True),
+    "eigenbasis_gains": Field("<f4", ("G", "K"), optional=True),
     "view_viewmats": Field("<f8", ("P", 4, 4)),
     "view_Ks": Field("<f8", ("P", 3, 3)),
     "view_sizes": Field("<i4", ("P", 2)),
@@ -45,7 +47,7 @@ FIELDS: dict[str, Field] = {
 # The largest sizes that a head needs, many times over; E × V is also what shape keys take in memory.
 LIMITS = {
     "B": 1 << 22, "V": 200_000, "F": 400_000, "T": 400_000, "R": 64, "E": 1024, "M": 40_000_000, "J": 64,
-    "N": 4_000_000, "P": 1024,
+    "N": 4_000_000, "P": 1024, "K": 32, "G": 1024 + 3 * 64,
 }  # fmt: skip
 MAX_KEY_ENTRIES = 40_000_000  # E × V, 480 MB once unpacked
 NAME_BYTES = 63  # what every Blender version takes as an object's, bone's or shape key's name
@@ -55,6 +57,8 @@ LARGEST = 10.0  # m, any scale
 STRONGEST = 10.0  # any expression weight (FLAME's components go beyond 1)
 COLOR_RANGE = (-0.5, 1.5)  # trained colours overshoot a little; what is seen is the blend, clamped
 BARYCENTRIC_RANGE = (-1.0, 2.0)  # an anchor may lie a little outside, in a UV island's margin
+STEEPEST = 2.0  # steps, any entry of the eigenbasis; writers bring each direction's largest to about 1
+MOST_GAIN = 1e4  # steps, any entry of the eigenbasis' gains
 TOLERANCE = 1e-3  # of sums to one and of unit lengths
 LISTS = ("key_names", "joint_names", "region_names", "view_names")
 PROVENANCE = {"photos": list, "head_model": dict, "versions": dict, "options": dict, "metrics": dict, "created": str}
@@ -88,6 +92,7 @@ def check(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
     _check_mesh(arrays, source)
     _check_rig(arrays, source)
     _check_gaussians(arrays, source)
+    _check_eigenbasis(arrays, source)
     _check_views(arrays, source)
     return metadata
 
@@ -207,6 +212,22 @@ def _check_gaussians(arrays: Mapping[str, np.ndarray], source: str) -> None:
     _require(_within(arrays["opacities"], 0, 1), source, "opacities", "leaves the range 0 to 1")
     _require(_within(arrays["colors"], *COLOR_RANGE), source, "colors", f"leaves the range {COLOR_RANGE}")
     _require(_within(arrays["parts"], 0, len(PARTS) - 1), source, "parts", f"has values outside of {PARTS}")
+
+
+def _check_eigenbasis(arrays: Mapping[str, np.ndarray], source: str) -> None:
+    for field, other in (("eigenbasis", "eigenbasis_gains"), ("eigenbasis_gains", "eigenbasis")):
+        _require(field in arrays or other not in arrays, source, field, f"is missing beside {other!r}")
+    if "eigenbasis" not in arrays:
+        return
+    basis, gains = arrays["eigenbasis"], arrays["eigenbasis_gains"]
+    _require(len(basis) > 0, source, "eigenbasis", "is empty")
+    features = len(arrays["key_starts"]) - 1 + 3 * len(arrays["joint_parents"])
+    _require(
+        len(gains) == features, source, "eigenbasis_gains",
+        f"has {len(gains)} rows instead of {features}: one per key and three per joint",
+    )  # fmt: skip
+    _require(_within(basis, -STEEPEST, STEEPEST), source, "eigenbasis", f"has values beyond ±{STEEPEST:.3g} steps")
+    _require(_within(gains, -MOST_GAIN, MOST_GAIN), source, "eigenbasis_gains", f"has values beyond ±{MOST_GAIN:.3g}")
 
 
 def _check_views(arrays: Mapping[str, np.ndarray], source: str) -> None:

@@ -25,10 +25,12 @@ class Field:
     Attributes:
         dtype: numpy's little-endian code, for instance ``<f4``.
         shape: a number is that size; a letter is a size shared by all fields; ``"J+1"`` is one more than J.
+        optional: whether an archive may lack it.
     """
 
     dtype: str
     shape: tuple[int | str, ...]
+    optional: bool = False
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -40,15 +42,16 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def fit(
     arrays: Mapping[str, np.ndarray], fields: Mapping[str, Field], limits: Mapping[str, int], source: str
 ) -> dict[str, np.ndarray]:
-    """Arrays in the order and types of ``fields``, ready to write.
+    """Arrays in the order and types of ``fields``, ready to write; optional ones where ``arrays`` has them.
 
     Raises:
         AvatarError: a shape that :func:`read_npz` would refuse.
     """
     sizes: dict[str, int] = {}
-    for name, field in fields.items():
+    present = {name: field for name, field in fields.items() if name in arrays or not field.optional}
+    for name, field in present.items():
         _match(name, arrays[name].shape, field, limits, sizes, source)
-    return {name: np.asarray(arrays[name], dtype=field.dtype, order="C") for name, field in fields.items()}
+    return {name: np.asarray(arrays[name], dtype=field.dtype, order="C") for name, field in present.items()}
 
 
 def read_npz(
@@ -58,7 +61,7 @@ def read_npz(
 
     Args:
         path: the archive. It holds the array ``version``, one number.
-        fields: every array that must be there; no other may be.
+        fields: every array that must be there, or may be where it is optional; no other may be.
         limits: the largest allowed size per letter of the shapes.
         version: the one that the caller understands.
 
@@ -96,14 +99,15 @@ def _read(
             f"{source} is an avatar file of version {found}; this engine reads version {version}.",
             "Update Gaussian Heads, or reconstruct the head with this version.",
         )
-    expected = {f"{name}.npy" for name in fields}
+    present = {name: field for name, field in fields.items() if f"{name}.npy" in members or not field.optional}
+    expected = {f"{name}.npy" for name in present}
     for name in sorted(members.keys() ^ expected):
         state = "is missing" if name in expected else "is unknown"
         raise AvatarError(f"{source}: the field {name.removesuffix('.npy')!r} {state}.", DAMAGED)
     sizes: dict[str, int] = {}
     return {
         name: _read_array(archive, members[f"{name}.npy"], source, field, limits, sizes)
-        for name, field in fields.items()
+        for name, field in present.items()
     }
 
 

@@ -12,7 +12,7 @@ from engine.gaussians.gaussians import BoundGaussians
 STEPS = (0.001,) * 3 + (0.02,) * 4 + (0.05,) * 3 + (0.1,) + (0.01,) * 3
 """Changes that weigh the same (ours): metres, quaternion, logarithm of scale, opacity's logit, colour. The fit measures
 in these units, and the avatar file stores in them."""
-MOST_COMPONENTS = 32  # K; what a rig can still evaluate for every frame that is played
+LARGEST_LOG = 20.0  # log scales and logits change by no more, so that no weights of keys overflow
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Eigenbasis:
         change = torch.tensordot(features @ self.gains, self.basis, dims=1)  # [N, 14]
         offsets, quats, scales, opacities, colors = change.split((3, 4, 3, 1, 3), dim=-1)
         # as products of the neutral's values, so that no change gives back every bit of them
-        odds = opacities.squeeze(-1).exp()
+        odds = opacities.squeeze(-1).clamp(-LARGEST_LOG, LARGEST_LOG).exp()
         return replace(
             neutral,
             offsets=neutral.offsets + offsets,
             quats=functional.normalize(neutral.quats + quats, dim=-1) if bool(quats.any()) else neutral.quats,
-            scales=neutral.scales * scales.exp(),
+            scales=neutral.scales * scales.clamp(-LARGEST_LOG, LARGEST_LOG).exp(),
             opacities=neutral.opacities * odds / (1 + neutral.opacities * (odds - 1)),
             colors=torch.minimum(
                 torch.maximum(neutral.colors + colors, neutral.colors.clamp(max=0)), neutral.colors.clamp(min=1)

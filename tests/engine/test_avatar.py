@@ -22,6 +22,8 @@ from scipy.spatial.transform import Rotation
 from engine.atomic import atomic_write
 from engine.avatar import Avatar, SourceView, deform, drive, drive_view, load, save
 from engine.errors import AvatarError, OutputError
+from engine.gaussians.binding import pose
+from engine.gaussians.eigenbasis import STEPS, Eigenbasis, motion_features
 from engine.gaussians.gaussians import BoundGaussians
 
 PROVENANCE = {
@@ -81,6 +83,14 @@ def make_avatar(seed: int = 0, gaussians: int = 20, keys: int = 3, joints: int =
     )
 
 
+def with_eigenbasis(avatar: Avatar, components: int = 3) -> Avatar:
+    generator = torch.Generator().manual_seed(4)
+    basis = 1e-3 * torch.randn(components, len(avatar.gaussians), 14, generator=generator) * torch.tensor(STEPS)
+    rows = len(avatar.key_names) + 3 * len(avatar.joint_names)
+    gains = 1e3 * torch.randn(rows, components, generator=generator)
+    return dataclasses.replace(avatar, eigenbasis=Eigenbasis(basis, gains))
+
+
 def assert_same(a: object, b: object) -> None:
     """Equal to the last bit, types included."""
     if dataclasses.is_dataclass(a):
@@ -123,6 +133,48 @@ def test_what_is_saved_is_loaded(tmp_path_factory, seed, gaussians, keys, joints
     first = path.read_bytes()
     save(load(path), path)
     assert path.read_bytes() == first
+
+
+def test_an_eigenbasis_is_kept_in_half_floats(tmp_path):
+    avatar, path = with_eigenbasis(make_avatar()), tmp_path / "ada.npz"
+    save(avatar, path)
+    loaded = load(path)
+    assert avatar.eigenbasis is not None and loaded.eigenbasis is not None
+    before, after = (
+        (torch.einsum("mk,kna->mna", each.gains, each.basis) / torch.tensor(STEPS))
+        for each in (avatar.eigenbasis, loaded.eigenbasis)
+    )
+    assert (after - before).abs().max() < 2**-11 * before.abs().max()
+    for one, other in zip(*(vars(drive(each, {"key1": 0.8})).values() for each in (avatar, loaded)), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    first = path.read_bytes()
+    save(loaded, path)
+    assert path.read_bytes() == first
+    assert_same(load(path), loaded)
+
+
+def test_an_eigenbasis_that_does_not_fit_is_refused(saved, tmp_path):
+    basis, gains = np.zeros((2, 20, 14), np.float16), np.zeros((12, 2), np.float32)  # 3 keys, 3 joints
+    assert load_with(saved, eigenbasis=npy(basis), eigenbasis_gains=npy(gains)).eigenbasis is not None
+    endless, far = basis.copy(), gains.copy()
+    endless[1, 3, 5], far[0, 0] = np.nan, 1e6
+    for field, changed_basis, changed_gains in (
+        ("eigenbasis", basis[:, :-1], gains), ("eigenbasis", basis[:, :, :-1], gains), ("eigenbasis", endless, gains),
+        ("eigenbasis", basis + np.float16(3), gains), ("eigenbasis", np.zeros((33, 20, 14), np.float16), gains),
+        ("eigenbasis", basis[:0], gains[:, :0]), ("eigenbasis", basis.astype(np.float32), gains),
+        ("eigenbasis_gains", basis, gains[:-1]), ("eigenbasis_gains", basis, gains[:, :1]),
+        ("eigenbasis_gains", basis, far), ("eigenbasis_gains", basis, None), ("eigenbasis", None, gains),
+    ):  # fmt: skip
+        replaced = {"eigenbasis": changed_basis, "eigenbasis_gains": changed_gains}
+        with pytest.raises(AvatarError, match=rf"hostile\.npz.*field '{field}'"):
+            load_with(
+                saved, **{name: None if a is None else npy(np.ascontiguousarray(a)) for name, a in replaced.items()}
+            )
+    avatar = with_eigenbasis(make_avatar())
+    assert avatar.eigenbasis is not None
+    fewer = dataclasses.replace(avatar.eigenbasis, basis=avatar.eigenbasis.basis[:, 1:])
+    with pytest.raises(AvatarError, match="eigenbasis"):
+        save(dataclasses.replace(avatar, eigenbasis=fewer), tmp_path / "ada.npz")
 
 
 def test_photo_names_never_stop_a_save(tmp_path):
@@ -444,6 +496,20 @@ def test_driving_moves_keys_then_bones():
     assert (splats.means - anchors).norm(dim=1).max() > 1e-3
     view = dataclasses.replace(avatar.views[0], expression=weights, joint_rotations=rotvecs)
     assert_same(drive_view(avatar, view), splats)
+
+
+def test_driving_applies_the_eigenbasis_before_the_mesh():
+    avatar = with_eigenbasis(make_avatar())
+    view = avatar.views[0]
+    assert avatar.eigenbasis is not None
+    features = motion_features(torch.from_numpy(view.expression), torch.from_numpy(view.joint_rotations)).float()
+    gaussians = avatar.eigenbasis.apply(avatar.gaussians, features)
+    vertices = deform(avatar, view.expression, view.joint_rotations)
+    expected = pose(gaussians, vertices, torch.from_numpy(avatar.faces).long(), avatar.rest_areas)
+    assert_same(drive_view(avatar, view), expected)
+    plain = dataclasses.replace(avatar, eigenbasis=None)
+    assert (drive_view(plain, view).means - expected.means).norm(dim=1).max() > 1e-3
+    assert_same(drive(avatar, {}), drive(plain, {}))
 
 
 def test_unknown_names_are_refused():
