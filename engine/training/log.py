@@ -9,6 +9,7 @@ from types import TracebackType
 from torch.utils.tensorboard import SummaryWriter
 
 from engine.atomic import atomic_write
+from engine.errors import OutputError
 
 METRICS, BOARD = "metrics.jsonl", "tensorboard"
 
@@ -29,7 +30,7 @@ class Log:
         kept = [line for line in _lines(path) if json.loads(line)["step"] <= step]
         with atomic_write(path) as temporary:
             temporary.write_text("".join(f"{line}\n" for line in kept), "utf-8")
-        self._rows = path.open("a", encoding="utf-8", buffering=1)
+        self._rows = path.open("ab", buffering=0)  # a full disk shows at once, not when the file is closed
         self._board = SummaryWriter(folder / BOARD, purge_step=step + 1)
 
     def __enter__(self) -> Log:
@@ -37,13 +38,34 @@ class Log:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._rows.close()
-        self._board.close()
+        try:
+            self._board.close()
+        except OSError as failed:
+            if error is None:  # otherwise the same full disk has been reported already
+                raise _full(BOARD) from failed
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """One row: ``{"step": step, **figures}``."""
-        self._rows.write(json.dumps({"step": step} | figures) + "\n")
-        for name, value in figures.items():
-            self._board.add_scalar(name, value, step)
+        """One row: ``{"step": step, **figures}``.
+
+        Raises:
+            OutputError: the disk is full.
+        """
+        row = f"{json.dumps({'step': step} | figures)}\n".encode()
+        try:
+            whole = self._rows.write(row) == len(row)
+            for name, value in figures.items():
+                self._board.add_scalar(name, value, step)
+        except OSError as error:
+            raise _full(METRICS) from error
+        if not whole:
+            raise _full(METRICS)
+
+
+def _full(name: str) -> OutputError:
+    return OutputError(
+        f"The run's figures do not fit into {name}: the disk is full.",
+        "Free some space; the same command goes on from the last checkpoint.",
+    )
 
 
 def _lines(path: Path) -> list[str]:

@@ -127,10 +127,11 @@ class _Run:
         progress.start("train")
         while True:
             now = time.monotonic()
-            seconds, stop = self._agreed(before + now - began, _wants_stop(progress, self._fraction()))
+            stop = _wants_stop(progress, self._fraction())
+            seconds, unsaved, stop = self._agreed(before + now - began, now - saved, stop)
             self.tally = replace(self.tally, seconds=seconds)
             done = self._fraction() >= 1
-            if done or stop or self._agreed(now - saved)[0] > config.checkpoint_seconds:
+            if done or stop or unsaved > config.checkpoint_seconds:
                 self._save()
                 saved = time.monotonic()
             if stop:
