@@ -152,6 +152,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE", help="an ablation; repeatable")
 
     sub = command("benchmark", _benchmark, "How fast this machine is, as figures and ratios of one run.")
+    sub.add_argument("--plot", type=Path, metavar="FILE", help="what more photos cost attention, as a picture (.png)")
+    sub.add_argument("--gpu", action="store_true", help="measure a CUDA GPU instead; goes on where it was stopped")
+    sub.add_argument("-o", "--output", type=Path, default=Path("benchmark"), metavar="DIR", help="of --gpu's table")
     _json_option(sub)
     return parser
 
@@ -405,13 +408,42 @@ def _train(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _benchmark(options: argparse.Namespace, progress: Progress) -> None:
+    if options.gpu:
+        _benchmark_gpu(options, progress)
+        return
+    from engine.benchmark.context import context_costs, write_plot
     from engine.benchmark.cpu import benchmark
 
+    if options.plot:
+        _check_output(options.plot, (".png",))
+        check_writable(options.plot)
     figures = benchmark(progress)
+    costs = context_costs(progress)
+    if options.plot:
+        write_plot(costs, options.plot)
     if options.json:
-        _write_json(options.json, figures)
+        _write_json(options.json, figures | {"context": costs})
     if options.json != "-":
         table = Table(show_header=False)
         for key, value in figures.items():
             table.add_row(key, f"{value:.3g}" if isinstance(value, float) else str(value))
-        Console().print(table)
+        context = Table(*costs[0])
+        for row in costs:
+            context.add_row(*(f"{value:.4g}" for value in row.values()))
+        Console().print(table, context)
+
+
+def _benchmark_gpu(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.benchmark.gpu import TRAINING, benchmark_gpu, published
+    from engine.benchmark.rows import told
+
+    rows = benchmark_gpu(options.output, progress)
+    if options.json:
+        _write_json(options.json, [vars(row) for row in rows])
+    if options.json != "-":
+        table = Table("row", "measured", "peak GB", "published")
+        for row in rows:
+            peak = "" if row.peak_gb is None else f"{row.peak_gb:.1f}"
+            table.add_row(row.name, told(row), peak, published(row.name))
+        Console().print(table, markup=False)
+        Console().print("Training runs to start:", *TRAINING, sep="\n", highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from torch import nn
 from engine.avatar import Avatar, deform
 from engine.benchmark.measure import median_seconds
 from engine.benchmark.scene import arc_cameras, on_shell, portrait_camera, shell, shell_avatar
-from engine.benchmark.splatting import frames, values_of
+from engine.benchmark.splatting import FRAMES, frames, values_of
 from engine.gaussians.binding import bind, pose
 from engine.gaussians.gaussians import Splats
 from engine.heads.atlas import make_atlas, position_map
@@ -160,7 +160,9 @@ Build = Callable[[int, torch.device], Case]
 """A case for a number of photos on a device."""
 
 
-def create(build: Build, count: int, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+def create(
+    build: Build, count: int, device: torch.device, dtype: torch.dtype, repeats: int = CREATE_REPEATS
+) -> dict[str, float]:
     """``s``: photos in the device's memory to Gaussians. ``parameters_M``: millions of weights that take part.
 
     Args:
@@ -168,12 +170,14 @@ def create(build: Build, count: int, device: torch.device, dtype: torch.dtype) -
     """
     case = build(count, device)
     with torch.inference_mode(), _cast(device, dtype):
-        taken = median_seconds(case.create, device, repeats=CREATE_REPEATS)
+        taken = median_seconds(case.create, device, repeats)
     weights = sum(p.numel() for module in case.modules for p in module.parameters())
     return {"s": taken, "parameters_M": weights / 1e6}
 
 
-def frame(build: Build, count: int, device: torch.device, dtype: torch.dtype, size: int) -> dict[str, float]:
+def frame(
+    build: Build, count: int, device: torch.device, dtype: torch.dtype, size: int, repeats: int = FRAMES
+) -> dict[str, float]:
     """A frame of a head that is there already: the network's share, the rig's, and an image of ``size``².
 
     Returns:
@@ -200,7 +204,7 @@ def frame(build: Build, count: int, device: torch.device, dtype: torch.dtype, si
 
         with _cast(device, dtype):
             head = case.create()
-        alone, together = frames(predict, device), frames(whole, device)
+        alone, together = frames(predict, device, repeats), frames(whole, device, repeats)
         return together | {"network_ms": alone["ms"], "Gaussians": float(len(predict().means))}
 
 

@@ -23,12 +23,10 @@ class Task:
     Attributes:
         name: unique.
         measure: gives the row's figures by name; units are in the names.
-        published: the figure of the paper beside it, "" for none.
     """
 
     name: str
     measure: Callable[[], Mapping[str, float]]
-    published: str = ""
 
 
 @dataclass(frozen=True)

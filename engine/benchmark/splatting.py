@@ -20,6 +20,7 @@ from engine.splatting import rasterization, reference
 INPUTS = ("means", "quats", "scales", "opacities", "colors", "viewmats")
 DRIVEN = 8  # expressions that a driven avatar goes through, each of a few keys
 KEYS_AT_ONCE = 12
+FRAMES = 50  # timed one by one
 NEEDLES = (0.2, 1.0, 2.5)  # spread of the logarithms of scales, from round to needles
 
 Rasteriser = Callable[..., tuple[torch.Tensor, torch.Tensor, object]]
@@ -105,38 +106,38 @@ def on_device(device: torch.device) -> Rasteriser:
     return rasterise
 
 
-def draw_3dgs(count: int, size: int, device: torch.device) -> dict[str, float]:
+def draw_3dgs(count: int, size: int, device: torch.device, repeats: int = FRAMES) -> dict[str, float]:
     """The shell of ``count`` Gaussians in one image of ``size``² by the engine's rasteriser, without gradients."""
     splats, viewmats, Ks = _shell_on(count, size, device)
-    return frames(lambda: rasterization(*values_of(splats), viewmats, Ks, size, size), device)
+    return frames(lambda: rasterization(*values_of(splats), viewmats, Ks, size, size), device, repeats)
 
 
-def draw_2dgs(count: int, size: int, device: torch.device) -> dict[str, float]:
+def draw_2dgs(count: int, size: int, device: torch.device, repeats: int = FRAMES) -> dict[str, float]:
     """The same as 2D Gaussians (arXiv 2403.17888) through gsplat, which draws them on CUDA alone."""
     from gsplat import rasterization_2dgs
 
     splats, viewmats, Ks = _shell_on(count, size, device)
-    return frames(lambda: rasterization_2dgs(*values_of(splats), viewmats, Ks, size, size), device)
+    return frames(lambda: rasterization_2dgs(*values_of(splats), viewmats, Ks, size, size), device, repeats)
 
 
-def drive_avatar(count: int, size: int, device: torch.device) -> dict[str, float]:
+def drive_avatar(count: int, size: int, device: torch.device, repeats: int = FRAMES) -> dict[str, float]:
     """An avatar's Gaussians under changing keys and bones: mesh on the CPU, Gaussians on the device. Not drawn."""
     avatar, expressions = shell_avatar(count, device), cycle(_expressions())
-    return frames(lambda: drive(avatar, *next(expressions)), device)
+    return frames(lambda: drive(avatar, *next(expressions)), device, repeats)
 
 
-def preview(count: int, size: int, device: torch.device) -> dict[str, float]:
+def preview(count: int, size: int, device: torch.device, repeats: int = FRAMES) -> dict[str, float]:
     """What the engine does for a changed frame of Blender's preview: drive, draw, bring the image to the CPU."""
     avatar, expressions = shell_avatar(count, device), cycle(_expressions())
     viewmat, K = (each[0].numpy() for each in portrait_camera(size))
     camera = Camera(viewmat, K, size, size)
-    return frames(lambda: render(drive(avatar, *next(expressions)), camera), device)
+    return frames(lambda: render(drive(avatar, *next(expressions)), camera), device, repeats)
 
 
 @torch.no_grad()
-def frames(work: Callable[[], object], device: torch.device) -> dict[str, float]:
+def frames(work: Callable[[], object], device: torch.device, repeats: int = FRAMES) -> dict[str, float]:
     """``ms`` of a frame, waited for one by one, and the frames per second that follow."""
-    taken = median_seconds(work, device, repeats=50)
+    taken = median_seconds(work, device, repeats)
     return {"FPS": 1 / taken, "ms": 1e3 * taken}
 
 
