@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import signal
 import sys
@@ -403,7 +404,8 @@ def _train(options: argparse.Namespace, progress: Progress) -> None:
     config = TrainConfig(**{name: getattr(options, name) for name in names}, variant=variant)
     torch.manual_seed(config.seed)  # of the network's first weights
     objective = Objective(config.system, config.preset, config)
-    weights = train(config, objective, lambda line: CONSOLE.print(line, highlight=False, markup=False), progress)
+    say = functools.partial(CONSOLE.print, highlight=False, markup=False, soft_wrap=True)
+    weights = train(config, objective, say, progress)
     CONSOLE.print(f"The weights are in {weights}", highlight=False, markup=False)
 
 
