@@ -127,9 +127,7 @@ def write_plot(rows: Sequence[dict[str, float]], path: Path) -> None:
         "registration-guided": ("tab:blue", "-", "guided_{0}"),
         "per-view part of both": ("tab:gray", "--", "per_view_{0}"),
     }
-    for axes, unit, title in zip(
-        figure.subplots(1, 2), ("ms", "mb"), ("processor time, ms", "tensors, MB"), strict=True
-    ):
+    for axes, unit, title in zip(figure.subplots(1, 2), ("ms", "mb"), ("processor ms", "tensors, MB"), strict=True):
         for label, (color, style, key) in lines.items():
             axes.plot(
                 photos, [row[key.format(unit)] for row in rows], style, color=color, marker="o", ms=4, label=label

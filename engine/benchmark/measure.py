@@ -17,6 +17,8 @@ from torch.profiler import ProfilerActivity, profile
 
 REPEATS, WARM_UP = 9, 2
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # else the profiler tells standard error about each start and stop
+
 
 def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
     """Of one run, by a clock."""
