@@ -39,22 +39,25 @@ FIELDS: dict[str, tuple[str, tuple[int | str, ...]]] = {
     "opacities": ("<f4", ("N",)),
     "colors": ("<f4", ("N", 3)),
     "parts": ("|u1", ("N",)),
+    "eigenbasis": ("<f2", ("K", "N", 14)),
+    "eigenbasis_gains": ("<f4", ("G", "K")),
     "view_viewmats": ("<f8", ("P", 4, 4)),
     "view_Ks": ("<f8", ("P", 3, 3)),
     "view_sizes": ("<i4", ("P", 2)),
     "view_expressions": ("<f8", ("P", "E")),
     "view_joint_rotations": ("<f8", ("P", "J", 3)),
 }
+OPTIONAL = {"eigenbasis", "eigenbasis_gains"}  # both or neither
 LIMITS = {
     "B": 1 << 22, "V": 200_000, "F": 400_000, "T": 400_000, "R": 64, "E": 1024, "M": 40_000_000, "J": 64,
-    "N": 4_000_000, "P": 1024,
+    "N": 4_000_000, "P": 1024, "K": 32, "G": 1024 + 3 * 64,
 }  # fmt: skip
 # Fields of whole numbers and the sizes that they index; -1 is a root among joint_parents.
 INDICES = {"faces": "V", "uv_faces": "T", "key_vertices": "V", "triangles": "F"}
 RANGES = {
     "vertices": (-100, 100), "key_deltas": (-100, 100), "joint_positions": (-100, 100), "offsets": (-100, 100),
     "skin_weights": (0, 1), "barycentrics": (-1, 2), "quats": (-1.001, 1.001), "opacities": (0, 1),
-    "colors": (-0.5, 1.5), "uv": (0, 1),
+    "colors": (-0.5, 1.5), "uv": (0, 1), "eigenbasis": (-2, 2), "eigenbasis_gains": (-1e4, 1e4),
 }  # fmt: skip
 LISTS = {"key_names": "E", "joint_names": "J", "region_names": "R", "view_names": "P"}
 JOINTS = {"neck", "head", "jaw", "eyeLeft", "eyeRight"}
@@ -66,7 +69,8 @@ class AvatarFile:
     """An avatar's content as the file holds it: engine axes (y up, z toward the viewer), metres, quaternions wxyz.
 
     Attributes:
-        arrays: every field of docs/avatar-format.md but ``metadata``, with its dtype and shape.
+        arrays: every field of docs/avatar-format.md but ``metadata``, with its dtype and shape; those of the eigenbasis
+            only where there is one.
         metadata: name, key_names, joint_names, region_names, view_names, provenance.
     """
 
@@ -114,7 +118,8 @@ def write_avatar(avatar: AvatarFile) -> bytes:
     text = json.dumps(avatar.metadata, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     arrays = avatar.arrays | {"metadata": np.frombuffer(text, np.uint8)}
     buffer = io.BytesIO()
-    np.savez(buffer, **{name: np.asarray(arrays[name], dtype, order="C") for name, (dtype, _) in FIELDS.items()})
+    present = {name: dtype for name, (dtype, _) in FIELDS.items() if name in arrays or name not in OPTIONAL}
+    np.savez(buffer, **{name: np.asarray(arrays[name], dtype, order="C") for name, dtype in present.items()})
     return buffer.getvalue()
 
 
@@ -131,10 +136,14 @@ def _read_arrays(archive: zipfile.ZipFile, label: str) -> dict[str, np.ndarray]:
             f"{label} is an avatar file of version {version}; this add-on reads version {VERSION}.",
             "Update Gaussian Heads, or reconstruct the head with this version.",
         )
-    for name in sorted(members.keys() ^ {f"{field}.npy" for field in FIELDS}):
+    absent = {field for field in OPTIONAL if f"{field}.npy" not in members}
+    fields = FIELDS.keys() - (absent if absent == OPTIONAL else set())
+    for name in sorted(members.keys() ^ {f"{field}.npy" for field in fields}):
         state = "is unknown" if name in members else "is missing"
         raise AddonError(f"{label}: the field {name.removesuffix('.npy')!r} {state}.", DAMAGED)
-    return {field: _read_array(archive, members[f"{field}.npy"], field, sizes, label) for field in FIELDS}
+    return {
+        field: _read_array(archive, members[f"{field}.npy"], field, sizes, label) for field in FIELDS if field in fields
+    }
 
 
 def _read_array(
@@ -206,5 +215,9 @@ def _check(arrays: dict[str, np.ndarray], metadata: dict[str, Any], label: str) 
     starts = arrays["key_starts"]
     ordered = starts[0] == 0 and starts[-1] == sizes["M"] and bool((np.diff(starts) >= 0).all())
     require(ordered, "key_starts", "does not divide the keys")
+    if "eigenbasis" in arrays:
+        require(sizes["K"] > 0, "eigenbasis", "is empty")
+        features = sizes["E"] + 3 * sizes["J"]
+        require(sizes["G"] == features, "eigenbasis_gains", f"has {sizes['G']} rows instead of {features}")
     parents = arrays["joint_parents"]
     require(bool(((parents >= -1) & (parents < np.arange(len(parents)))).all()), "joint_parents", "is no tree")

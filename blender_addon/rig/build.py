@@ -12,12 +12,12 @@ from ..arkit import ARKIT_NAMES
 from .avatar_file import AvatarFile
 from .axes import to_blender
 from .heads import MARK, Head, name_parts
+from .motion import HEAD_VERTICES, CoefficientVertices, Motion, coefficient_vertices, write_basis
 from .nodes import bind
-from .points import new_pointcloud, write_attribute
+from .points import SH_C0, new_pointcloud, write_attribute
 
 VERSION = 1  # of the rig, kept in the root's mark
 METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
-SH_C0 = 0.28209479177387814  # spherical harmonics of degree 0
 ROOT_BONE = "torso"  # follows nothing: column 0 of the skin weights
 BONE_LENGTH = 0.03  # m
 COMPONENT_RANGE = 3.0  # a head model's own components are standard deviations, both ways
@@ -52,8 +52,9 @@ def build_steps(avatar: AvatarFile, context: bpy.types.Context) -> Generator[Non
     finally:
         bpy.data.scenes.remove(workshop)
     yield
-    mesh = yield from _mesh(avatar)
-    return _assemble(avatar, mesh, armature, cloud, context)
+    motion = coefficient_vertices(avatar, ROOT_BONE)
+    mesh = yield from _mesh(avatar, motion)
+    return _assemble(avatar, mesh, armature, cloud, motion.motion, context)
 
 
 def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, None, bpy.types.PointCloud]:
@@ -74,6 +75,7 @@ def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, Non
     corners = to_blender(avatar.vertices)[avatar.faces[avatar.triangles]]  # [N, 3, 3]
     write_attribute(cloud, "position", "FLOAT_VECTOR", np.einsum("nk,nkd->nd", avatar.barycentrics, corners))
     yield
+    yield from write_basis(cloud, avatar)
     return cloud
 
 
@@ -112,8 +114,8 @@ def _bone(data: bpy.types.Armature, name: str, place: tuple[float, float, float]
         bone.parent = data.edit_bones[parent]
 
 
-def _mesh(avatar: AvatarFile) -> Generator[None, None, bpy.types.Object]:
-    vertices, faces = to_blender(avatar.vertices), avatar.faces
+def _mesh(avatar: AvatarFile, motion: CoefficientVertices) -> Generator[None, None, bpy.types.Object]:
+    vertices, faces = np.concatenate((to_blender(avatar.vertices), motion.places)), avatar.faces
     data = bpy.data.meshes.new(f"{avatar.name}.head")
     data.vertices.add(len(vertices))
     data.vertices.foreach_set("co", vertices.reshape(-1))
@@ -129,20 +131,26 @@ def _mesh(avatar: AvatarFile) -> Generator[None, None, bpy.types.Object]:
     write_attribute(data, "gs_rest_area", "FLOAT", np.linalg.norm(normals, axis=1) / 2, "FACE")
     write_attribute(data, "gs_uv_index", "INT", avatar.uv_faces, "CORNER")
     for name, region in zip(avatar.metadata["region_names"], avatar.regions, strict=True):
-        write_attribute(data, f"region_{name}", "BOOLEAN", region)
+        write_attribute(data, f"region_{name}", "BOOLEAN", np.pad(region, (0, len(motion.places))))
+    if motion.motion is not None:
+        data[HEAD_VERTICES] = motion.motion.first
     mesh = bpy.data.objects.new(data.name, data)
     yield
-    yield from _shape_keys(avatar, mesh, vertices)
+    yield from _shape_keys(avatar, motion, mesh, vertices)
     for column, name in enumerate((ROOT_BONE, *avatar.metadata["joint_names"])):
         group = mesh.vertex_groups.new(name=name)
         weights = avatar.skin_weights[:, column]
         for vertex in np.flatnonzero(weights).tolist():
             group.add((vertex,), float(weights[vertex]), "REPLACE")
+    for name, rows in motion.bones:
+        mesh.vertex_groups[name].add(rows, 1.0, "REPLACE")
     yield
     return mesh
 
 
-def _shape_keys(avatar: AvatarFile, mesh: bpy.types.Object, vertices: np.ndarray) -> Generator[None, None, None]:
+def _shape_keys(
+    avatar: AvatarFile, motion: CoefficientVertices, mesh: bpy.types.Object, vertices: np.ndarray
+) -> Generator[None, None, None]:
     mesh.shape_key_add(name="Basis", from_mix=False)
     for position, name in enumerate(avatar.metadata["key_names"]):
         key = mesh.shape_key_add(name=name, from_mix=False)
@@ -151,6 +159,8 @@ def _shape_keys(avatar: AvatarFile, mesh: bpy.types.Object, vertices: np.ndarray
         rows = slice(*avatar.key_starts[position : position + 2])
         moved = vertices.copy()
         moved[avatar.key_vertices[rows]] += to_blender(avatar.key_deltas[rows])
+        if motion.motion is not None:
+            moved[motion.motion.keys, 0] += motion.moves[position]
         key.data.foreach_set("co", moved.reshape(-1))
         key.value = 0.0
         if position % PIECE == PIECE - 1:
@@ -163,6 +173,7 @@ def _assemble(
     mesh: bpy.types.Object,
     rig: bpy.types.Object,
     cloud: bpy.types.PointCloud,
+    motion: Motion | None,
     context: bpy.types.Context,
 ) -> Head:
     """Put the parts together and into the scene. Names follow the root's, which Blender makes unique."""
@@ -179,7 +190,7 @@ def _assemble(
 
     deform = mesh.modifiers.new("Armature", "ARMATURE")
     deform.object = rig
-    bind(splats, mesh)
+    bind(splats, mesh, motion)
     rig.show_in_front = True
     mesh.hide_render = True
     mesh.display_type = "BOUNDS"  # where it is not hidden: in other view layers, or after being appended

@@ -16,9 +16,10 @@ from mathutils import Matrix
 from ..errors import AddonError
 from .avatar_file import VERSION, AvatarFile, write_avatar
 from .axes import ENGINE_TO_BLENDER, to_engine
-from .build import METADATA, ROOT_BONE, SH_C0
+from .build import METADATA, ROOT_BONE
 from .heads import Head
-from .points import read_attribute
+from .motion import find_motion, read_motion
+from .points import SH_C0, read_attribute
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,7 +83,10 @@ def pose_state(head: Head, depsgraph: bpy.types.Depsgraph) -> Pose:
 
 @_told
 def content_key(head: Head) -> str:
-    """A key that changes when the neutral head, a shape key's form or the Gaussians changed, but not with the pose."""
+    """A key that changes when the neutral head, a shape key's form or the Gaussians changed, but not with the pose.
+
+    Of an eigenbasis it takes the gains, which lie in the shape keys; nobody edits its tens of megabytes.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for key in head.mesh.data.shape_keys.key_blocks:
         digest.update(key.name.encode())
@@ -105,6 +109,11 @@ def extract(head: Head) -> bytes:
     key_names = list(head.keys)
     neutral = _coordinates(mesh.shape_keys.reference_key.data)
     deltas = np.array([_coordinates(key.data) for key in head.keys.values()]).reshape(-1, *neutral.shape) - neutral
+    motion = find_motion(mesh, cloud, len(metadata["joint_names"]))
+    eigenbasis = {}
+    if motion is not None:
+        eigenbasis = read_motion(motion, neutral, deltas, cloud)
+        neutral, deltas = neutral[: motion.first], deltas[:, : motion.first]
     moving = deltas.any(axis=2)  # [E, V]
     faces = np.empty(3 * len(mesh.polygons), np.int32)
     mesh.loops.foreach_get("vertex_index", faces)
@@ -121,9 +130,9 @@ def extract(head: Head) -> bytes:
         "faces": faces.reshape(-1, 3),
         "uv": uv,
         "uv_faces": uv_faces.reshape(-1, 3),
-        "regions": np.array([read_attribute(mesh, f"region_{name}") for name in metadata["region_names"]]).reshape(
-            -1, len(neutral)
-        ),
+        "regions": np.array(
+            [read_attribute(mesh, f"region_{name}")[: len(neutral)] for name in metadata["region_names"]]
+        ).reshape(-1, len(neutral)),
         "key_starts": np.concatenate(([0], np.cumsum(moving.sum(axis=1)))),
         "key_vertices": np.nonzero(moving)[1],
         "key_deltas": to_engine(deltas[moving]),
@@ -131,7 +140,7 @@ def extract(head: Head) -> bytes:
             metadata["joint_names"].index(bone.parent.name) if bone.parent.name != ROOT_BONE else -1 for bone in bones
         ],
         "joint_positions": to_engine(np.array([bone.head_local for bone in bones])),
-        "skin_weights": _skin_weights(head, metadata["joint_names"]),
+        "skin_weights": _skin_weights(head, metadata["joint_names"])[: len(neutral)],
         "triangles": read_attribute(cloud, "gs_triangle"),
         "barycentrics": read_attribute(cloud, "gs_barycentrics"),
         "offsets": read_attribute(cloud, "gs_offset"),
@@ -142,6 +151,7 @@ def extract(head: Head) -> bytes:
         "parts": read_attribute(cloud, "gs_part"),
     }
     sizes = {"view_viewmats": (4, 4), "view_Ks": (3, 3), "view_sizes": (2,), "view_joint_rotations": (len(bones), 3)}
+    arrays |= eigenbasis
     arrays |= {field: np.array(views[field]).reshape(-1, *shape) for field, shape in sizes.items()}
     arrays["view_expressions"] = _rearranged(views["view_expressions"], metadata["key_names"], key_names)
     return write_avatar(AvatarFile(arrays, metadata | {"name": head.name, "key_names": key_names}))

@@ -1,57 +1,75 @@
 """The Geometry Nodes tree that carries every Gaussian with its triangle of the moving head.
 
-What docs/avatar-format.md calls "How it moves", step 3. Frames and growth are worked out once per triangle, not once
-per Gaussian: there are ten times fewer of them.
+What docs/avatar-format.md calls "How it moves", step 4; for heads with an eigenbasis, step 3 before it. Frames and
+growth are worked out once per triangle, not once per Gaussian: there are ten times fewer of them.
 
 Attributes read from the points: ``gs_triangle``, ``gs_barycentrics``, ``gs_offset``, ``gs_quat``, ``gs_scale``; from
-the head's faces: ``gs_rest_area``. Written: ``position``, ``rotation`` (wxyz), ``scale``.
+the head's faces: ``gs_rest_area``. Written: ``position``, ``rotation`` (wxyz), ``scale``; with an eigenbasis
+``radiance:base`` as well.
 """
 
 from __future__ import annotations
 
 import bpy
 
+from . import motion_nodes
+from .motion import Motion
+from .motion_nodes import Gaussians
+from .wiring import Wiring
+
 TREE = "Gaussian Head Binding"
+MOTION_TREE = "Gaussian Head Motion"
 VERSION = 1  # counts changes of the tree; older files keep the tree that they were saved with
 STRETCH = (0.5, 2.5)  # limits of a Gaussian's growth with its triangle, as in the engine
 
 
-def binding_tree() -> bpy.types.GeometryNodeTree:
-    """The tree of this version, made where the file has none."""
+def binding_tree(has_motion: bool = False) -> bpy.types.GeometryNodeTree:
+    """The tree of this version, made where the file has none.
+
+    Args:
+        has_motion: whether for heads with an eigenbasis.
+    """
+    mark = "gaussian_heads_motion" if has_motion else "gaussian_heads_binding"
     for tree in bpy.data.node_groups:
-        if tree.library is None and tree.get("gaussian_heads_binding") == VERSION:
+        if tree.library is None and tree.get(mark) == VERSION:
             return tree
-    tree = bpy.data.node_groups.new(TREE, "GeometryNodeTree")
-    tree["gaussian_heads_binding"] = VERSION
+    tree = bpy.data.node_groups.new(MOTION_TREE if has_motion else TREE, "GeometryNodeTree")
+    tree[mark] = VERSION
     tree.is_modifier = True
     tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
     socket = tree.interface.new_socket("Head", in_out="INPUT", socket_type="NodeSocketObject")
     socket.description = "The mesh that the Gaussians follow"
+    if has_motion:
+        for name, description in motion_nodes.INPUTS.items():
+            socket = tree.interface.new_socket(name, in_out="INPUT", socket_type="NodeSocketInt")
+            socket.description = description
+            socket.hide_in_modifier = True
     tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    _Builder(tree).build()
+    _Builder(tree).build(has_motion)
     return tree
 
 
-def bind(splats: bpy.types.Object, head: bpy.types.Object) -> bpy.types.Modifier:
-    """Let a point cloud object follow a head mesh."""
+def bind(splats: bpy.types.Object, head: bpy.types.Object, motion: Motion | None = None) -> bpy.types.Modifier:
+    """Let a point cloud object follow a head mesh, and its eigenbasis where it has one."""
     modifier = splats.modifiers.new("Gaussian Head", "NODES")
-    modifier.node_group = tree = binding_tree()
-    identifier = next(item.identifier for item in tree.interface.items_tree if item.name == "Head")
+    modifier.node_group = tree = binding_tree(motion is not None)
+    values: dict[str, bpy.types.Object | int] = {"Head": head}
+    if motion is not None:
+        values |= zip(motion_nodes.INPUTS, (motion.first, motion.joints, motion.components), strict=True)
     inputs = getattr(getattr(modifier, "properties", None), "inputs", None)
-    if inputs is not None:  # from 5.2, where modifier["…"] is an error
-        getattr(inputs, identifier).value = head
-    else:
-        modifier[identifier] = head
+    for item in tree.interface.items_tree:
+        if item.name in values:
+            if inputs is not None:  # from 5.2, where modifier["…"] is an error
+                getattr(inputs, item.identifier).value = values[item.name]
+            else:
+                modifier[item.identifier] = values[item.name]
     return modifier
 
 
-class _Builder:
+class _Builder(Wiring):
     """Wires the tree, one idea a method."""
 
-    def __init__(self, tree: bpy.types.GeometryNodeTree):
-        self.tree = tree
-
-    def build(self) -> None:
+    def build(self, has_motion: bool) -> None:
         given, result = self.node("NodeGroupInput"), self.node("NodeGroupOutput")
         info = self.node("GeometryNodeObjectInfo", transform_space="RELATIVE")
         self.link(given.outputs["Head"], info.inputs["Object"])
@@ -70,51 +88,28 @@ class _Builder:
         anchor = self.scale(corners[0], weights.outputs[0])
         for corner, weight in zip(corners[1:], list(weights.outputs)[1:], strict=True):
             anchor = self.vector("ADD", anchor, self.scale(corner, weight))
+        own = Gaussians(
+            self.attribute("gs_offset", "FLOAT_VECTOR"),
+            self.attribute("gs_quat", "QUATERNION"),
+            self.attribute("gs_scale", "FLOAT_VECTOR"),
+        )
+        if has_motion:
+            own = motion_nodes.moved(self, given, own)
         turned = self.node("FunctionNodeRotateVector")
-        offset = self.scale(self.attribute("gs_offset", "FLOAT_VECTOR"), stretch)
+        offset = self.scale(own.offset, stretch)
         position = self.vector("ADD", anchor, self.wire(turned, offset, rotation))
         quat = self.node("FunctionNodeRotateRotation", rotation_space="LOCAL")
-        quat = self.wire(quat, rotation, self.attribute("gs_quat", "QUATERNION"))
-        scales = self.scale(self.attribute("gs_scale", "FLOAT_VECTOR"), stretch)
+        quat = self.wire(quat, rotation, own.quat)
+        scales = self.scale(own.scale, stretch)
 
         geometry = self.node("GeometryNodeSetPosition")
         self.link(given.outputs["Geometry"], geometry.inputs["Geometry"])
         self.link(position, geometry.inputs["Position"])
         stored = self.store(geometry.outputs[0], "rotation", "QUATERNION", quat)
-        self.link(self.store(stored, "scale", "FLOAT_VECTOR", scales), result.inputs[0])
-
-    def node(self, kind: str, **settings: str) -> bpy.types.Node:
-        node = self.tree.nodes.new(kind)
-        for name, value in settings.items():
-            setattr(node, name, value)
-        return node
-
-    def link(self, source: bpy.types.NodeSocket, target: bpy.types.NodeSocket) -> None:
-        self.tree.links.new(source, target)
-
-    def wire(self, node: bpy.types.Node, *sources) -> bpy.types.NodeSocket:
-        """Connect sockets or constants to the node's enabled inputs, in order; its first enabled output."""
-        for socket, source in zip([s for s in node.inputs if s.enabled], sources, strict=False):
-            if isinstance(source, bpy.types.NodeSocket):
-                self.link(source, socket)
-            else:
-                socket.default_value = source
-        return next(socket for socket in node.outputs if socket.enabled)
-
-    def attribute(self, name: str, data_type: str) -> bpy.types.NodeSocket:
-        return self.wire(self.node("GeometryNodeInputNamedAttribute", data_type=data_type), name)
-
-    def vector(self, operation: str, *sources) -> bpy.types.NodeSocket:
-        return self.wire(self.node("ShaderNodeVectorMath", operation=operation), *sources)
-
-    def scale(self, vector: bpy.types.NodeSocket, factor: bpy.types.NodeSocket) -> bpy.types.NodeSocket:
-        node = self.node("ShaderNodeVectorMath", operation="SCALE")
-        self.link(vector, node.inputs[0])
-        self.link(factor, node.inputs["Scale"])
-        return node.outputs[0]
-
-    def math(self, operation: str, *sources) -> bpy.types.NodeSocket:
-        return self.wire(self.node("ShaderNodeMath", operation=operation), *sources)
+        stored = self.store(stored, "scale", "FLOAT_VECTOR", scales)
+        if own.radiance is not None:
+            stored = self.store(stored, "radiance:base", "FLOAT_COLOR", own.radiance)
+        self.link(stored, result.inputs[0])
 
     def corner(self, k: int) -> bpy.types.NodeSocket:
         """On the faces: the position of the k-th corner's vertex."""
@@ -151,17 +146,3 @@ class _Builder:
         """On the points: a field of the face that the point is bound to."""
         node = self.node("GeometryNodeSampleIndex", data_type=data_type, domain="FACE")
         return self.wire(node, mesh, field, self.attribute("gs_triangle", "INT"))
-
-    def store(
-        self,
-        geometry: bpy.types.NodeSocket,
-        name: str,
-        data_type: str,
-        value: bpy.types.NodeSocket,
-        domain: str = "POINT",
-    ) -> bpy.types.NodeSocket:
-        node = self.node("GeometryNodeStoreNamedAttribute", data_type=data_type, domain=domain)
-        node.inputs["Name"].default_value = name
-        self.link(geometry, node.inputs["Geometry"])
-        self.link(value, next(s for s in node.inputs if s.name == "Value" and s.enabled))
-        return node.outputs[0]

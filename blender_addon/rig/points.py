@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 import numpy as np
 
+SH_C0 = 0.28209479177387814  # spherical harmonics of degree 0: radiance is (color - 0.5) / SH_C0
 # attribute data_type -> (foreach property, dtype, components)
 LAYOUT = {
     "FLOAT": ("value", np.float32, 1),

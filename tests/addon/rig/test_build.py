@@ -1,6 +1,5 @@
 """The head in Blender moves as the engine says, and goes on doing so where neither engine nor add-on is."""
 
-import importlib
 import json
 import os
 import subprocess
@@ -14,12 +13,6 @@ from mathutils import Matrix, Quaternion, Vector
 
 ROOT = Path(__file__).parents[3]
 JOINTS = ("neck", "head", "jaw", "eyeLeft", "eyeRight")
-
-
-@pytest.fixture
-def rig(addon):
-    names = ("avatar_file", "build", "extract", "heads", "points", "axes")
-    return type("Rig", (), {name: importlib.import_module(f"{addon}.rig.{name}") for name in names})
 
 
 @pytest.fixture
