@@ -29,7 +29,8 @@ def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:
     """Make the head's objects at once, in the context's scene; they get a collection of the head's name.
 
     Objects: an empty ``NAME`` with, below it, ``NAME.rig`` (armature), ``NAME.head`` (mesh with one shape key per
-    expression, hidden) and ``NAME.splats`` (point cloud with the attributes of Blender 5.3's native splats).
+    expression, hidden) and ``NAME.splats`` (point cloud with the attributes of Blender 5.3's native splats). What an
+    eigenbasis adds to them stands in :mod:`.motion`.
     """
     steps = build_steps(avatar, context)
     while True:

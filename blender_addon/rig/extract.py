@@ -109,7 +109,7 @@ def extract(head: Head) -> bytes:
     key_names = list(head.keys)
     neutral = _coordinates(mesh.shape_keys.reference_key.data)
     deltas = np.array([_coordinates(key.data) for key in head.keys.values()]).reshape(-1, *neutral.shape) - neutral
-    motion = find_motion(mesh, cloud, len(metadata["joint_names"]))
+    motion = find_motion(mesh, len(metadata["joint_names"]))
     eigenbasis = {}
     if motion is not None:
         eigenbasis = read_motion(motion, neutral, deltas, cloud)

@@ -131,15 +131,21 @@ def write_basis(cloud: bpy.types.PointCloud, avatar: AvatarFile) -> Generator[No
         yield
 
 
-def find_motion(mesh: bpy.types.Mesh, cloud: bpy.types.PointCloud, joints: int) -> Motion | None:
+def find_motion(mesh: bpy.types.Mesh, joints: int) -> Motion | None:
     """Where a head's coefficient vertices are; None where it has none.
 
     Args:
         joints: J, how many the head has.
+
+    Raises:
+        ValueError: vertices were added or removed.
     """
     if HEAD_VERTICES not in mesh:
         return None
-    components = sum(name.startswith("gs_basis_offset_") for name in cloud.attributes.keys())
+    rows = len(mesh.vertices) - mesh[HEAD_VERTICES] - AXES - JOINT_ROWS * joints
+    components, rest = divmod(rows, joints + 1)
+    if components < 1 or rest:
+        raise ValueError(f"{mesh.name} has another number of vertices than at first")
     return Motion(mesh[HEAD_VERTICES], joints, components)
 
 

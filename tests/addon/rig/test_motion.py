@@ -137,6 +137,14 @@ def test_it_goes_back_into_an_avatar_file_unchanged(rig, head, moving_path):
         np.testing.assert_allclose(after.arrays[field], array, rtol=1e-5, atol=2e-7, err_msg=field)
 
 
+def test_a_head_that_lost_a_part_of_it_is_refused(rig, addon, head):
+    error = importlib.import_module(f"{addon}.errors").AddonError
+    attributes = head.splats.data.attributes
+    attributes.remove(attributes[f"gs_basis_offset_{COMPONENTS - 1}"])
+    with pytest.raises(error, match="no longer built as a head"):
+        rig.extract.extract(head)
+
+
 def test_the_head_mesh_keeps_its_order_its_bounds_and_its_surface(rig, head, avatar_path):
     plain = rig.build.build(rig.avatar_file.read_avatar(avatar_path), bpy.context)
     count = len(plain.mesh.data.vertices)
