@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
 
 from engine.atomic import atomic_write
-from engine.benchmark.measure import median_seconds, peak_bytes, seconds
+from engine.benchmark.measure import peak_bytes, seconds, synchronise
 from engine.benchmark.networks import shell_photos
 from engine.models.kit.blocks import Block, per_view
 from engine.models.kit.registration import register
@@ -19,7 +18,7 @@ from engine.models.match import MATCH, MatchNetwork
 from engine.progress import Progress
 
 PHOTOS, PHOTO_SIZE = (1, 2, 4, 8, 16), 256  # the ``small`` preset's photos
-REPEATS = 3
+REPEATS = 4
 
 
 @dataclass(frozen=True)
@@ -71,18 +70,26 @@ def context_cost(config: MATCH, size: int, photos: int, device: torch.device, re
         "per_view": lambda: _per_view_part(guided, images),
     }
     with torch.inference_mode():
-        times = {part: _seconds(work, device, repeats) for part, work in works.items()}
-        figures = {f"{part}_ms": 1e3 * taken for part, taken in times.items()}
+        figures = {f"{part}_ms": 1e3 * taken for part, taken in _least_seconds(works, device, repeats).items()}
         figures |= {f"{part}_mb": peak_bytes(work, device) / 1e6 for part, work in works.items()}
     return ContextCost(photos, **figures)
 
 
-def _seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """On a CPU processor time, all threads together: unlike the wall clock it does not count what others run."""
-    if device.type == "cuda":
-        return median_seconds(work, device, repeats)
-    work()
-    return statistics.median(seconds(work, time.process_time) for _ in range(repeats))
+def _least_seconds(works: Mapping[str, Callable[[], object]], device: torch.device, repeats: int) -> dict[str, float]:
+    """The least time of each, run in turn: what else a machine does only ever adds, and seldom to one of them alone.
+
+    On a CPU processor time, all threads together; on CUDA the wall clock.
+    """
+
+    def complete(work: Callable[[], object]) -> None:
+        work()
+        synchronise(device)
+
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    rounds = [
+        {part: seconds(lambda w=work: complete(w), clock) for part, work in works.items()} for _ in range(repeats)
+    ]
+    return {part: min(each[part] for each in rounds) for part in works}
 
 
 def _per_view_part(network: MatchNetwork, images: torch.Tensor) -> torch.Tensor:

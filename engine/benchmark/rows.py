@@ -23,10 +23,12 @@ class Task:
     Attributes:
         name: unique.
         measure: gives the row's figures by name; units are in the names.
+        own_memory: the figures tell of memory themselves, part by part; the row has no peak then.
     """
 
     name: str
     measure: Callable[[], Mapping[str, float]]
+    own_memory: bool = False
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ class Row:
         name: of its task.
         setting: device and versions it was measured with.
         figures: what was measured; empty after an error.
-        peak_gb: 10⁹ bytes of tensors on the CUDA device at most, weights and inputs included; None on a CPU.
+        peak_gb: 10⁹ bytes of tensors on the CUDA device at most, weights and inputs included; None on a CPU and
+            for figures that tell of memory themselves.
         error: why there are no figures, or None.
     """
 
@@ -102,7 +105,7 @@ def _measured(task: Task, setting: Mapping[str, str], device: torch.device) -> R
     except Exception as failure:  # whatever it is belongs into the row, and the next row may still work
         said = str(failure).strip()
         figures, error = {}, f"{type(failure).__name__}: {said.splitlines()[0] if said else 'no message'}"
-    peak = torch.cuda.max_memory_allocated(device) / 1e9 if gpu else None
+    peak = torch.cuda.max_memory_allocated(device) / 1e9 if gpu and not task.own_memory else None
     return Row(task.name, setting, figures, peak, error)
 
 
