@@ -12,6 +12,7 @@ import torch
 from engine.atomic import atomic_write
 from engine.benchmark.measure import peak_bytes, seconds, synchronise
 from engine.benchmark.networks import shell_photos
+from engine.models.kit.attention import Attention
 from engine.models.kit.blocks import Block, per_view
 from engine.models.kit.registration import register
 from engine.models.match import MATCH, MatchNetwork
@@ -97,13 +98,17 @@ def _per_view_part(network: MatchNetwork, images: torch.Tensor) -> torch.Tensor:
     for pair, (block, grouped) in enumerate(zip(network.registration_blocks, network.grouped_blocks, strict=True)):
         assert isinstance(block, Block) and isinstance(grouped, Block)
         flat = images.flatten(1, 2)
-        normed = block.norm1(flat)
-        block.attention.queries(normed)
-        _, values = block.attention.keys_values(normed)
-        images = block.think(flat + block.attention.merge(values)).view_as(images)
+        images = block.think(flat + _unmixed(block.attention, block.norm1(flat))).view_as(images)
         if pair < network.config.pairs - 1:
             images = per_view(grouped, images)
     return images
+
+
+def _unmixed(attention: Attention, tokens: torch.Tensor) -> torch.Tensor:
+    """All four projections of an attention, as if every token saw only itself."""
+    attention.queries(tokens)
+    _, values = attention.keys_values(tokens)
+    return attention.merge(values)
 
 
 def context_costs(
@@ -140,9 +145,10 @@ def write_plot(rows: Sequence[dict[str, float]], path: Path) -> None:
                 photos, [row[key.format(unit)] for row in rows], style, color=color, marker="o", ms=4, label=label
             )
         if unit == "ms":
+            axes.set_yscale("log")
             beyond = [row["guided_ms"] - row["per_view_ms"] for row in rows]
             axes.plot(photos, beyond, ":", color="tab:blue", marker="o", ms=4, label="guided minus per-view")
-        axes.set(xlabel="photos", xscale="log", yscale="log", title=title)
+        axes.set(xlabel="photos", xscale="log", title=title)
         axes.set_xticks(photos, [str(count) for count in photos], minor=False)
         axes.minorticks_off()
         axes.grid(alpha=0.3)
