@@ -37,7 +37,8 @@ class Avat3r:
         position_skip: Gaussians start at the position map; else anywhere within ``reach`` (the paper's ablation).
         color_skip: colours start at the pixel's (the paper's ablation).
         reach: metres; positions, or corrections to the map, stay within ± this (ours).
-        start_width: metres; Gaussians start opaque and this wide (ours); None: as ``paper``.
+        on_surface: Gaussians start as those of the ``surface`` system, see
+            :func:`engine.models.kit.activation.on_the_surface` (ours: for short trainings).
     """
 
     image_size: int
@@ -55,7 +56,7 @@ class Avat3r:
     position_skip: bool = True
     color_skip: bool = True
     reach: float = 0.3
-    start_width: float | None = None
+    on_surface: bool = False
 
     @classmethod
     def paper(cls) -> Avat3r:
@@ -89,14 +90,14 @@ class Avat3r:
             motion_tokens=4,
             upsample=(64, 32, 24),
             feature_width=0,
-            start_width=0.0015,
+            on_surface=True,
         )
 
     @property
     def table(self) -> GaussianTable:
         """Ours: with the skips Gaussians start on the photos' pixels; 2 mm wide, opacity 0.1 + what is learned."""
-        if self.start_width is not None:
-            return on_the_surface("skip" if self.color_skip else "direct", self.start_width, self.reach)
+        if self.on_surface:
+            return on_the_surface("skip" if self.color_skip else "direct", self.reach)
         return GaussianTable(
             offset_range=self.reach,
             scale="blend",

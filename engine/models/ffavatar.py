@@ -40,7 +40,8 @@ class FFAvatar:
         sees_camera: whether that module knows the viewing direction, as in the paper. A rig's basis cannot.
         color: "direct" as in the paper; "mix" also sees the photos' colours at every point, and starts from them (ours:
             a small network cannot paint).
-        start_width: metres; Gaussians start opaque and this wide (ours); None: as ``paper``.
+        on_surface: Gaussians start as those of the ``surface`` system, see
+            :func:`engine.models.kit.activation.on_the_surface` (ours: for short trainings).
     """
 
     image_size: int
@@ -58,7 +59,7 @@ class FFAvatar:
     residual_width: int
     sees_camera: bool
     color: Literal["direct", "mix"] = "direct"
-    start_width: float | None = None
+    on_surface: bool = False
 
     @classmethod
     def paper(cls) -> FFAvatar:
@@ -82,7 +83,7 @@ class FFAvatar:
 
     @classmethod
     def small(cls) -> FFAvatar:
-        """Ours: photos of 256², UV 160; the encoder is trained along, from nothing."""
+        """Ours: photos of 256², UV 192; the encoder is trained along, from nothing."""
         return cls(
             image_size=256,
             encoder=DinoConfig(128, 4, 4, frozen=False),
@@ -91,7 +92,7 @@ class FFAvatar:
             pairs=3,
             motion_width=MOTION,
             code_width=64,
-            resolution=160,
+            resolution=192,
             waves=7,
             feature_width=64,
             points="sparse_to_dense",
@@ -99,14 +100,14 @@ class FFAvatar:
             residual_width=64,
             sees_camera=False,
             color="mix",
-            start_width=0.003,
+            on_surface=True,
         )
 
     @property
     def table(self) -> GaussianTable:
         """Ours: as UIKA's, offsets start at 0, opacities at 0.1, scales at 6.7 mm."""
-        if self.start_width is not None:
-            return on_the_surface(self.color, self.start_width, reach=0.1)
+        if self.on_surface:
+            return on_the_surface(self.color, reach=0.1)
         return GaussianTable(
             offset_range=0.1,
             scale="exp",
@@ -169,14 +170,15 @@ class FFAvatarNetwork(nn.Module):
         self.embed_points = PointEmbedding(config.waves, width)
         reading = BlockConfig(width, config.heads, qk_norm="layer_head", cross=True)
         self.read_coarse, self.read_fine = Block(reading), Block(reading)
+        painted = OBSERVED * (config.color == "mix")
+        self.norm = nn.LayerNorm(width, eps=1e-5)
         self.decode = nn.Sequential(
-            nn.LayerNorm(width, eps=1e-5),
-            nn.Linear(width, config.feature_width),
+            nn.Linear(width + painted, config.feature_width),
             nn.SiLU(),
             nn.Linear(config.feature_width, config.feature_width),
             nn.SiLU(),
         )
-        self.heads = GaussianHeads(self.table, config.feature_width, color_width=OBSERVED * (config.color == "mix"))
+        self.heads = GaussianHeads(self.table, config.feature_width, color_width=painted)
         if config.residual_motion:
             self.residual = ResidualMotion(
                 6 * config.waves + config.feature_width,
@@ -231,8 +233,10 @@ class FFAvatarNetwork(nn.Module):
             fused = torch.cat((coarse, points.densify(coarse) + places[first:]), dim=1)
         else:
             fused = self.read_coarse(places.expand(len(photos), -1, -1), photos)
-        features = self.decode(self.read_fine(fused, photos))
-        colors = None if observed is None else observed[..., :3]
+        read, colors = self.norm(self.read_fine(fused, photos)), None
+        if observed is not None:
+            read, colors = torch.cat((read, observed), dim=-1), observed[..., :3]
+        features = self.decode(read)
         return Appearance(anchors, features, self.heads(features, observed), colors)
 
     def move(self, appearance: Appearance, motion: torch.Tensor, direction: torch.Tensor | None = None) -> Splats:

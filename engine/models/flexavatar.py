@@ -44,7 +44,8 @@ class FlexAvatar:
         dynamic_regions: of the head, where Gaussians may change: face, mouth and eyes in the paper.
         color: "direct" as in the paper; "mix" also sees the photos' colours at every texel, and starts from them (ours:
             a small network cannot paint).
-        start_width: metres; Gaussians start opaque and this wide (ours); None: as ``paper``.
+        on_surface: Gaussians start as those of the ``surface`` system, see
+            :func:`engine.models.kit.activation.on_the_surface` (ours: for short trainings).
     """
 
     image_size: int
@@ -62,7 +63,7 @@ class FlexAvatar:
     position_map: bool = True
     dynamic_regions: tuple[str, ...] = ("face", *EYES, *MOUTH)
     color: Literal["direct", "mix"] = "direct"
-    start_width: float | None = None
+    on_surface: bool = False
 
     @classmethod
     def paper(cls) -> FlexAvatar:
@@ -84,7 +85,7 @@ class FlexAvatar:
 
     @classmethod
     def small(cls) -> FlexAvatar:
-        """160² texels from photos of 256²; the encoder is trained along, from nothing."""
+        """256² texels from photos of 256²; the encoder is trained along, from nothing."""
         return cls(
             image_size=256,
             encoder=DinoConfig(128, 4, 4, frozen=False),
@@ -93,13 +94,13 @@ class FlexAvatar:
             heads=5,
             self_blocks=2,
             query_blocks=2,
-            side=40,
-            upsample=(64, 32),
-            identity_width=16,
-            unet=UNetConfig(24, 4),
+            side=32,
+            upsample=(64, 32, 24),
+            identity_width=12,
+            unet=UNetConfig(16, 5),
             motion_width=MOTION,
             color="mix",
-            start_width=0.003,
+            on_surface=True,
         )
 
     @property
@@ -110,8 +111,8 @@ class FlexAvatar:
     @property
     def table(self) -> GaussianTable:
         """Gaussians start on the surface, raw scales at 0 as the paper says, which here is 5 mm (ours)."""
-        if self.start_width is not None:
-            return on_the_surface(self.color, self.start_width, reach=0.1)
+        if self.on_surface:
+            return on_the_surface(self.color, reach=0.1)
         return GaussianTable(
             offset_range=0.1,
             scale="blend",
@@ -167,26 +168,27 @@ class FlexAvatarNetwork(nn.Module):
         self.reading_blocks = nn.ModuleList(Block(photos) for _ in range(config.query_blocks))
         self.query_blocks = nn.ModuleList(Block(itself) for _ in range(config.query_blocks))
         self.upsample = Upsampler(width, config.upsample)
-        self.identity_head = nn.Conv2d(fine, config.identity_width, 3, padding=1)
-        self.static_head = nn.Sequential(nn.Conv2d(fine, fine, 3, padding=1), nn.SiLU())
-        self.heads = GaussianHeads(self.table, fine, color_width=OBSERVED * (config.color == "mix"))
+        painted = OBSERVED * (config.color == "mix")
+        self.identity_head = nn.Conv2d(fine + painted, config.identity_width, 3, padding=1)
+        self.static_head = nn.Sequential(nn.Conv2d(fine + painted, fine, 3, padding=1), nn.SiLU())
+        self.heads = GaussianHeads(self.table, fine, color_width=painted)
         if not config.position_map:
             self.embed_motion = nn.Linear(config.motion_width, CODE_WIDTH)
         driving = 3 if config.position_map else CODE_WIDTH
         self.unet = UNet(config.identity_width + driving, sum(self.table.channels.values()), config.unet)
 
     def forward(
-        self, images: torch.Tensor, texels: Texels, driving: torch.Tensor, observed: torch.Tensor | None = None
+        self, images: torch.Tensor, texels: Texels, driving: torch.Tensor, painted: torch.Tensor | None = None
     ) -> Splats:
         """Photos to Gaussians under one expression; see :meth:`encode` and :meth:`move`."""
-        return self.move(self.encode(images, texels, observed), texels, driving)
+        return self.move(self.encode(images, texels, painted), texels, driving)
 
-    def encode(self, images: torch.Tensor, texels: Texels, observed: torch.Tensor | None = None) -> StaticHead:
+    def encode(self, images: torch.Tensor, texels: Texels, painted: torch.Tensor | None = None) -> StaticHead:
         """Photos to all that does not depend on the expression.
 
         Args:
             images: [B, V, 3, S, S], RGB 0..1, in any number and order, of any camera and expression.
-            observed: [B, M, 4] the photos' colours at the texels and how sure they are, 0..1; only for "mix".
+            painted: [B, 4, R, R] the photos' colours on the UV map and how sure they are, 0..1; only for "mix".
         """
         taps = self.encoder(images.flatten(0, 1), self.config.taps)
         photos = self.fuse(taps).unflatten(0, images.shape[:2]).flatten(1, 2)  # [B, V · L, C]
@@ -196,8 +198,12 @@ class FlexAvatarNetwork(nn.Module):
         for read, think in zip(self.reading_blocks, self.query_blocks, strict=True):
             queries = think(read(queries, photos))
         maps = self.upsample(queries, self.config.side)  # [B, fine, R, R]
+        observed = colors = None
+        if painted is not None:
+            maps = torch.cat((maps, painted), dim=1)
+            observed = painted[:, :, texels.valid].transpose(1, 2)  # [B, M, 4]
+            colors = observed[..., :3]
         static = self.static_head(maps)[:, :, texels.valid].transpose(1, 2)  # [B, M, fine]
-        colors = None if observed is None else observed[..., :3]
         return StaticHead(self.identity_head(maps), self.heads(static, observed), colors)
 
     def move(self, head: StaticHead, texels: Texels, driving: torch.Tensor) -> Splats:

@@ -33,7 +33,8 @@ class MATCH:
             0 to go without.
         guided: False replaces the registration by dense attention among all tokens (the paper's ablation).
         color: "skip" starts from the photos' back-projected colour, "direct" does not (the paper's ablation).
-        start_width: metres; Gaussians start opaque and this wide (ours); None: as in the paper.
+        on_surface: Gaussians start as those of the ``surface`` system, see
+            :func:`engine.models.kit.activation.on_the_surface` (ours: for short trainings).
     """
 
     registration: RegistrationConfig
@@ -43,7 +44,7 @@ class MATCH:
     feature_width: int
     guided: bool = True
     color: Literal["skip", "direct"] = "skip"
-    start_width: float | None = None
+    on_surface: bool = False
 
     @classmethod
     def paper(cls, resolution: int = 1024) -> MATCH:
@@ -54,13 +55,13 @@ class MATCH:
     def small(cls) -> MATCH:
         """Ours: 256² texels from photos of 256², no pretrained encoder."""
         registration = RegistrationConfig(256, 8, 8, count=32, precision=torch.float32)
-        return cls(registration, 192, 6, pairs=3, feature_width=0, start_width=0.002)
+        return cls(registration, 192, 6, pairs=3, feature_width=0, on_surface=True)
 
     @property
     def table(self) -> GaussianTable:
         """SYSTEMS §1.6. Scales start at 10 mm, opacities at 0.12."""
-        if self.start_width is not None:
-            return on_the_surface(self.color, self.start_width, reach=0.1)
+        if self.on_surface:
+            return on_the_surface(self.color, reach=0.1)
         return GaussianTable(
             offset_range=1.0,
             scale="blend",
@@ -73,15 +74,14 @@ class MATCH:
 
 @dataclass(frozen=True)
 class MatchViews:
-    """B people in V calibrated photos of H × W, both multiples of 8, at one instant or each at its own.
+    """B people in V calibrated photos of H × W, both multiples of 8, at one instant.
 
     Attributes:
         images: [B, V, 3, H, W] RGB 0..1. masks: [B, V, 1, H, W] mattes.
         viewmats: [B, V, 4, 4] world to camera. Ks: [B, V, 3, 3] pixels.
         correspondence: a raster of the coarse mesh.
         features: [B, V, F, H/8, W/8] of a pretrained encoder, or None.
-        posed: [B, V, R, R, 3] metres, the mesh as each photo shows it, where photos are of different instants (ours);
-            None: as the position map that the Gaussians are for.
+        painted: [B, R, R, 3] colours instead of the back-projected ones (ours); None: back-project.
     """
 
     images: torch.Tensor
@@ -90,7 +90,7 @@ class MatchViews:
     Ks: torch.Tensor
     correspondence: Correspondence
     features: torch.Tensor | None = None
-    posed: torch.Tensor | None = None
+    painted: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class MatchNetwork(nn.Module):
         self, views: MatchViews, images: torch.Tensor, positions: torch.Tensor, neighbours: Neighbours
     ) -> MatchTexture:
         """The rest of :meth:`forward`, from photos on their background and a registration."""
-        observed = self.observe(views, images, positions, neighbours)
+        observed = self.observe(views, images, positions, neighbours) if views.painted is None else views.painted
         uv = self.embed_uv_tokens(positions, observed)
         uv = self.attend(uv, self.embed_images(views, images), neighbours)
         splats = self.decode(uv, positions, observed)
@@ -148,8 +148,7 @@ class MatchNetwork(nn.Module):
     ) -> torch.Tensor:
         """[B, R, R, 3]: the photos' colour at every texel."""
         where = self.config.registration
-        seen = positions[:, None] if views.posed is None else views.posed
-        texels = patchify(seen.movedim(-1, -3), where.uv_patch).unflatten(-1, (-1, 3))  # [B, V, T, P², 3]
+        texels = patchify(positions.movedim(-1, 1), where.uv_patch).unflatten(-1, (-1, 3))  # [B, T, P², 3]
         colors = backproject(images, views.viewmats, views.Ks, texels, neighbours)
         return unpatchify(colors.flatten(-2), where.side, where.uv_patch)
 

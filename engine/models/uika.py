@@ -35,7 +35,8 @@ class UIKA:
         estimator: of the UV estimator that goes with it.
         uv_attention: False leaves the textures' context out (the paper's ablation).
         aggregation: False leaves the aggregated texture out of decoder and colour (the paper's ablation).
-        start_width: metres; Gaussians start opaque and this wide (ours); None: as in the paper.
+        on_surface: Gaussians start as those of the ``surface`` system, see
+            :func:`engine.models.kit.activation.on_the_surface` (ours: for short trainings).
     """
 
     image_size: int
@@ -53,7 +54,7 @@ class UIKA:
     estimator: UVEstimatorConfig
     uv_attention: bool = True
     aggregation: bool = True
-    start_width: float | None = None
+    on_surface: bool = False
 
     @classmethod
     def paper(cls) -> UIKA:
@@ -76,7 +77,7 @@ class UIKA:
 
     @classmethod
     def small(cls) -> UIKA:
-        """Ours: 160² texels from photos of 256²; the encoder is trained along, from nothing."""
+        """Ours: 192² texels from photos of 256²; the encoder is trained along, from nothing."""
         return cls(
             image_size=256,
             encoder=DinoConfig(128, 4, 4, frozen=False),
@@ -84,14 +85,14 @@ class UIKA:
             width=128,
             heads=4,
             depth=4,
-            side=40,
+            side=48,
             dpt_widths=(32, 48, 64, 64),
             dpt_width=40,
             map_width=64,
             mlp_width=64,
             feature_width=64,
             estimator=UVEstimatorConfig.small(),
-            start_width=0.003,
+            on_surface=True,
         )
 
     @property
@@ -102,8 +103,8 @@ class UIKA:
     @property
     def table(self) -> GaussianTable:
         """SYSTEMS §2.6: offsets start at 0, opacities at 0.1, scales at 6.7 mm; the small weights there are ours."""
-        if self.start_width is not None:
-            return on_the_surface("mix" if self.aggregation else "direct", self.start_width, reach=0.1)
+        if self.on_surface:
+            return on_the_surface("mix" if self.aggregation else "direct", reach=0.1)
         color = (0.0,) * (4 if self.aggregation else 3)
         return GaussianTable(
             offset_range=0.1,
@@ -149,7 +150,12 @@ class UIKANetwork(nn.Module):
         self.heads = GaussianHeads(self.table, config.feature_width, color_width=guide)
 
     def forward(
-        self, images: torch.Tensor, where: Correspondence, texels: torch.Tensor, surface: torch.Tensor
+        self,
+        images: torch.Tensor,
+        where: Correspondence,
+        texels: torch.Tensor,
+        surface: torch.Tensor,
+        painted: torch.Tensor | None = None,
     ) -> Splats:
         """Photos to Gaussians at rest.
 
@@ -158,6 +164,7 @@ class UIKANetwork(nn.Module):
             where: the photos' correspondence; its mask says which pixels make textures.
             texels: [R, R] bool, M of which carry a Gaussian.
             surface: [M, 3] metres, where those texels lie on the head without identity or expression, row by row.
+            painted: [B, 4, R, R] colour and confidence 0..1 instead of the aggregated texture (ours); None: aggregate.
 
         Returns:
             Splats with fields [B, M, ...], colours in 0..1.
@@ -167,8 +174,9 @@ class UIKANetwork(nn.Module):
         if self.config.uv_attention:
             contexts.append(self.encode(textures, 1))
         depths = self.attend(contexts)
-        texture = aggregate(images, where.mask, where.uv, self.config.resolution)  # [B, 4, R, R]
-        return self.decode(depths, texture, texels, surface)
+        if painted is None:
+            painted = aggregate(images, where.mask, where.uv, self.config.resolution)
+        return self.decode(depths, painted, texels, surface)
 
     def encode(self, images: torch.Tensor, context: int) -> torch.Tensor:
         """[B, V, 3, S, S] to one context [B, V · L, C]; views follow each other, without any mark of which is which."""

@@ -41,9 +41,7 @@ class Onward(Sampler[int]):
             index += self.stride
 
 
-def stream(
-    heads: SyntheticHeads, batch: int, start: int = 0, workers: int = 2, rank: int = 0, world: int = 1
-) -> DataLoader:
+def stream(heads: Dataset, batch: int, start: int = 0, workers: int = 2, rank: int = 0, world: int = 1) -> DataLoader:
     """Lists of ``batch`` samples, in order, whatever the number of workers.
 
     Args:

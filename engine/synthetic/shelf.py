@@ -21,6 +21,7 @@ class ShelvedSample:
     """What training needs of a :class:`SyntheticSample`, in few bytes. N views of S × S.
 
     Attributes:
+        seed: the identity.
         rgb: [N, S, S, 3] uint8 sRGB over ``background``. alpha: [N, S, S] uint8. background: [3] float32.
         triangle: [N, S, S] uint16 of the head's faces under the pixel's centre, be it behind hair; 65535 for none.
         barycentric: [N, S, S, 3] uint8, in 255ths.
@@ -28,6 +29,7 @@ class ShelvedSample:
         expression: [N, E] float64. joint_rotations: [N, J, 3] float64. viewmats: [N, 4, 4]. Ks: [N, 3, 3] pixels.
     """
 
+    seed: int
     rgb: np.ndarray
     alpha: np.ndarray
     background: np.ndarray
@@ -50,24 +52,31 @@ class ShelvedSample:
         return cls(**kept)
 
 
-class Shelf(Dataset[ShelvedSample]):
-    """The people of ``heads``; each is rendered when first asked for and read from ``folder`` ever after.
+STORED = tuple(field.name for field in fields(ShelvedSample) if field.name != "seed")
 
-    A folder belongs to one kind of views; its name should say which.
+
+class Shelf(Dataset[ShelvedSample]):
+    """The first people of ``heads``, over and over; each is rendered when first asked for and read from ``folder`` ever
+    after.
+
+    Args:
+        folder: belongs to one kind of views; its name should say which. people: how many of them.
     """
 
-    def __init__(self, heads: SyntheticHeads, folder: Path):
-        self.heads, self.folder = heads, folder
+    def __init__(self, heads: SyntheticHeads, folder: Path, people: int):
+        self.heads, self.folder, self.people = heads, folder, people
         folder.mkdir(parents=True, exist_ok=True)
 
     def __getitem__(self, index: int) -> ShelvedSample:
-        path = self.folder / f"{self.heads.first + index}.npz"
+        index %= self.people
+        seed = self.heads.first + index
+        path = self.folder / f"{seed}.npz"
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return ShelvedSample(**{field.name: arrays[field.name] for field in fields(ShelvedSample)})
+                return ShelvedSample(seed=seed, **{name: arrays[name] for name in STORED})
         except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
             pass  # not there, or damaged: rendering is the way out of both
         sample = ShelvedSample.of(self.heads[index])
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **{field.name: getattr(sample, field.name) for field in fields(ShelvedSample)})
+            np.savez(file, **{name: getattr(sample, name) for name in STORED})
         return sample

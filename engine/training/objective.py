@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import Dataset
 
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
-from engine.heads.rig import Rig, make_rig
-from engine.models.learned.capture import SIZE, Capture, driving_code
+from engine.heads.parametric import ParametricHead
+from engine.heads.rig import make_rig
+from engine.models.learned.capture import SIZE, Capture, Coat, assemble, driving_code
 from engine.models.learned.registry import make_system
 from engine.perceptual import LPIPS, ssim_map
 from engine.splatting import rasterization
-from engine.synthetic.shelf import NOTHING, ShelvedSample
+from engine.synthetic import SyntheticHeads, stream
+from engine.synthetic.portraits import true_tracking
+from engine.synthetic.shelf import NOTHING, Shelf, ShelvedSample
+from engine.training.coats import COUNTS, coat, sources
+from engine.training.config import TrainConfig
 
 VIEWS = 8
 """Views of every training sample, sources and targets."""
-MOST_SOURCES = 4
-TARGETS = 4
+ON_SHELF = 400
+"""People that a folder of samples holds, and a training with one sees again and again."""
+APART = 97  # steps between the starts of runs with different seeds, so that they do not render the same people at once
+TARGETS = 3  # views compared per step: one of the sources, the others new
 OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
 MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
 
@@ -41,7 +46,7 @@ class Losses:
 
     l1: float = 0.8
     ssim: float = 0.2
-    lpips: float = 0.2
+    lpips: float = 0.4
     matte: float = 0.5
     mouth: float = 0.0
     offset: float = 0.003
@@ -64,21 +69,32 @@ class Objective(nn.Module):
         network: what is trained.
     """
 
-    def __init__(self, name: str, preset: str, variant: Mapping[str, str], samples: Dataset[ShelvedSample], seed: int):
+    def __init__(self, system: str, preset: str, config: TrainConfig):
         super().__init__()
         self.head = load_head()
-        self.learned = make_system(name, preset, self.head, variant)
-        self.samples, self.seed = samples, seed
-        self.losses = LOSSES[name]
+        torch.manual_seed(config.seed)
+        self.learned = make_system(system, preset, self.head, config.variant)
+        self.learned.half = True
+        self.config = config
+        self.losses = LOSSES[system]
         self.perceptual = [LPIPS()]  # in a list, so that it is no part of the module
 
     @property
     def network(self) -> nn.Module:
         return self.learned.network
 
+    def data(self, start: int, rank: int, world: int) -> Iterator[list[ShelvedSample]]:
+        """Batches from step ``start`` on, without end; every process of ``world`` gets people of its own."""
+        heads = SyntheticHeads(VIEWS, SIZE)
+        people = heads if self.config.samples is None else Shelf(heads, self.config.samples, ON_SHELF)
+        first = start + APART * self.config.seed
+        batches = stream(people, self.config.batch_size, first, self.config.workers, rank, world)
+        for batch in batches:
+            yield [one if isinstance(one, ShelvedSample) else ShelvedSample.of(one) for one in batch]
+
     def forward(self, batch: Sequence[ShelvedSample], step: int) -> dict[str, torch.Tensor]:
         """Weighted losses, to be summed; entries "metric/…" are only for the log."""
-        rng = np.random.default_rng([self.seed, step])
+        rng = np.random.default_rng([self.config.seed, step])
         terms: dict[str, list[torch.Tensor]] = {}
         for sample in batch:
             for name, value in self._one(sample, rng).items():
@@ -86,11 +102,16 @@ class Objective(nn.Module):
         return {name: torch.stack(values).mean() for name, values in terms.items()}
 
     def _one(self, sample: ShelvedSample, rng: np.random.Generator) -> dict[str, torch.Tensor]:
-        order = rng.permutation(len(sample.rgb))
-        count = int(rng.integers(1, MOST_SOURCES + 1))
-        sources, targets = order[:count], order[count - 1 : count - 1 + TARGETS]  # one source is a target too
-        rig = make_rig(self.head, sample.neutral, sample.joints)
-        look = self.learned.look(capture_sample(sample, sources, rig))
+        order = sources(sample)
+        count = int(rng.choice(COUNTS))
+        shown, others = order[:count], order[count:]
+        folder = None if self.config.samples is None else self.config.samples / "coats"
+        with torch.no_grad():
+            taken = capture_sample(sample, shown, coat(sample, shown, self.head, folder), self.head)
+        look, rig = self.learned.look(taken), taken.rig
+        targets = rng.permutation(
+            np.concatenate((rng.choice(shown, 1), rng.choice(others, TARGETS - 1, replace=False)))
+        )
         weights, sums = self.losses, {name: torch.zeros(()) for name in ("l1", "ssim", "matte", "mouth")}
         known: dict[bytes, BoundGaussians] = {}
         rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
@@ -136,24 +157,19 @@ class Objective(nn.Module):
         return torch.from_numpy(inside).float()[..., None]
 
 
-def capture_sample(sample: ShelvedSample, views: Sequence[int] | np.ndarray, rig: Rig) -> Capture:
-    """Some views of a sample as a network sees photos, with the exact tracking."""
-    chosen = np.asarray(views)
-    white = torch.ones(3)
-    pictures = [picture(sample, view, white) for view in chosen]
-    triangle = sample.triangle[chosen].astype(np.int64)
-    covered = triangle != NOTHING
-    barycentric = sample.barycentric[chosen].astype(np.float32)
-    barycentric /= np.maximum(barycentric.sum(-1, keepdims=True), 1)
-    return Capture(
-        rig,
-        torch.stack([image for image, _ in pictures]).permute(0, 3, 1, 2),
-        torch.stack([matte for _, matte in pictures]).permute(0, 3, 1, 2),
-        *_tensors(
-            sample.viewmats[chosen], sample.Ks[chosen], sample.expression[chosen], sample.joint_rotations[chosen]
-        ),
-        torch.from_numpy(np.where(covered, triangle, -1)),
-        torch.from_numpy(barycentric * covered[..., None]),
+def capture_sample(
+    sample: ShelvedSample, views: Sequence[int] | np.ndarray, coat: Coat, head: ParametricHead
+) -> Capture:
+    """Some views of a sample as a network sees photos, with the exact tracking and the head painted with them."""
+    tracked = true_tracking(sample, list(views))
+    pictures = [picture(sample, view, torch.ones(3)) for view in views]
+    return assemble(
+        make_rig(head, coat.neutral.numpy(), sample.joints),
+        coat,
+        [image.permute(2, 0, 1) for image, _ in pictures],
+        [matte.permute(2, 0, 1) for _, matte in pictures],
+        tracked.views,
+        [sample.Ks[view] for view in views],
     )
 
 

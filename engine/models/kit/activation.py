@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +10,6 @@ from torch import nn
 from torch.nn import functional
 
 from engine.gaussians.gaussians import Splats
-
 
 OBSERVED = 4
 """Channels of what photos say of a point: colour, and how sure it is."""
@@ -53,29 +51,30 @@ class GaussianTable:
         return dict(zip(self.channels, flat.split(tuple(self.channels.values()), dim=-1), strict=True))
 
 
-def on_the_surface(color: Literal["direct", "skip", "mix"], width: float, reach: float) -> GaussianTable:
-    """A start for short trainings (ours): opaque Gaussians on their anchors, all of one width, in the colours seen.
+def on_the_surface(color: Literal["direct", "skip", "mix"], reach: float) -> GaussianTable:
+    """A start for short trainings (ours): opaque Gaussians on their anchors in the colours seen, whose rotations and
+    scales are those of the anchors, quaternions in the triangles' frames and scales as factors.
 
     Args:
-        width: metres, standard deviation. reach: metres, range of the offsets.
+        reach: metres, range of the offsets.
     """
     channels = 4 if color == "mix" else 3
-    unseen = 2.0  # what no photo shows is painted by the network: w = 0.88 at confidence 0, 0.02 at 1
+    unsure = -1.0  # w = 0.27 where no photo shows a place, whose colour is only guessed then; less where one does
     return GaussianTable(
         offset_range=reach,
         scale="exp",
-        scales=(1e-4, 0.02),
+        scales=(0.05, 6.0),
         opacity_shift=0.0,
         color=color,
         gains=(0.02, 0.1, 0.1, 0.1, 0.1),
         biases=(
             (0.0,) * 3,
-            (math.log(width),) * 3,
+            (0.0,) * 3,
             (1.0, 0.0, 0.0, 0.0),
-            (2.2,),
-            (0.0, 0.0, 0.0, unseen)[:channels],
+            (3.0,),
+            (0.0, 0.0, 0.0, unsure)[:channels],
         ),
-        trust=6.0,
+        trust=2.0,
     )
 
 

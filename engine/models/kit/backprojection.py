@@ -25,23 +25,19 @@ def backproject(
 
     Args:
         images: [B, V, 3, H, W]. viewmats: [B, V, 4, 4] world to camera. Ks: [B, V, 3, 3] pixels.
-        positions: [B, V, T, P, 3] metres, the P texels of every UV token as each view shows them; V may be 1 where all
-            show the same.
+        positions: [B, T, P, 3] metres, the P texels of every UV token.
         neighbours: of the T UV tokens.
 
     Returns:
         [B, T, P, 3], 0 where no view shows a texel.
     """
     batch, views, _, height, width = images.shape
-    tokens, texels = positions.shape[2:4]
-    positions = positions.expand(-1, views, -1, -1, -1)
+    tokens, texels = positions.shape[1:3]
     votes = _votes(neighbours, views)  # [B, T, V]
     votes, chosen = votes.topk(min(best_views, views), dim=-1)  # [B, T, v]
     person = torch.arange(batch, device=images.device)[:, None, None]
     camera = viewmats[person, chosen]  # [B, T, v, 4, 4]
-    token = torch.arange(tokens, device=images.device)[:, None]
-    points = positions[person, chosen, token]  # [B, T, v, P, 3]
-    points = points @ camera[..., :3, :3].transpose(-2, -1) + camera[..., None, :3, 3]
+    points = positions[:, :, None] @ camera[..., :3, :3].transpose(-2, -1) + camera[..., None, :3, 3]
     projected = points @ Ks[person, chosen].transpose(-2, -1)  # [B, T, v, P, 3]
     pixels = (projected[..., :2] / projected[..., 2:] - 0.5).round()
     size = pixels.new_tensor((width, height))

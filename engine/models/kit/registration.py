@@ -51,9 +51,11 @@ def register(uv: torch.Tensor, mask: torch.Tensor, config: RegistrationConfig, c
         Neighbours with T = side² UV tokens, row by row, and V · H/p · W/p image tokens.
     """
     tokens = torch.arange(config.side**2, device=uv.device).split(chunk)
-    best = [
-        [_scores(uv[b], mask[b], config, part).topk(config.count, dim=-1) for part in tokens] for b in range(len(uv))
-    ]
+    with torch.autocast(uv.device.type, enabled=False):  # the precision is the configuration's choice
+        best = [
+            [_scores(uv[b], mask[b], config, part).topk(config.count, dim=-1) for part in tokens]
+            for b in range(len(uv))
+        ]
     index, score = (torch.stack([torch.cat([t[i] for t in row]) for row in best]) for i in (1, 0))
     patches = (uv.shape[-2] // config.image_patch) * (uv.shape[-1] // config.image_patch)
     return Neighbours(index, score.float(), patches)

@@ -15,10 +15,11 @@ from engine.models.avat3r import Avat3r, Avat3rCache, Avat3rNetwork, PositionedV
 from engine.models.ffavatar import Appearance, FFAvatar, FFAvatarNetwork, TrackedViews
 from engine.models.kit.memory import TokenMemory
 from engine.models.kit.points import SurfacePoints
-from engine.models.learned.capture import INSIDE, Capture, observe
-from engine.models.learned.system import Learned, Look, UVMap, person
-from engine.models.learned.uv_systems import SEEN
+from engine.models.learned.capture import INSIDE, Capture
+from engine.models.learned.system import Learned, Look, Paint, UVMap, person
+from engine.models.surface.texture import HALF
 
+FOOTPRINT = 0.65  # standard deviation of a pixel's Gaussian, in pixels
 BEYOND = 0.12  # m from the mesh within which a pixel beside it can still be hair
 
 
@@ -47,26 +48,33 @@ class FFAvatarSystem(Learned):
         self.barycentrics = torch.cat((at_vertices, self.texels.barycentrics))
         if config.points == "sparse":
             self.triangles, self.barycentrics = self.triangles[: len(vertices)], self.barycentrics[: len(vertices)]
+        self.paint = Paint(head, self.triangles, self.barycentrics)
 
     def look(self, capture: Capture, known: TokenMemory | None = None) -> Look:
         views = TrackedViews(
             capture.images[None], capture.masks[None], capture.head_viewmats[None], capture.Ks[None],
             capture.motions[None],
         )  # fmt: skip
-        memory = self.network.remember(views)
+        with self.precision():
+            memory = self.network.remember(views)
         if known is not None:
             memory = known.extended(memory)
         points = SurfacePoints(capture.rig.neutral, self.corners, self.texels.barycentrics)
-        observed = observe(capture, self.triangles, self.barycentrics)
-        colors = observed[None] if self.config.color == "mix" else None
-        appearance = self.network.appear(memory, points, colors)
+        coat = capture.coat
+        painted = self.paint.read(torch.cat((coat.colors, coat.seen[:, None]), dim=1))
+        with self.precision():
+            appearance = self.network.appear(memory, points, painted[None] if self.config.color == "mix" else None)
         pairs = self.texels.pairs + len(capture.rig.neutral)
         pairs = pairs[: 0 if self.config.points == "sparse" else None]
         state = _Remembered(appearance, memory)
-        return Look(capture.rig, self.triangles, self.barycentrics, state, observed[:, 3] > SEEN, pairs)
+        return Look(
+            capture.rig, self.triangles, self.barycentrics, self.texels.spread(capture.rig)[self.triangles],
+            self.paint.read(coat.presence), state, painted[:, 3] > HALF, pairs,
+        )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        return person(self.network.move(look.state.appearance, code[None]))
+        with self.precision():
+            return person(self.network.move(look.state.appearance, code[None]))
 
 
 class Avat3rSystem(Learned):
@@ -83,7 +91,7 @@ class Avat3rSystem(Learned):
         self.network = Avat3rNetwork(config)
 
     def look(self, capture: Capture) -> Look:
-        triangle, barycentric, positions = _place_pixels(capture)
+        triangle, barycentric, positions, footprint = _place_pixels(capture)
         confidence = capture.masks[:, 0] * (positions.abs().sum(-1) > 0)
         views = PositionedViews(
             capture.images[None],
@@ -92,7 +100,8 @@ class Avat3rSystem(Learned):
             capture.head_viewmats[None],
             capture.Ks[None],
         )
-        cache = self.network.encode(views)
+        with self.precision():
+            cache = self.network.encode(views)
         keep = cache.keep[0]
         number = torch.full(keep.shape, -1)
         number[keep] = torch.arange(int(keep.sum()))
@@ -105,20 +114,25 @@ class Avat3rSystem(Learned):
         )
         pairs = beside[(beside >= 0).all(dim=1)]
         trusted = torch.ones(int(keep.sum()), dtype=torch.bool)
-        return Look(capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep], cache, trusted, pairs)
+        return Look(
+            capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
+            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], cache, trusted, pairs,
+        )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
         cache: Avat3rCache = look.state
-        return person(self.network.decode(cache, code[None]), cache.keep[0])
+        with self.precision():
+            return person(self.network.decode(cache, code[None]), cache.keep[0])
 
 
 @torch.no_grad()
-def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3] and position at rest [V, S, S, 3] in metres; 0 for
-    pixels that are not the person's."""
+def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3], position at rest [V, S, S, 3] in metres (0 for
+    pixels that are not the person's) and the standard deviation [V, S, S] of a Gaussian that just fills it."""
     rig = capture.rig
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
-    triangles, barycentrics, places = capture.triangle.clone(), capture.barycentric.clone(), []
+    triangles, barycentrics = (each.clone() for each in capture.raster)
+    places, footprints = [], []
     for view, (posed, viewmat, K) in enumerate(zip(capture.posed, capture.viewmats, capture.Ks, strict=True)):
         covered = capture.seen[view]
         beside = (capture.masks[view, 0] > INSIDE) & ~covered
@@ -141,4 +155,5 @@ def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.T
         rest = at.new_zeros(at.shape)
         rest[wanted] = pose(bound, rig.neutral, rig.faces, rest_areas).means
         places.append(rest.view(*covered.shape, 3))
-    return triangles, barycentrics, torch.stack(places)
+        footprints.append((FOOTPRINT * depth / K[0, 0]).view(covered.shape))
+    return triangles, barycentrics, torch.stack(places), torch.stack(footprints)

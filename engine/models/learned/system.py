@@ -1,4 +1,4 @@
-"""A network as a system: photos to Gaussians tied to triangles, under any motion; and the table of the five."""
+"""A network as a system: photos to Gaussians tied to triangles, under any motion."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import nn
 
-from engine.gaussians.binding import bind
+from engine.gaussians.binding import triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats
 from engine.heads.atlas import Atlas, make_atlas, position_map, region_masks, texel_neighbours
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.learned.capture import Capture
+from engine.models.learned.capture import PAINTED, Capture
+from engine.models.surface import LARGEST, OVERLAP
 
 
 class UVMap:
@@ -33,10 +35,19 @@ class UVMap:
         self.valid = torch.from_numpy(self.atlas.mask)
         self.triangles = torch.from_numpy(self.atlas.triangle[self.atlas.mask].astype(np.int64))
         self.barycentrics = torch.from_numpy(self.atlas.barycentric[self.atlas.mask])
+        uv = resolution * head.uv[head.uv_faces]
+        a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
+        self.texel_areas = torch.from_numpy(0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])).float()  # [F] texels
 
     def positions(self, vertices: torch.Tensor) -> torch.Tensor:
         """[R, R, 3] metres, where the texels lie on the mesh of vertices [V, 3]; 0 at empty ones."""
         return position_map(self.atlas, self.head.faces, vertices)
+
+    def spread(self, rig: Rig) -> torch.Tensor:
+        """[F, 3] metres, standard deviations of Gaussians that just cover their triangle's texels."""
+        areas = triangle_frames(rig.neutral, rig.faces)[1]
+        spacing = (areas / self.texel_areas.clamp_min(1e-6)).sqrt()
+        return (spacing[:, None] * torch.tensor(OVERLAP)).clamp(5e-5, LARGEST)
 
     @cached_property
     def regions(self) -> dict[str, np.ndarray]:
@@ -50,6 +61,28 @@ class UVMap:
         return torch.from_numpy(texel_neighbours(self.atlas, self.head.faces, self.positions(template).numpy()))
 
 
+class Paint:
+    """Reads a capture's coat at points of the mesh."""
+
+    def __init__(self, head: ParametricHead, triangles: torch.Tensor, barycentrics: torch.Tensor):
+        fine = make_atlas(head.uv, head.uv_faces, PAINTED)
+        number = torch.full((PAINTED, PAINTED), -1)
+        number[torch.from_numpy(fine.mask)] = torch.arange(int(fine.mask.sum()))
+        corners = head.uv[head.uv_faces[triangles.numpy()]]  # [N, 3, 2]
+        uv = np.einsum("nkc,nk->nc", corners, barycentrics.numpy())
+        column = (uv[:, 0] * PAINTED).astype(int).clip(0, PAINTED - 1)
+        row = ((1 - uv[:, 1]) * PAINTED).astype(int).clip(0, PAINTED - 1)
+        found = number[row, column]
+        # points at the rim of an island can fall on an empty texel: any texel of their triangle's neighbourhood will do
+        nearest = distance_transform_edt(~fine.mask, return_distances=False, return_indices=True)
+        nearby = number[nearest[0][row, column], nearest[1][row, column]]
+        self.texel = torch.where(found < 0, nearby, found)
+
+    def read(self, values: torch.Tensor) -> torch.Tensor:
+        """Values [M, ...] of the coat's texels at the N points."""
+        return values[self.texel]
+
+
 @dataclass(frozen=True)
 class Look:
     """All that a network learned from one person's photos and that no motion changes.
@@ -57,6 +90,7 @@ class Look:
     Attributes:
         rig: the person's.
         triangles: [N] int64 and barycentrics: [N, 3], what each of N Gaussians is tied to.
+        spread: [N, 3] metres, scales that are 1 to the network. presence: [N] 0..1, factors of the opacities.
         state: the network's own.
         trusted: [N] bool, Gaussians that some photo shows well.
         pairs: [P, 2] int64, Gaussians side by side.
@@ -65,20 +99,28 @@ class Look:
     rig: Rig
     triangles: torch.Tensor
     barycentrics: torch.Tensor
+    spread: torch.Tensor
+    presence: torch.Tensor
     state: Any
     trusted: torch.Tensor
     pairs: torch.Tensor
 
 
 class Learned(nn.Module):
-    """One of the five. ``look`` at photos once, ``act`` for every motion.
+    """One of the five, with ``on_surface`` tables. ``look`` at photos once, ``act`` for every motion.
 
     Attributes:
         network: all that is trained. moves: whether Gaussians change with the motion beyond what the mesh does.
+        half: whether the network runs under bfloat16 autocast, as trainings do.
     """
 
     network: nn.Module
     moves: bool
+    half: bool = False
+
+    def precision(self) -> torch.autocast:
+        """Goes around every call of the network, and around nothing else: geometry stays in float32."""
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.half)
 
     @abstractmethod
     def look(self, capture: Capture) -> Look:
@@ -86,19 +128,28 @@ class Learned(nn.Module):
 
     @abstractmethod
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        """N Gaussians of the rest pose under a motion code [67]; colours may leave 0..1 a little."""
+        """N Gaussians under a motion code [67]: means in the rest pose, quaternions in the triangles' frames, scales in
+        units of ``look.spread``; colours may leave 0..1 a little."""
 
     def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
         """The same, tied to the rig's triangles."""
-        splats = self.splats(look, code)
-        parts = torch.full((len(splats.means),), PARTS.index("surface"), dtype=torch.uint8)
-        return bind(
-            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors, parts,
-            look.rig.neutral, look.rig.faces, look.triangles, look.barycentrics,
-        )  # fmt: skip
+        splats, rig = self.splats(look, code), look.rig
+        frames, _ = triangle_frames(rig.neutral, rig.faces)
+        anchors = (rig.neutral[rig.faces[look.triangles]] * look.barycentrics[..., None]).sum(1)
+        offsets = (frames[look.triangles] * (splats.means - anchors)[:, :, None]).sum(1)
+        return BoundGaussians(
+            look.triangles,
+            look.barycentrics,
+            offsets,
+            splats.quats,
+            splats.scales * look.spread,
+            splats.opacities * look.presence,
+            splats.colors,
+            torch.full((len(offsets),), PARTS.index("surface"), dtype=torch.uint8),
+        )
 
 
 def person(splats: Splats, where: torch.Tensor | None = None) -> Splats:
     """The one person of a batch, fields [1, ...] to [N, ...], at ``where`` (a mask of the axes between)."""
     values = [values[0] if where is None else values[0][where] for values in vars(splats).values()]
-    return Splats(*values)
+    return Splats(*(value.float() for value in values))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
 from engine.gaussians.binding import triangle_frames
+from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
@@ -18,7 +19,7 @@ from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.hull import graph_laplacian, inflate
-from engine.models.surface.texture import HALF, Texels, complete, project_photos
+from engine.models.surface.texture import HALF, Texels, Texture, complete, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
@@ -45,6 +46,8 @@ class HeadGaussians:
         gains: [P, 3] exposure of each photo against the first.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
         views: one per photo, as the system left them.
+        eigenbasis: the Gaussians' own motion beyond the mesh's, or None.
+        metrics: what the system measured of itself, for the avatar's provenance.
     """
 
     rig: Rig
@@ -53,6 +56,46 @@ class HeadGaussians:
     gains: np.ndarray
     pairs: torch.Tensor
     views: tuple[View, ...]
+    eigenbasis: Eigenbasis | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Painted:
+    """The tracked head with its hair, and the photos on it: what Gaussians are placed on.
+
+    Attributes:
+        rig: the person's, inflated to the hair.
+        texels: N samples of the surface. scales: [N, 3] standard deviations of Gaussians that just cover it, metres.
+        pairs: [M, 2] neighbours.
+        texture: what the photos show. colors: [N, 3] completed where they show nothing.
+        presence: [N] 0..1, how much of a texel is there: 0 where no skin is ever seen or a photo shows that the person
+            ends, less than 1 where the bust fades out.
+    """
+
+    rig: Rig
+    texels: Texels
+    scales: np.ndarray
+    pairs: np.ndarray
+    texture: Texture
+    colors: np.ndarray
+    presence: np.ndarray
+
+
+def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, bald: Rig, resolution: int) -> Painted:
+    """Inflate the tracked head to its hair and lay the photos over it.
+
+    Args:
+        bald: the person's rig as tracked. resolution: R of the atlas whose valid texels become the samples.
+    """
+    rig = inflate(head, bald, photos, views)
+    geometry = [view_geometry(rig, view) for view in views]
+    texels, scales, pairs = _texels(head, rig, resolution)
+    judge = frontal_first(views)[0]
+    texture = project_photos(head, texels, photos, geometry, judge)
+    colors = complete(head, texels, texture)
+    keep = ~_outside(texels, head, photos, geometry, judge) & ~_never_seen(texels, head)
+    return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig))
 
 
 def surface(
@@ -63,38 +106,35 @@ def surface(
     Args:
         count: Gaussians on the mesh; those beyond it come on top.
     """
-    rig = inflate(head, make_rig(head, tracked.neutral, tracked.joints), photos, tracked.views)
-    geometry = [view_geometry(rig, view) for view in tracked.views]
-    progress.update(0.2)
-    texels, scales, pairs = _texels(head, rig, count)
-    judge = frontal_first(tracked.views)[0]
-    texture = project_photos(head, texels, photos, geometry, judge)
-    progress.update(0.5)
-    colors = complete(head, texels, texture)
-    keep = ~_outside(texels, head, photos, geometry, judge) & ~_never_seen(texels, head)
+    bald = make_rig(head, tracked.neutral, tracked.joints)
+    painted = paint(photos, tracked.views, head, bald, texels_for_count(head.uv, head.uv_faces, count))
     progress.update(0.8)
+    rig, texels, keep = painted.rig, painted.texels, painted.presence > 0
     n = int(keep.sum())
     gaussians = BoundGaussians(
         torch.from_numpy(texels.triangle[keep]),
         torch.from_numpy(texels.barycentric[keep]).float(),
         torch.zeros(n, 3),
         torch.tensor([1.0, 0, 0, 0]).repeat(n, 1),
-        torch.from_numpy(scales[keep]).float(),
-        torch.from_numpy(OPACITY * _bust_fade(texels, head, rig)[keep]).float(),
-        torch.from_numpy(colors[keep]).float(),
+        torch.from_numpy(painted.scales[keep]).float(),
+        torch.from_numpy(OPACITY * painted.presence[keep]).float(),
+        torch.from_numpy(painted.colors[keep]).float(),
         torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
     )
-    trusted = torch.from_numpy(texture.seen[keep] > HALF)
+    trusted = torch.from_numpy(painted.texture.seen[keep] > HALF)
     gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
     trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
+    return HeadGaussians(rig, gaussians, trusted, painted.texture.gains, kept_pairs(painted.pairs, keep), views)
+
+
+def kept_pairs(pairs: np.ndarray, keep: np.ndarray) -> torch.Tensor:
+    """[M', 2] int64: the pairs of which both are kept [N], in the numbering of what is kept."""
     renumber = np.cumsum(keep) - 1
-    kept_pairs = torch.from_numpy(renumber[pairs[keep[pairs].all(axis=1)]])
-    return HeadGaussians(rig, gaussians, trusted, texture.gains, kept_pairs, views)
+    return torch.from_numpy(renumber[pairs[keep[pairs].all(axis=1)]])
 
 
-def _texels(head: ParametricHead, rig: Rig, count: int) -> tuple[Texels, np.ndarray, np.ndarray]:
+def _texels(head: ParametricHead, rig: Rig, resolution: int) -> tuple[Texels, np.ndarray, np.ndarray]:
     """Surface samples at the atlas's texels, their standard deviations [N, 3] in metres, neighbours [M, 2]."""
-    resolution = texels_for_count(head.uv, head.uv_faces, count)
     atlas = make_atlas(head.uv, head.uv_faces, resolution)
     triangle = atlas.triangle[atlas.mask].astype(np.int64)
     barycentric = atlas.barycentric[atlas.mask].astype(np.float64)

@@ -106,7 +106,7 @@ def test_aggregation_puts_colours_where_they_belong(seen):
 
 def test_back_projection_finds_the_colour_of_a_place(seen):
     down, right = torch.meshgrid(torch.linspace(0.1, 0.9, 5), torch.linspace(0.1, 0.9, 5), indexing="ij")
-    places = torch.stack((0.4 * (right - 0.5), 0.4 * (0.5 - down), torch.zeros(5, 5)), dim=-1).view(1, 1, 1, 25, 3)
+    places = torch.stack((0.4 * (right - 0.5), 0.4 * (0.5 - down), torch.zeros(5, 5)), dim=-1).view(1, 1, 25, 3)
     viewmats, Ks = (torch.from_numpy(np.ascontiguousarray(seen[name])).float()[None] for name in ("viewmats", "Ks"))
     everywhere = Neighbours(torch.tensor([[[0, 80, 160]]]), torch.ones(1, 1, 3), per_view=80)
     colors = backproject(seen["images"].float(), viewmats, Ks, places, everywhere)[0, 0]

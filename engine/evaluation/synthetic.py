@@ -1,0 +1,89 @@
+"""Systems compared on synthetic people that no training saw: new view and new expression, against the exact truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from engine.evaluation.metrics import ImageScores, psnr
+from engine.gaussians.binding import pose, triangle_frames
+from engine.gaussians.eigenbasis import motion_features
+from engine.models.surface import HeadGaussians
+from engine.perceptual import LPIPS, ssim_map
+from engine.photos.photo import CROP, Photo
+from engine.splatting import rasterization
+from engine.synthetic import SyntheticSample, sample
+from engine.synthetic.portraits import portrait, true_tracking
+from engine.tracking.tracked import Tracked
+
+SOURCES = 4
+TARGETS = 4
+SHRINK = 2  # pictures are compared at 256²: the networks' own size, and a kind one to all
+
+System = Callable[[Sequence[Photo], Tracked], HeadGaussians]
+
+
+@dataclass(frozen=True)
+class HeldOutScore:
+    """One system on one person from ``photos`` photos: means over the targets."""
+
+    system: str
+    seed: int
+    photos: int
+    scores: ImageScores
+
+
+def compare(
+    systems: dict[str, System], seeds: Iterable[int], counts: Sequence[int], lpips: LPIPS
+) -> Iterable[HeldOutScore]:
+    """Every system on every person, with the exact tracking, over white at 256².
+
+    Args:
+        seeds: of :data:`engine.synthetic.HELD_OUT`. counts: photos, 1 to :data:`SOURCES`.
+    """
+    for seed in seeds:
+        person = sample(seed, SOURCES + TARGETS, CROP, same_expression=False)
+        for count in counts:
+            photos = [portrait(person, view) for view in range(count)]
+            tracked = true_tracking(person, range(count))
+            for name, system in systems.items():
+                made = system(photos, tracked)
+                scores = [_score(made, person, view, lpips) for view in range(SOURCES, SOURCES + TARGETS)]
+                mean = ImageScores(
+                    *(float(np.mean([getattr(s, f) for s in scores])) for f in ("psnr", "ssim", "lpips"))
+                )
+                yield HeldOutScore(name, seed, count, mean)
+
+
+@torch.no_grad()
+def _score(made: HeadGaussians, person: SyntheticSample, view: int, lpips: LPIPS) -> ImageScores:
+    render = draw(made, person, view)
+    alpha = person.alpha[view][..., None]
+    truth = person.rgb[view] + (1 - alpha) * (1 - person.background)
+    goal = functional.avg_pool2d(torch.from_numpy(truth).permute(2, 0, 1)[None], SHRINK)
+    return ImageScores(psnr(render, goal), float(ssim_map(render, goal).mean()), float(lpips(render, goal)))
+
+
+@torch.no_grad()
+def draw(made: HeadGaussians, person: SyntheticSample, view: int) -> torch.Tensor:
+    """[1, 3, 256, 256]: the head over white, seen and posed as in a view."""
+    expression, rotations, viewmat, K = (
+        torch.from_numpy(np.asarray(values[view], np.float32))
+        for values in (person.expression, person.joint_rotations, person.viewmats, person.Ks)
+    )
+    gaussians, rig = made.gaussians, made.rig
+    if made.eigenbasis is not None:
+        gaussians = made.eigenbasis.apply(gaussians, motion_features(expression, rotations))
+    rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
+    splats = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas)
+    size = CROP // SHRINK
+    scale = torch.tensor([[1 / SHRINK], [1 / SHRINK], [1.0]])
+    renders, _, _ = rasterization(
+        splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
+        viewmat[None], (K * scale)[None], size, size, backgrounds=torch.ones(1, 3),
+    )  # fmt: skip
+    return renders[0, ..., :3].clamp(0, 1).permute(2, 0, 1)[None]

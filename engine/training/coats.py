@@ -1,0 +1,52 @@
+"""The painted heads that trainings start from, kept on disk beside the samples: painting takes as long as a step."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from engine.atomic import atomic_write
+from engine.heads.parametric import ParametricHead
+from engine.heads.rig import make_rig
+from engine.models.learned.capture import PAINTED, Coat, put_on
+from engine.models.surface import paint
+from engine.synthetic.portraits import portrait, true_tracking
+from engine.synthetic.shelf import ShelvedSample
+
+COUNTS = (1, 2, 4)
+"""Photos of a capture in training: three subsets per person, each the beginning of the next."""
+FRONTAL = 0.6  # share of people whose first photo is the sample's first view, which is near the front
+
+
+def sources(sample: ShelvedSample) -> np.ndarray:
+    """All views of a sample in the order in which they become source photos, the same at every call."""
+    rng = np.random.default_rng([sample.seed, len(sample.rgb)])
+    order = rng.permutation(len(sample.rgb))
+    if rng.uniform() < FRONTAL:
+        order = np.concatenate(([0], order[order != 0]))
+    return order
+
+
+def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: ParametricHead, folder: Path | None) -> Coat:
+    """The head painted with some views; read from ``folder`` where it was done before."""
+    path = None if folder is None else folder / f"{sample.seed}-{len(views)}.npz"
+    if path is not None:
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                pieces = {name: torch.from_numpy(arrays[name]) for name in ("neutral", "colors", "seen", "presence")}
+            return Coat(pieces.pop("neutral"), **{name: piece.float() / 255 for name, piece in pieces.items()})
+        except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+            pass  # not there, or damaged: painting is the way out of both
+    tracked = true_tracking(sample, list(views))
+    bald = make_rig(head, sample.neutral, sample.joints)
+    done = put_on(paint([portrait(sample, view) for view in views], tracked.views, head, bald, PAINTED))
+    if path is not None:
+        small = {name: (255 * getattr(done, name)).round().byte().numpy() for name in ("colors", "seen", "presence")}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, neutral=done.neutral.numpy(), **small)
+    return done
