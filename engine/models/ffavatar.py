@@ -108,14 +108,15 @@ class FFAvatar:
         """Ours: as UIKA's, offsets start at 0, opacities at 0.1, scales at 6.7 mm."""
         if self.on_surface:
             return on_the_surface(self.color, reach=0.1)
+        color = (0.0,) * (4 if self.color == "mix" else 3)
         return GaussianTable(
             offset_range=0.1,
             scale="exp",
             scales=(1e-5, 0.01),
             opacity_shift=0.0,
-            color="direct",
+            color=self.color,
             gains=(0.0, 0.1, 0.1, 0.1, 1.0),
-            biases=((0.0,) * 3, (-5.0,) * 3, (1.0, 0.0, 0.0, 0.0), (math.log(0.1 / 0.9),), (0.0,) * 3),
+            biases=((0.0,) * 3, (-5.0,) * 3, (1.0, 0.0, 0.0, 0.0), (math.log(0.1 / 0.9),), color),
         )
 
 

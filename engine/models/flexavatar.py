@@ -113,14 +113,15 @@ class FlexAvatar:
         """Gaussians start on the surface, raw scales at 0 as the paper says, which here is 5 mm (ours)."""
         if self.on_surface:
             return on_the_surface(self.color, reach=0.1)
+        color = (0.0,) * (4 if self.color == "mix" else 3)
         return GaussianTable(
             offset_range=0.1,
             scale="blend",
             scales=(0.0002, 0.01),
             opacity_shift=0.0,
-            color="direct",
+            color=self.color,
             gains=(0.0, 0.0, 0.1, 0.0, 1.0),
-            biases=((0.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0), (0.0,), (0.0,) * 3),
+            biases=((0.0,) * 3, (0.0,) * 3, (1.0, 0.0, 0.0, 0.0), (0.0,), color),
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import Splats
 from engine.models.avat3r import Avat3r, Avat3rNetwork, PositionedViews, bind_to_mesh
-from tests.engine.models.training import close, not_learning, parameters, shaken
+from tests.engine.models.training import close, not_learning, parameters, shaken, starts_on
 
 TINY = replace(Avat3r.small(), width=48, heads=3, self_blocks=2, cross_blocks=2, motion_width=7, upsample=(16, 12, 8))
 HEIGHT, WIDTH = 16, 24
@@ -51,9 +51,11 @@ def test_photos_are_read_once_for_all_expressions(views):
 
 @torch.no_grad()
 def test_gaussians_start_on_their_pixels(views):
-    network = Avat3rNetwork(TINY)
+    network = Avat3rNetwork(replace(TINY, on_surface=False))
+    assert network.table == Avat3r.paper().table
     cache = network.encode(views)
     splats = network.decode(cache, MOTION)
+    starts_on(cache.positions, Avat3rNetwork(TINY)(views, MOTION))
     number = (2 * HEIGHT + 5) * WIDTH + 11  # third photo, row 5, column 11
     torch.testing.assert_close(splats.means[1, number], views.positions[1, 2, :, 5, 11])
     torch.testing.assert_close(splats.colors[1, number], views.images[1, 2, :, 5, 11])
@@ -64,7 +66,7 @@ def test_gaussians_start_on_their_pixels(views):
 
 @torch.no_grad()
 def test_without_skips_gaussians_start_nowhere_and_grey(views):
-    splats = Avat3rNetwork(replace(TINY, position_skip=False, color_skip=False))(views, MOTION)
+    splats = Avat3rNetwork(replace(TINY, on_surface=False, position_skip=False, color_skip=False))(views, MOTION)
     assert torch.equal(splats.means, torch.zeros_like(splats.means))
     torch.testing.assert_close(splats.colors, torch.full_like(splats.colors, 0.5))
 
@@ -110,14 +112,17 @@ def test_bound_gaussians_are_back_in_place_at_rest_and_follow_the_mesh(views):
     torch.testing.assert_close(pose(bound, vertices + shift, faces, areas).means, one.means + shift, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("change", [{}, {"position_skip": False, "color_skip": False}, {"feature_width": 5}])
+@pytest.mark.parametrize(
+    "change", [{}, {"position_skip": False, "color_skip": False}, {"feature_width": 5}, {"on_surface": False}]
+)
 def test_everything_learns(views, change):
     config = replace(TINY, **change)
     if config.feature_width:
         views = replace(views, features=torch.rand(2, 3, 5, HEIGHT // 8, WIDTH // 8))
     network = shaken(Avat3rNetwork(config))
     splats = network(views, MOTION)
-    assert splats.scales.min() >= 0.0002 and splats.scales.max() <= 0.01
+    smallest, largest = network.table.scales
+    assert splats.scales.min() >= smallest and splats.scales.max() <= largest
     assert not_learning(network, splats) == []
 
 

@@ -16,7 +16,7 @@ from engine.models.ffavatar import FFAvatar, FFAvatarNetwork, TrackedViews
 from engine.models.kit.encoders import DinoConfig
 from engine.models.kit.memory import TokenMemory
 from engine.models.kit.points import SurfacePoints
-from tests.engine.models.training import close, not_learning, parameters, shaken
+from tests.engine.models.training import close, not_learning, parameters, shaken, starts_on
 
 TINY = replace(
     FFAvatar.small(), encoder=DinoConfig(48, 2, 3, frozen=False), width=48, heads=3, pairs=2, motion_width=7,
@@ -65,25 +65,32 @@ def points(sheet: tuple) -> SurfacePoints:
 MOTION = torch.linspace(-1, 1, 14).view(2, 7)
 
 
+@pytest.fixture
+def painted(points) -> torch.Tensor:
+    """[2, P, 4] colours and confidences at the points."""
+    return torch.rand(2, len(points.positions), 4)
+
+
 @torch.no_grad()
-def test_the_order_of_photos_does_not_matter_but_each_photo_does(views, points):
+def test_the_order_of_photos_does_not_matter_but_each_photo_does(views, points, painted):
     network = shaken(FFAvatarNetwork(TINY))
-    all_three = network(views, points, MOTION)
-    close(network(take(views, [2, 0, 1]), points, MOTION), all_three)
-    two = network(take(views, [0, 1]), points, MOTION)
+    all_three = network(views, points, MOTION, observed=painted)
+    close(network(take(views, [2, 0, 1]), points, MOTION, observed=painted), all_three)
+    two = network(take(views, [0, 1]), points, MOTION, observed=painted)
     assert (two.colors - all_three.colors).abs().max() > 1e-3
     for change in ("motions", "viewmats"):
         other = replace(views, **{change: getattr(views, change) + 0.3})
-        assert (network(other, points, MOTION).colors - all_three.colors).abs().max() > 1e-3
+        assert (network(other, points, MOTION, observed=painted).colors - all_three.colors).abs().max() > 1e-3
 
 
 @torch.no_grad()
-def test_adding_a_photo_to_a_saved_memory_is_doing_all_at_once(views, points, tmp_path: Path):
+def test_adding_a_photo_to_a_saved_memory_is_doing_all_at_once(views, points, painted, tmp_path: Path):
     network = shaken(FFAvatarNetwork(TINY))
     network.remember(take(views, [0, 1]), "a").save(tmp_path / "head.safetensors")
     memory = TokenMemory.load(tmp_path / "head.safetensors").extended(network.remember(take(views, [2]), "a"))
     assert memory.tokens.shape == (2, 3, 2 + 6, 48)
-    close(network.move(network.appear(memory, points), MOTION), network(views, points, MOTION))
+    once = network(views, points, MOTION, observed=painted)
+    close(network.move(network.appear(memory, points, painted), MOTION), once)
 
 
 def test_memories_that_do_not_fit_are_refused(tmp_path: Path):
@@ -113,37 +120,72 @@ def test_densification_is_the_atlas_interpolation(sheet, points):
 
 
 @torch.no_grad()
-def test_sparse_to_dense_costs_less_than_dense(views, points):
+def test_sparse_to_dense_costs_less_than_dense(views, points, painted):
     cost, count = {}, {}
     for kind in ("sparse", "sparse_to_dense", "dense"):
         network = FFAvatarNetwork(replace(TINY, points=kind))
         memory = network.remember(views)
+        seen = painted[:, : 25 if kind == "sparse" else None]
         with FlopCounterMode(display=False) as counter:
-            count[kind] = network.appear(memory, points).anchors.shape[0]
+            count[kind] = network.appear(memory, points, seen).anchors.shape[0]
         cost[kind] = counter.get_total_flops()
     assert count["sparse"] == 25 and count["sparse_to_dense"] == count["dense"] == len(points.positions)
     assert cost["sparse"] < cost["sparse_to_dense"] < cost["dense"]
 
 
 @torch.no_grad()
-def test_residual_motion_starts_as_nothing_and_can_be_left_out(views, points):
+def test_residual_motion_starts_as_nothing_and_can_be_left_out(views, points, painted):
     network = FFAvatarNetwork(TINY).eval()
     fast = FFAvatarNetwork(replace(TINY, residual_motion=False)).eval()
     fast.load_state_dict(network.state_dict(), strict=False)
-    close(network(views, points, MOTION), fast(views, points, MOTION))
-    appearance = shaken(network).appear(network.remember(views), points)
+    splats = network(views, points, MOTION, observed=painted)
+    close(splats, fast(views, points, MOTION, observed=painted))
+    starts_on(points.positions, splats)
+    appearance = shaken(network).appear(network.remember(views), points, painted)
     moved = network.move(appearance, MOTION + 1).means - network.move(appearance, MOTION).means
     assert moved.abs().amax(dim=(0, 1)).min() > 1e-4
 
 
-@pytest.mark.parametrize("change", [{}, {"points": "dense"}, {"residual_motion": False}, {"sees_camera": True}])
-def test_everything_learns(views, points, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"points": "dense"},
+        {"residual_motion": False},
+        {"sees_camera": True},
+        {"on_surface": False},
+        {"color": "direct"},
+        {"on_surface": False, "color": "direct"},
+    ],
+)
+def test_everything_learns(views, points, painted, change):
     config = replace(TINY, **change)
     network = shaken(FFAvatarNetwork(config))
-    splats = network(views, points, MOTION, torch.tensor([[0.0, 0, 1], [0, 1, 0]]) if config.sees_camera else None)
+    direction = torch.tensor([[0.0, 0, 1], [0, 1, 0]]) if config.sees_camera else None
+    splats = network(views, points, MOTION, direction, painted if config.color == "mix" else None)
     assert splats.quats.norm(dim=-1).sub(1).abs().max() < 1e-5 and splats.scales.min() > 0
     assert (splats.means - points.positions).abs().max() <= 0.1
     assert not_learning(network, splats) == []
+
+
+@torch.no_grad()
+def test_the_papers_start_is_small_faint_and_on_the_points(views, points):
+    network = FFAvatarNetwork(replace(TINY, on_surface=False, color="direct"))
+    assert network.table == FFAvatar.paper().table
+    splats = network(views, points, MOTION)
+    assert torch.equal(splats.means, points.positions.expand_as(splats.means))
+    assert splats.opacities.median().item() == pytest.approx(0.1, rel=0.2)
+    assert splats.scales.median().item() == pytest.approx(0.0067, rel=0.2)
+
+
+@torch.no_grad()
+def test_colours_start_near_those_seen_and_nearer_where_photos_are_sure(views, points, painted):
+    network = FFAvatarNetwork(TINY).eval()
+    apart = []
+    for confidence in (0.0, 1.0):
+        sure = torch.cat((painted[..., :3], torch.full_like(painted[..., 3:], confidence)), dim=-1)
+        apart.append((network(views, points, MOTION, observed=sure).colors - sure[..., :3]).abs().mean())
+    assert apart[1] < 0.5 * apart[0] and apart[0] < 0.12
 
 
 def test_paper_and_small_sizes():

@@ -12,7 +12,7 @@ from engine.gaussians.gaussians import Splats
 from engine.models.flexavatar import EYES, MOUTH, FlexAvatar, FlexAvatarNetwork, Texels, dynamic_texels
 from engine.models.kit.encoders import DinoConfig
 from engine.models.kit.unet import UNet, UNetConfig
-from tests.engine.models.training import close, not_learning, parameters, shaken
+from tests.engine.models.training import close, not_learning, parameters, shaken, starts_on
 
 TINY = replace(
     FlexAvatar.small(), encoder=DinoConfig(48, 2, 3, frozen=False), taps=(0, 1), width=48, heads=3, side=4,
@@ -20,6 +20,7 @@ TINY = replace(
 )  # fmt: skip
 R = TINY.resolution
 IMAGES = torch.rand(2, 3, 3, 32, 48, generator=torch.Generator().manual_seed(5))
+PAINTED = torch.rand(2, 4, R, R, generator=torch.Generator().manual_seed(4))  # colour and confidence
 DRIVING = 0.1 * torch.rand(2, 3, R, R, generator=torch.Generator().manual_seed(6))
 
 
@@ -43,7 +44,7 @@ def pick(splats: Splats, mask: torch.Tensor) -> Splats:
 @torch.no_grad()
 def test_outside_the_mask_nothing_moves(texels):
     network = shaken(FlexAvatarNetwork(TINY))
-    head = network.encode(IMAGES, texels)
+    head = network.encode(IMAGES, texels, PAINTED)
     before, after = network.move(head, texels, DRIVING), network.move(head, texels, DRIVING.flip(-1))
     still, static = ~texels.dynamic, network.static(head, texels)
     for splats in (before, after):
@@ -56,17 +57,17 @@ def test_outside_the_mask_nothing_moves(texels):
 @torch.no_grad()
 def test_the_head_is_read_once_for_all_frames(texels):
     network = shaken(FlexAvatarNetwork(TINY))
-    head = network.encode(IMAGES, texels)
+    head = network.encode(IMAGES, texels, PAINTED)
     for driving in (DRIVING, DRIVING.flip(-1), DRIVING):
-        close(network.move(head, texels, driving), network(IMAGES, texels, driving))
+        close(network.move(head, texels, driving), network(IMAGES, texels, driving, PAINTED))
 
 
 @torch.no_grad()
 def test_photos_come_in_any_order_and_number(texels):
     network = shaken(FlexAvatarNetwork(TINY))
-    splats = network(IMAGES, texels, DRIVING)
-    close(network(IMAGES[:, [2, 0, 1]], texels, DRIVING), splats)
-    one = network(IMAGES[:, :1], texels, DRIVING)
+    splats = network(IMAGES, texels, DRIVING, PAINTED)
+    close(network(IMAGES[:, [2, 0, 1]], texels, DRIVING, PAINTED), splats)
+    one = network(IMAGES[:, :1], texels, DRIVING, PAINTED)
     assert one.means.shape == splats.means.shape
     assert (one.colors - splats.colors).abs().max() > 1e-3
 
@@ -75,7 +76,7 @@ def test_photos_come_in_any_order_and_number(texels):
 def test_dynamics_follow_the_map_or_the_coefficients(texels):
     """A bulge in one place changes Gaussians mostly there; a coefficient has no place."""
     network = shaken(FlexAvatarNetwork(TINY), 0.02)
-    head = network.encode(IMAGES, texels)
+    head = network.encode(IMAGES, texels, PAINTED)
     everywhere = replace(texels, dynamic=torch.ones_like(texels.dynamic))
     bulge = DRIVING.clone()
     bulge[:, :, 2:5, 6:9] += 0.2
@@ -86,7 +87,7 @@ def test_dynamics_follow_the_map_or_the_coefficients(texels):
     assert amount[1:6, 5:10].sum() / 25 > 2 * amount[10:].sum() / texels.valid[10:].sum()
 
     coefficients = shaken(FlexAvatarNetwork(replace(TINY, position_map=False)))
-    head, code = coefficients.encode(IMAGES, texels), torch.linspace(-1, 1, 14).view(2, 7)
+    head, code = coefficients.encode(IMAGES, texels, PAINTED), torch.linspace(-1, 1, 14).view(2, 7)
     one, other = (coefficients.move(head, texels, each) for each in (code, code + 1))
     assert (one.means - other.means)[:, texels.dynamic].abs().max() > 1e-5
 
@@ -116,17 +117,44 @@ def test_refinement_leaves_the_dynamics_alone(texels):
     mine = {id(p) for p in network.reconstruction_parameters()}
     out = {name.split(".")[0] for name, p in network.named_parameters() if id(p) not in mine}
     assert out == {"encoder", "unet"}
-    network.static(network.encode(IMAGES, texels), texels).colors.sum().backward()
+    network.static(network.encode(IMAGES, texels, PAINTED), texels).colors.sum().backward()
     assert all(p.grad is None for p in network.unet.parameters())
 
 
-@pytest.mark.parametrize("position_map", [True, False])
-def test_everything_learns(texels, position_map):
-    network = shaken(FlexAvatarNetwork(replace(TINY, position_map=position_map)))
-    splats = network(IMAGES, texels, DRIVING if position_map else torch.rand(2, 7))
-    assert splats.scales.min() >= 0.0002 and splats.scales.max() <= 0.01
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"position_map": False},
+        {"on_surface": False},
+        {"color": "direct"},
+        {"on_surface": False, "color": "direct"},
+    ],
+)
+def test_everything_learns(texels, change):
+    config = replace(TINY, **change)
+    network = shaken(FlexAvatarNetwork(config))
+    driving = DRIVING if config.position_map else torch.rand(2, 7)
+    splats = network(IMAGES, texels, driving, PAINTED if config.color == "mix" else None)
+    smallest, largest = network.table.scales
+    assert splats.scales.min() >= smallest and splats.scales.max() <= largest
     assert (splats.means - texels.surface).abs().max() <= 0.1
     assert not_learning(network, splats) == []
+
+
+@torch.no_grad()
+def test_starts(texels):
+    network = FlexAvatarNetwork(TINY).eval()
+    splats = network(IMAGES, texels, DRIVING, PAINTED)
+    starts_on(texels.surface, splats)
+    assert (splats.colors - PAINTED[:, :3, texels.valid].transpose(1, 2)).abs().mean() < 0.1
+
+    papers = FlexAvatarNetwork(replace(TINY, on_surface=False, color="direct")).eval()
+    assert papers.table == FlexAvatar.paper().table
+    splats = papers(IMAGES, texels, DRIVING)
+    assert torch.equal(splats.means, texels.surface.expand_as(splats.means))
+    torch.testing.assert_close(splats.scales, torch.full_like(splats.scales, 0.0051))
+    torch.testing.assert_close(splats.opacities, torch.full_like(splats.opacities, 0.5))
 
 
 def test_paper_and_small_sizes():

@@ -16,6 +16,7 @@ from engine.models.kit.correspondence import Correspondence
 from engine.models.kit.registration import RegistrationConfig, register, registration_scores
 from engine.models.match import MATCH, MatchNetwork, MatchViews, read_mesh
 from tests.engine.models.parity import same, tensors
+from tests.engine.models.training import starts_on
 
 HEIGHT, WIDTH = 64, 48
 TINY = MATCH(RegistrationConfig(64, 8, 8, count=6), width=64, heads=2, pairs=2, feature_width=32)
@@ -160,14 +161,27 @@ def test_paper_sizes_have_the_published_parameter_counts(resolution, count):
     assert sum(p.numel() for p in network.parameters()) == count
 
 
-@pytest.mark.parametrize("change", [{}, {"guided": False}, {"color": "direct"}])
+@pytest.mark.parametrize("change", [{}, {"guided": False}, {"color": "direct"}, {"on_surface": False}])
 def test_small_trains_all_of_itself(change, views, io):
     where = RegistrationConfig(64, 8, 8, count=6, precision=torch.float32)
     network = MatchNetwork(replace(MATCH.small(), registration=where, pairs=2, **change))
     positions = io["out.uv_xyz"].movedim(1, -1)
     splats = network(replace(views, features=None), positions).splats
-    assert splats.scales.median().item() == pytest.approx(0.01025)
-    assert splats.opacities.median().item() == pytest.approx(0.1192, abs=1e-4)
+    if network.config.on_surface:
+        starts_on(positions, splats)
+    else:
+        assert splats.scales.median().item() == pytest.approx(0.01025)
+        assert splats.opacities.median().item() == pytest.approx(0.1192, abs=1e-4)
     targets = (field * torch.randn_like(field) for field in vars(splats).values())
     sum(each.sum() for each in targets).backward()
     assert [name for name, p in network.named_parameters() if p.grad is None] == []
+
+
+def test_painted_colours_take_the_place_of_back_projected_ones(views, io):
+    where = RegistrationConfig(64, 8, 8, count=6, precision=torch.float32)
+    network = MatchNetwork(replace(MATCH.small(), registration=where, pairs=2))
+    positions, painted = io["out.uv_xyz"].movedim(1, -1), torch.rand(2, 64, 64, 3)
+    with torch.no_grad():
+        texture = network(replace(views, features=None, painted=painted), positions)
+    assert torch.equal(texture.observed, painted)
+    assert (texture.splats.colors - painted).abs().median() < 0.1

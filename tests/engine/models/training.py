@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import pytest
 import torch
 from torch import nn
 
@@ -34,6 +35,14 @@ def not_learning(network: nn.Module, splats: Splats) -> list[str]:
 def close(one: Splats, other: Splats) -> None:
     for name in vars(one):
         torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=1e-4, atol=1e-5)
+
+
+def starts_on(anchors: torch.Tensor, splats: Splats) -> None:
+    """A fresh ``on_surface`` network: opaque, near the anchors [..., 3] in metres, turned and sized as they are."""
+    assert (splats.means - anchors).norm(dim=-1).max() < 0.02 and (splats.means - anchors).norm(dim=-1).mean() < 0.005
+    assert splats.opacities.median().item() == pytest.approx(0.9526, abs=0.01)
+    assert splats.scales.median().item() == pytest.approx(1, abs=0.05)
+    assert splats.quats[..., 0].median() > 0.97 and splats.quats[..., 0].min() > 0.7
 
 
 def parameters(network: nn.Module, trainable: bool = False) -> int:
