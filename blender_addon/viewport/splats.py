@@ -17,6 +17,7 @@ from . import shader
 from .changes import CHANGES
 
 _REVISIONS = itertools.count(1)  # of all scenes together: a viewport may change from one to another
+MOVING_LOOKS = "gs_basis_color_0"  # only points with an eigenbasis (rig.motion) have it
 LEVELS = 65535.0  # numpy sorts 16-bit keys by radix, in a fifth of the time of floats
 
 
@@ -28,11 +29,13 @@ class Part:
         uid: the point cloud object's ``session_uid``.
         rows: its Gaussians among all.
         version: what :data:`CHANGES` said when it was read.
+        moving_looks: colours and opacities change with keys and bones too.
     """
 
     uid: int
     rows: slice
     version: tuple[int, int, int]
+    moving_looks: bool
 
 
 class Splats:
@@ -50,6 +53,7 @@ class Splats:
         self.problem = ""
         self.positions = np.empty((0, 3), np.float32)
         self._cells = np.empty((0, 3, 4), np.float32)
+        self._looks = np.empty((0, 4), np.float32)  # colour, opacity
         self._layout: tuple | None = None
         self.points: gpu.types.GPUTexture | None = None
         self.colors: gpu.types.GPUTexture | None = None
@@ -63,7 +67,7 @@ class Splats:
         uids = [obj.session_uid for obj in objects]
         clouds = [obj.evaluated_get(depsgraph).data for obj in objects]
         layout = CHANGES.epoch, [(uid, len(cloud.points)) for uid, cloud in zip(uids, clouds, strict=True)]
-        changed = layout != self._layout
+        changed = recolored = layout != self._layout
         if changed:
             self._begin(dict(zip(uids, clouds, strict=True)))
             self._layout = layout if not self.problem else None
@@ -71,33 +75,38 @@ class Splats:
             version = CHANGES.version(part.uid)
             if part.version != version:
                 part.version = version
-                changed |= self._read(part, clouds[uids.index(part.uid)])
+                cloud = clouds[uids.index(part.uid)]
+                changed |= self._read(part, cloud)
+                if part.moving_looks:
+                    recolored |= self._read_looks(part, cloud)
+        rows = len(self._cells) // shader.WIDTH
         if changed:
-            rows = len(self._cells) // shader.WIDTH
             self.points = shader.texture(self._cells, (shader.WIDTH, 3 * rows), "RGBA32F") if self.parts else None
+        if recolored:
+            self.colors = shader.texture(self._looks, (shader.WIDTH, rows), "RGBA32F") if self.parts else None
+        if changed or recolored:
             self.revision = next(_REVISIONS)
 
     def _begin(self, evaluated: dict[int, bpy.types.PointCloud]) -> None:
-        """Lay out the rows, and read what never moves."""
+        """Lay out the rows, and read what never moves but in heads with an eigenbasis."""
         self.parts, self.problem, start = [], "", 0
-        pieces = []
         for uid, cloud in evaluated.items():
-            missing = {"position", "rotation", "scale", "radiance:base"} - set(cloud.attributes.keys())
+            names = set(cloud.attributes.keys())
+            missing = {"position", "rotation", "scale", "radiance:base"} - names
             if missing:
                 self.problem = f"{cloud.name} has no {' and no '.join(sorted(missing))}: restore its modifier."
                 continue
-            radiance = read_attribute(cloud, "radiance:base")
-            pieces.append(np.column_stack((radiance[:, :3] * SH_C0 + 0.5, radiance[:, 3])).astype(np.float32))
-            self.parts.append(Part(uid, slice(start, start + len(radiance)), (-1, 0, 0)))
-            start += len(radiance)
+            count = len(cloud.points)
+            self.parts.append(Part(uid, slice(start, start + count), (-1, 0, 0), MOVING_LOOKS in names))
+            start += count
         rows = shader.data_rows(start)
         self.positions = np.empty((start, 3), np.float32)
         self._cells = np.zeros((rows * shader.WIDTH, 3, 4), np.float32)
         for number, part in enumerate(self.parts):
             self._cells[part.rows, 0, 3] = number
-        colors = np.zeros((rows * shader.WIDTH, 4), np.float32)
-        colors[:start] = np.concatenate(pieces) if pieces else 0.0
-        self.colors = shader.texture(colors, (shader.WIDTH, rows), "RGBA32F") if pieces else None
+        self._looks = np.zeros((rows * shader.WIDTH, 4), np.float32)
+        for part in self.parts:
+            self._read_looks(part, evaluated[part.uid])
 
     def _read(self, part: Part, cloud: bpy.types.PointCloud) -> bool:
         """Whether a Gaussian moved; Blender updates objects on every frame that is played, moved or not."""
@@ -112,6 +121,16 @@ class Splats:
         self.positions[part.rows] = cells[:, 0, :3] = positions
         cells[:, 1] = quats
         cells[:, 2, :3] = scales
+        return True
+
+    def _read_looks(self, part: Part, cloud: bpy.types.PointCloud) -> bool:
+        """Whether a colour or opacity changed."""
+        looks = read_attribute(cloud, "radiance:base")
+        looks[:, :3] *= SH_C0
+        looks[:, :3] += 0.5
+        if np.array_equal(self._looks[part.rows], looks):
+            return False
+        self._looks[part.rows] = looks
         return True
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import bpy
@@ -14,6 +15,7 @@ import pytest
 from mathutils import Matrix
 
 from ..conftest import ROOT, engine_python
+from ..rig.test_motion import moving_path  # noqa: F401 - a fixture
 
 ENGINE_RENDER = """
 import json, sys
@@ -52,19 +54,19 @@ def make_head(part, avatar_path):
 
 @pytest.fixture(scope="session")
 def engine_picture(avatar_path, tmp_path_factory):
-    """The engine's own rasteriser: premultiplied [H, W, 4] of the sample avatar."""
+    """The engine's own rasteriser: premultiplied [H, W, 4] of the sample avatar, or of another file."""
     output = tmp_path_factory.mktemp("engine") / "picture.npy"
 
     @functools.cache  # importing torch takes longer than all else here
-    def render(wish: str) -> np.ndarray:
-        command = [engine_python(), "-c", ENGINE_RENDER, str(avatar_path), str(output)]
+    def render(wish: str, path: Path) -> np.ndarray:
+        command = [engine_python(), "-c", ENGINE_RENDER, str(path), str(output)]
         subprocess.run(command, input=wish, text=True, check=True, cwd=ROOT)
         return np.load(output)
 
-    def draw(camera, pose, size) -> np.ndarray:
+    def draw(camera, pose, size, path=avatar_path) -> np.ndarray:
         wish = {"expression": pose.expression, "joint_rotations": pose.joint_rotations}
         wish |= {"viewmat": camera.viewmat, "K": camera.K, "width": size[0], "height": size[1]}
-        return render(json.dumps(wish))
+        return render(json.dumps(wish), path)
 
     return draw
 

@@ -56,6 +56,39 @@ def test_a_posed_head_looks_as_in_the_engine(part, make_head, camera, picture, e
     assert np.percentile(error, 99.9) < 8
 
 
+def test_colors_and_opacities_that_keys_and_bones_change_look_as_in_the_engine(
+    part, make_head, camera, picture, engine_picture, moving_path
+):
+    """A head with an eigenbasis beside one without, whose looks are never read again."""
+    head = part("rig.build").build(part("rig.avatar_file").read_avatar(moving_path), bpy.context)
+    still = make_head()
+    still.root.location.x = 5.0  # out of the picture
+    rest = picture()[0]  # the textures hold the head at rest, before it moves
+    pose(head)
+    color = picture()[0]
+    moved = picture.store.parts[0].moving_looks, picture.store.parts[1].moving_looks
+    assert sorted(moved) == [False, True]
+
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    state = part("rig.extract").pose_state(head, depsgraph)
+    view = part("viewport.camera").scene_view(bpy.context.scene, depsgraph, *SIZE)
+    truth = engine_picture(part("viewport.camera").engine_camera(view, state.world), state, SIZE, moving_path)
+    error = np.abs(color - truth) * 255
+    assert error.mean() < 0.2
+    assert np.percentile(error, 99.9) < 8
+
+    for key in ("jawOpen", "mouthSmileLeft", "browInnerUp"):
+        head.keys[key].value = 0.0
+    for bone in ("neck", "head", "eyeLeft"):
+        head.armature.pose.bones[bone].rotation_euler = (0.0, 0.0, 0.0)
+    head.root.matrix_world = Matrix()
+    assert np.abs(picture()[0] - rest).max() < 1e-3
+    revision = picture.store.revision
+    bpy.context.scene.frame_set(7)  # nothing is animated
+    picture()
+    assert picture.store.revision == revision
+
+
 def cloud_of(part, gaussians, name):
     """A point cloud object with evaluated attributes as a head's, without a rig."""
     points = part("rig.points")
