@@ -14,13 +14,16 @@ from scipy.spatial import cKDTree
 from torch.nn import functional
 
 from engine.avatar import Avatar
-from engine.editing.correspondence import correspond, partners, require_same_model
+from engine.editing.correspondence import Correspondence, correspond, partners, partners_basis, require_same_model
 from engine.editing.edited import Edited, provenance
 from engine.errors import AvatarError
+from engine.formats.avatar_layout import LIMITS
+from engine.gaussians.eigenbasis import Eigenbasis, scale_offsets
 from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
 
 BORDER = 0.008  # m around a replaced region over which it passes into the other head
 BEYOND = {"hair": "scalp", "torso": "torso"}  # what lies beyond the mesh comes along with this region only
+MOST_COMPONENTS = LIMITS["K"]  # directions of an eigenbasis
 LEAST_OPACITY = 1e-4  # a Gaussian that faded below is left out
 
 
@@ -40,9 +43,10 @@ def interpolate(first: Avatar, second: Avatar, gamma: float, name: str | None = 
     if not 0 <= gamma <= 1:
         raise AvatarError(f"A gamma of {gamma} is out of range.", "Choose 0 (the first head) to 1 (the second).")
     if gamma in (0, 1):
-        gaussians, notes = (second if gamma else first).gaussians, ()
+        end = second if gamma else first
+        gaussians, eigenbasis, notes = end.gaussians, end.eigenbasis, ()
     else:
-        gaussians, notes = _mix_gaussians(
+        gaussians, eigenbasis, notes = _mix_gaussians(
             first, second, *(torch.full((len(x.gaussians),), gamma) for x in (first, second))
         )
     return Edited(
@@ -54,6 +58,7 @@ def interpolate(first: Avatar, second: Avatar, gamma: float, name: str | None = 
             joint_positions=_lerp(first.joint_positions, second.joint_positions, gamma),
             skin_weights=_lerp(first.skin_weights, second.skin_weights, gamma),
             gaussians=gaussians,
+            eigenbasis=eigenbasis,
             views=(),
             provenance=provenance("interpolate", {"gamma": gamma}, notes, first, second),
         ),
@@ -82,7 +87,7 @@ def replace_region(
     frame = rim if rim.sum() >= 8 else mask > 0
     scale, turn, shift = _similarity(second.vertices[frame], first.vertices[frame])
     placed = _placed(second, scale, turn, shift)
-    gaussians, notes = _mix_gaussians(first, placed, *(_shares(x, mask, regions) for x in (first, placed)))
+    gaussians, eigenbasis, notes = _mix_gaussians(first, placed, *(_shares(x, mask, regions) for x in (first, placed)))
     share = mask[:, None]
     joints = first.joint_positions.copy()
     for j in range(len(joints)):
@@ -97,6 +102,7 @@ def replace_region(
             key_deltas=_lerp(first.key_deltas, placed.key_deltas, share),
             joint_positions=joints,
             gaussians=gaussians,
+            eigenbasis=eigenbasis,
             provenance=provenance("replace", {"regions": list(regions), "border": border}, notes, first, second),
         ),
         notes,
@@ -105,12 +111,14 @@ def replace_region(
 
 def _mix_gaussians(
     first: Avatar, second: Avatar, share_a: torch.Tensor, share_b: torch.Tensor
-) -> tuple[BoundGaussians, tuple[str, ...]]:
+) -> tuple[BoundGaussians, Eigenbasis | None, tuple[str, ...]]:
     """Gaussians that are the second's by the shares 0..1 of the first's Gaussians [N] and of the second's [N']."""
     pairs = correspond(first, second)
+    share = share_a[pairs.first]
     ours = select(first.gaussians, pairs.first)
-    mixed = _lerp_gaussians(ours, partners(second, ours, pairs), share_a[pairs.first])
-    touched = share_a[pairs.first] > 0  # what is not touched stays bit by bit
+    theirs = partners(second, ours, pairs)
+    mixed = _lerp_gaussians(ours, theirs, share)
+    touched = share > 0  # what is not touched stays bit by bit
     alone_a, alone_b = select(first.gaussians, pairs.lone_first), select(second.gaussians, pairs.lone_second)
     alone_a = replace(alone_a, opacities=alone_a.opacities * (1 - share_a[pairs.lone_first]))
     alone_b = replace(alone_b, opacities=alone_b.opacities * share_b[pairs.lone_second])
@@ -123,14 +131,56 @@ def _mix_gaussians(
         )
     if fading:
         notes.append(f"{fading} Gaussians exist in one of the heads only; they fade.")
-    whole = concatenate(mixed, select(alone, alone.opacities > LEAST_OPACITY))
-    return whole, tuple(notes)
+    seen = alone.opacities > LEAST_OPACITY
+    components = sum(len(x.eigenbasis.basis) for x in (first, second) if x.eigenbasis is not None)
+    if components > MOST_COMPONENTS:
+        notes.append(
+            f"The two heads' Gaussians change with keys and bones in {components} directions, and a file holds "
+            f"{MOST_COMPONENTS}; they now only follow the mesh."
+        )
+    eigenbasis = None
+    if 0 < components <= MOST_COMPONENTS:
+        kept = torch.cat((torch.ones(len(mixed), dtype=torch.bool), seen))
+        eigenbasis = _mix_eigenbases(first, second, ours, theirs, pairs, share, kept)
+    return concatenate(mixed, select(alone, seen)), eigenbasis, tuple(notes)
+
+
+def _mix_eigenbases(
+    first: Avatar,
+    second: Avatar,
+    ours: BoundGaussians,
+    theirs: BoundGaussians,
+    pairs: Correspondence,
+    share: torch.Tensor,
+    kept: torch.Tensor,
+) -> Eigenbasis:
+    """Both heads' directions side by side: in each pair, a head's changes count by its ``share`` [M] (ours).
+
+    Exact for offsets and colours; scales and opacities mix their relative changes.
+
+    Args:
+        ours, theirs: [M], the pairs' halves. kept: mask over the pairs, the first's lone ones and the second's.
+    """
+    halves = []
+    lone_first, lone_second = len(pairs.lone_first), len(pairs.lone_second)
+    if first.eigenbasis is not None:
+        basis = first.eigenbasis.basis
+        paired = basis[:, pairs.first] * (1 - share)[:, None]
+        whole = torch.cat((paired, basis[:, pairs.lone_first], basis.new_zeros(len(basis), lone_second, 14)), dim=1)
+        halves.append(Eigenbasis(whole[:, kept], first.eigenbasis.gains))
+    if second.eigenbasis is not None:
+        basis = second.eigenbasis.basis
+        paired = partners_basis(second, basis, ours, pairs) * share[:, None]
+        paired[..., 3:7] *= _nearer(ours.quats, theirs.quats)
+        whole = torch.cat((paired, basis.new_zeros(len(basis), lone_first, 14), basis[:, pairs.lone_second]), dim=1)
+        halves.append(Eigenbasis(whole[:, kept], second.eigenbasis.gains))
+    return Eigenbasis(torch.cat([half.basis for half in halves]), torch.cat([half.gains for half in halves], dim=1))
 
 
 def _lerp_gaussians(a: BoundGaussians, b: BoundGaussians, share: torch.Tensor) -> BoundGaussians:
     """Attribute by attribute; rotations along the shorter way. ``share`` [M] of the second."""
     w = share[:, None]
-    nearer = torch.where((a.quats * b.quats).sum(1, keepdim=True) < 0, -b.quats, b.quats)
+    nearer = _nearer(a.quats, b.quats) * b.quats
     return replace(
         a,
         offsets=torch.lerp(a.offsets, b.offsets, w),
@@ -139,6 +189,11 @@ def _lerp_gaussians(a: BoundGaussians, b: BoundGaussians, share: torch.Tensor) -
         opacities=torch.lerp(a.opacities, b.opacities, share),
         colors=torch.lerp(a.colors, b.colors, w),
     )
+
+
+def _nearer(quats: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
+    """[M, 1]: 1 or -1, by which ``others`` [M, 4] lie on the side of ``quats`` [M, 4]."""
+    return torch.where((quats * others).sum(1, keepdim=True) < 0, -1.0, 1.0)
 
 
 def _shares(avatar: Avatar, mask: np.ndarray, regions: Sequence[str]) -> torch.Tensor:
@@ -186,13 +241,14 @@ def _placed(avatar: Avatar, scale: float, turn: np.ndarray, shift: np.ndarray) -
     def moved(points: np.ndarray) -> np.ndarray:
         return (scale * points @ turn.T + shift).astype(np.float32)
 
-    g = avatar.gaussians
+    g, eigenbasis = avatar.gaussians, avatar.eigenbasis
     return replace(
         avatar,
         vertices=moved(avatar.vertices),
         key_deltas=(scale * avatar.key_deltas @ turn.T).astype(np.float32),
         joint_positions=moved(avatar.joint_positions),
         gaussians=replace(g, offsets=g.offsets * scale, scales=g.scales * scale),
+        eigenbasis=None if eigenbasis is None else scale_offsets(eigenbasis, scale),
     )
 
 

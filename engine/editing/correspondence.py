@@ -106,16 +106,29 @@ def partners(second: Avatar, places: BoundGaussians, pairs: Correspondence) -> B
         places: [M], the first's halves of the pairs.
     """
     theirs = select(second.gaussians, pairs.second)
-    rotations, _ = triangle_frames(torch.from_numpy(second.vertices), torch.from_numpy(second.faces))
-    from_frame, to_frame = rotations[theirs.triangles], rotations[places.triangles]
-    turn = to_frame.transpose(1, 2) @ from_frame
-    elsewhere = theirs.triangles != places.triangles
-    quats = torch.where(elsewhere[:, None], quat_multiply(matrix_to_quat(turn), theirs.quats), theirs.quats)
-    offsets = torch.where(elsewhere[:, None], (turn @ theirs.offsets[:, :, None])[..., 0], theirs.offsets)
+    quats, offsets = _told(second, theirs, places, theirs.quats, theirs.offsets)
     grown = theirs.scales * (pairs.spread if pairs.resampled else 1.0)
     return replace(
         theirs, triangles=places.triangles, barycentrics=places.barycentrics, quats=quats, offsets=offsets, scales=grown
     )
+
+
+def partners_basis(second: Avatar, basis: torch.Tensor, places: BoundGaussians, pairs: Correspondence) -> torch.Tensor:
+    """[K, M, 14]: what :func:`partners` does to Gaussians, done to the second's eigenbasis ``basis`` [K, N, 14]."""
+    theirs, changes = select(second.gaussians, pairs.second), basis[:, pairs.second]
+    quats, offsets = _told(second, theirs, places, changes[..., 3:7], changes[..., :3])
+    return torch.cat((offsets, quats, changes[..., 7:]), dim=-1)
+
+
+def _told(
+    avatar: Avatar, found: BoundGaussians, places: BoundGaussians, quats: torch.Tensor, offsets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Quaternions [..., M, 4] and offsets [..., M, 3] of the triangles of ``found`` [M], in those of ``places`` [M]."""
+    rotations, _ = triangle_frames(torch.from_numpy(avatar.vertices), torch.from_numpy(avatar.faces))
+    turn = rotations[places.triangles].transpose(1, 2) @ rotations[found.triangles]
+    elsewhere = (found.triangles != places.triangles)[:, None]
+    turned = quat_multiply(matrix_to_quat(turn).expand_as(quats), quats)
+    return torch.where(elsewhere, turned, quats), torch.where(elsewhere, (turn @ offsets[..., None])[..., 0], offsets)
 
 
 def _same_places(a: BoundGaussians, b: BoundGaussians) -> bool:

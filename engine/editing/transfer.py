@@ -14,14 +14,19 @@ from engine.editing.edited import Edited, provenance
 from engine.errors import AvatarError
 from engine.formats.avatar_layout import COLOR_RANGE, FARTHEST
 from engine.gaussians.binding import STRETCH, triangle_frames
+from engine.gaussians.eigenbasis import Eigenbasis, motion_features, scale_offsets
 from engine.gaussians.gaussians import BoundGaussians, select
 from engine.gaussians.rotations import quat_multiply
 
+BAKED = "Changes of the Gaussians with keys and bones were baked into the resting face."
 SCALE_RANGE = (1e-6, 1.0)  # m
 
 
 def bake(avatar: Avatar, expression: Mapping[str, float]) -> Avatar:
     """The avatar with an expression as its resting face; driven at rest it looks as ``drive(avatar, expression)``.
+
+    What an eigenbasis does to the Gaussians is baked into them, and the result has none: from then on they only follow
+    the mesh, as its provenance says.
 
     Args:
         expression: weight per shape key.
@@ -35,13 +40,24 @@ def bake(avatar: Avatar, expression: Mapping[str, float]) -> Avatar:
     weights = torch.tensor([float(expression.get(name, 0.0)) for name in avatar.key_names]).numpy()
     still = torch.zeros(len(avatar.joint_names), 3).numpy()
     vertices = deform(avatar, weights, still)
-    return replace(avatar, vertices=vertices.numpy(), gaussians=_stretched(avatar, vertices))
+    baked = avatar
+    if avatar.eigenbasis is not None:
+        features = motion_features(torch.from_numpy(weights), torch.from_numpy(still))
+        notes = [*avatar.provenance.get("notes", ()), BAKED]
+        baked = replace(
+            avatar,
+            gaussians=avatar.eigenbasis.apply(avatar.gaussians, features),
+            eigenbasis=None,
+            provenance={**avatar.provenance, "notes": notes},
+        )
+    return replace(baked, vertices=vertices.numpy(), gaussians=_stretched(baked, vertices))
 
 
 def transfer(source: Avatar, expressive: Avatar, neutral: Avatar, name: str | None = None) -> Edited:
     """``source`` with what distinguishes ``expressive`` from ``neutral``: in the mesh and in every Gaussian.
 
-    Gaussians of ``source`` that have no partner in both of the others keep their own look and move with the mesh.
+    Gaussians of ``source`` that have no partner in both of the others keep their own look and move with the mesh. All
+    go on changing with keys and bones as an eigenbasis of ``source`` says.
 
     Args:
         expressive, neutral: one person in two states: two reconstructions, or one and its :func:`bake`.
@@ -68,6 +84,7 @@ def transfer(source: Avatar, expressive: Avatar, neutral: Avatar, name: str | No
     order = [pair.first[known[pair.first]] for pair in pairs]
     before, after = (select(half, torch.argsort(place)) for half, place in zip((before, after), order, strict=True))
     moved = _stretched(source, torch.from_numpy(vertices))
+    gaussians = _add_residual(moved, known, before, after)
     notes = []
     if not bool(known.all()):
         notes.append(f"{int((~known).sum())} Gaussians have no partner in the other heads; they only move along.")
@@ -77,7 +94,8 @@ def transfer(source: Avatar, expressive: Avatar, neutral: Avatar, name: str | No
         source,
         name=name or source.name,
         vertices=vertices,
-        gaussians=_add_residual(moved, known, before, after),
+        gaussians=gaussians,
+        eigenbasis=_carried(source, torch.from_numpy(vertices), gaussians),
         provenance=provenance("transfer", {}, tuple(notes), source, expressive, neutral),
     )
     return Edited(result, tuple(notes))
@@ -107,16 +125,29 @@ def _add_residual(
     )
 
 
+def _carried(avatar: Avatar, vertices: torch.Tensor, gaussians: BoundGaussians) -> Eigenbasis | None:
+    """The avatar's eigenbasis for its Gaussians as they became on the mesh ``vertices`` [V, 3]: grown and turned."""
+    if avatar.eigenbasis is None:
+        return None
+    grown = scale_offsets(avatar.eigenbasis, _growth(avatar, vertices))
+    before = avatar.gaussians.quats
+    turn = quat_multiply(gaussians.quats, before * before.new_tensor((1.0, -1.0, -1.0, -1.0)))
+    quats = grown.basis[..., 3:7]
+    grown.basis[..., 3:7] = torch.where(
+        (gaussians.quats == before).all(1, keepdim=True), quats, quat_multiply(turn.expand_as(quats), quats)
+    )
+    return grown
+
+
 def _growth(avatar: Avatar, vertices: torch.Tensor) -> torch.Tensor:
-    """[F]: how Gaussians of the avatar grow with each triangle when its mesh becomes ``vertices`` [V, 3]."""
+    """[N, 1]: how much each Gaussian of the avatar grows when its mesh becomes ``vertices`` [V, 3]."""
     _, areas = triangle_frames(vertices, torch.from_numpy(avatar.faces))
     rest = avatar.rest_areas
     ratio = torch.where(rest > 0, areas / torch.where(rest > 0, rest, 1.0), 1.0)
-    return ratio.clamp(STRETCH[0] ** 2, STRETCH[1] ** 2).sqrt()
+    return ratio.clamp(STRETCH[0] ** 2, STRETCH[1] ** 2).sqrt()[avatar.gaussians.triangles][:, None]
 
 
 def _stretched(avatar: Avatar, vertices: torch.Tensor) -> BoundGaussians:
     """The avatar's Gaussians for a mesh that rests as ``vertices``: stretched as the drive would have done."""
-    g = avatar.gaussians
-    grown = _growth(avatar, vertices)[g.triangles][:, None]
+    g, grown = avatar.gaussians, _growth(avatar, vertices)
     return replace(g, offsets=g.offsets * grown, scales=g.scales * grown)

@@ -53,6 +53,13 @@ class Eigenbasis:
         )
 
 
+def scale_offsets(eigenbasis: Eigenbasis, scale: float | torch.Tensor) -> Eigenbasis:
+    """The eigenbasis of Gaussians whose offsets and scales became ``scale`` times as large; a factor or [N, 1]."""
+    basis = eigenbasis.basis.clone()
+    basis[..., :3] *= scale
+    return replace(eigenbasis, basis=basis)
+
+
 def motion_features(expression: torch.Tensor, joint_rotations: torch.Tensor) -> torch.Tensor:
     """What an avatar's eigenbasis is linear in: the keys' weights, then per joint axis · sin(angle).
 
