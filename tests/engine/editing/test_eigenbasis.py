@@ -43,7 +43,7 @@ def test_halfway_moves_as_both_do(pair, tmp_path):
     assert away.median() < 4e-5 and away.max() < 6e-4
     torch.testing.assert_close(middle.colors, (first.colors + second.colors) / 2, rtol=0, atol=1e-6)
     error = (middle.opacities - (first.opacities + second.opacities) / 2).abs()  # logits are mixed, hence some
-    assert error.mean() < 0.2 * (middle.opacities - still.opacities).abs().mean()
+    assert error.mean() < 0.35 * (middle.opacities - still.opacities).abs().mean()
     avatars.save(made, tmp_path / "middle.npz")
     again = drive(avatars.load(tmp_path / "middle.npz"), SMILE, TURN)
     torch.testing.assert_close(again.colors, middle.colors, rtol=0, atol=2e-4)
