@@ -60,14 +60,15 @@ def reconstruct(
 
     Args:
         photos: image files and clips, the best first.
-        system: how photos become Gaussians.
-        head_model: ``makehuman``, or the path of a FLAME file.
+        system: how photos become Gaussians: ``surface``, or one of the networks ``match``, ``ffavatar``, ``avat3r``,
+            ``uika`` and ``flexavatar``, which were trained on synthetic heads.
+        head_model: ``makehuman``, or the path of a FLAME file; networks only know the former.
         refine_seconds: time for fitting the Gaussians to the photos, 0 to 3600; 0 skips it.
-        count: Gaussians on the surface, 1 000 to 2 000 000; hair and torso come on top.
+        count: Gaussians on the surface, 1 000 to 2 000 000; hair and torso come on top. Networks have their own number.
         frames: frames taken from each clip.
 
     Raises:
-        AddonError: no usable photo, no engine, or a setting out of range.
+        AddonError: no usable photo, no engine, a setting out of range, or a system that the engine does not have.
     """
     options = JobOptions(system, head_model, refine_seconds, count, frames)
     paths = [Path(photo) for photo in photos]

@@ -18,6 +18,45 @@ from bpy.props import (
 # Gaussians on the surface per quality; hair and torso come on top.
 COUNTS = {"DRAFT": 40_000, "STANDARD": 130_000, "HIGH": 300_000}
 
+NETWORK = "Trained on synthetic heads only: Surface usually stays closer to real photos. Needs the default head"
+SYSTEMS = (
+    (
+        "surface",
+        "Surface",
+        "Projects the photos onto a fitted head. The safe choice: for any photos, either head and every machine",
+    ),
+    (
+        "match",
+        "MATCH",
+        "Network that corrects what the photos paint on the head. For sharp photos from several sides; Gaussians only "
+        f"follow the mesh. {NETWORK}",
+    ),
+    (
+        "ffavatar",
+        "FFAvatar",
+        "Network that gathers photos and frames into one look, in any order. For clips and mixed sets; Gaussians also "
+        f"change with the expression. {NETWORK}",
+    ),
+    (
+        "avat3r",
+        "Avat3r",
+        "Network that turns the photos' pixels into Gaussians. For outlines and hair off the mesh; Gaussians also "
+        f"change with the expression. {NETWORK}",
+    ),
+    (
+        "uika",
+        "UIKA",
+        "Network that weighs the photos against each other all over the skin. For few photos, and sides that none "
+        f"shows; Gaussians only follow the mesh. {NETWORK}",
+    ),
+    (
+        "flexavatar",
+        "FlexAvatar",
+        "Network that completes a head from what is there. For a single photo; Gaussians of face, eyes and mouth also "
+        f"change with the expression. {NETWORK}",
+    ),
+)
+
 
 class Photo(bpy.types.PropertyGroup):
     """One photo or clip of the list; ``name`` is what the list shows."""
@@ -53,7 +92,7 @@ class ReconstructSettings(bpy.types.PropertyGroup):
     system: EnumProperty(
         name="System",
         description="How photos become Gaussians",
-        items=(("surface", "Surface", "Projects the photos onto a fitted head; works on any machine"),),
+        items=SYSTEMS,
         default="surface",
     )
     head_model: EnumProperty(
@@ -67,7 +106,7 @@ class ReconstructSettings(bpy.types.PropertyGroup):
     )
     quality: EnumProperty(
         name="Quality",
-        description="How many Gaussians the head gets",
+        description="How many Gaussians the head gets from Surface; networks have their own number",
         items=(
             ("DRAFT", "Draft", "40 000 Gaussians: a quick look"),
             ("STANDARD", "Standard", "130 000 Gaussians"),

@@ -23,6 +23,8 @@ ANSWER_SECONDS = 60.0  # the engine answers small questions at once, but shares 
 TRANSFER_SECONDS = 600.0  # photos up, avatars down
 MAX_ANSWER = 1 << 30  # bytes; an avatar unpacks to at most 1 GB
 MAX_PHOTOS = 64
+SURFACE = "surface"  # the one system that is no network
+DEFAULT_HEAD = "makehuman"
 _CHUNK = 1 << 18  # bytes per read, so that a cancelled upload ends at once
 
 T = TypeVar("T")
@@ -64,17 +66,28 @@ class JobOptions:
     """How to reconstruct.
 
     Attributes:
+        system: one of the engine's, see :meth:`Client.health`.
         head: ``makehuman``, or the path of a FLAME file on the engine's machine.
         refine_seconds: budget of the refinement; 0 skips it.
-        count: Gaussians on the surface.
+        count: Gaussians on the surface; networks have their own number.
         frames: frames taken from each clip.
+
+    Raises:
+        AddonError: a network and a FLAME file.
     """
 
-    system: str = "surface"
-    head: str = "makehuman"
+    system: str = SURFACE
+    head: str = DEFAULT_HEAD
     refine_seconds: float = 10.0
     count: int = 130_000
     frames: int = 4
+
+    def __post_init__(self) -> None:
+        if self.system != SURFACE and self.head != DEFAULT_HEAD:
+            raise AddonError(
+                f"The system {self.system} is a network that only knows the default head.",
+                "Choose the default head, or the system surface.",
+            )
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..engine_client.client import JobOptions
+from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
 from ..preferences import flame_path
@@ -41,7 +41,8 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
     )
     system: StringProperty(
         name="System",
-        description="How photos become Gaussians: surface. The panel's where left out",
+        description="How photos become Gaussians: surface, or one of the networks match, ffavatar, avat3r, uika and "
+        "flexavatar. The panel's where left out",
         options={"SKIP_SAVE"},
     )
     head_model: StringProperty(
@@ -118,8 +119,8 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
     def _request(self, context: bpy.types.Context) -> reconstruction.Request:
         panel = context.scene.gaussian_heads.reconstruct
         quality = panel.quality if self.quality == "PANEL" else self.quality
-        head_model = self.head_model or ("makehuman" if panel.head_model == "MAKEHUMAN" else str(flame_path()))
-        if head_model != "makehuman":
+        head_model = self.head_model or (DEFAULT_HEAD if panel.head_model == "MAKEHUMAN" else str(flame_path()))
+        if head_model != DEFAULT_HEAD:
             head_model = str(Path(bpy.path.abspath(head_model)).absolute())
         options = JobOptions(
             self.system or panel.system,

@@ -1,8 +1,15 @@
 """The reconstruct panel: how, go, how far, and what came of it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import bpy
 
+from ..engine_client.client import DEFAULT_HEAD, SURFACE, JobOptions
+from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
+from ..errors import AddonError
+from ..properties import ReconstructSettings
 from ..tasks import reconstruction
 from ..tasks.reconstruction import Reconstruction
 from ..text import draw_text
@@ -26,18 +33,42 @@ class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
         column.use_property_decorate = False
         column.enabled = not is_running
         for name in ("head_name", "system", "head_model", "quality", "refine_seconds", "frames"):
-            column.prop(settings, name)
+            row = column.row()
+            row.active = name != "quality" or settings.system == SURFACE
+            row.prop(settings, name)
         if is_running:
             _draw_progress(layout, context, running)
         else:
+            wrong = obstacle(settings, ENGINE.status.health)
+            if wrong:
+                draw_text(layout, context, wrong, "ERROR")
             row = layout.row()
             row.scale_y = 1.4
-            row.enabled = bool(context.scene.gaussian_heads.photos.items)
+            row.enabled = bool(context.scene.gaussian_heads.photos.items) and not wrong
             # A click never waits, whatever context it comes from.
             row.operator_context = "INVOKE_DEFAULT"
             row.operator("gaussian_heads.reconstruct", icon="USER")
         if running is not None:
             _draw_outcome(layout, context, running)
+
+
+def obstacle(settings: ReconstructSettings, health: Mapping[str, Any] | None) -> str:
+    """Why these settings cannot be reconstructed with; empty where nothing is known against them.
+
+    Args:
+        health: what the engine that runs says of itself; None where none runs. An older one has fewer systems.
+    """
+    try:
+        JobOptions(settings.system, DEFAULT_HEAD if settings.head_model == "MAKEHUMAN" else settings.head_model)
+    except AddonError as error:
+        return str(error)
+    offered = (health or {}).get("systems")
+    if isinstance(offered, list) and settings.system not in offered:
+        return (
+            f"This engine does not have the system {settings.system}. Choose {' or '.join(map(str, offered))}, or use "
+            "the engine that belongs to this extension."
+        )
+    return ""
 
 
 def time_left(seconds: float | None) -> str:

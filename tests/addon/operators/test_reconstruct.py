@@ -1,8 +1,10 @@
 """From photos to a head in the scene: in the background for artists, at once for scripts, and through every mishap."""
 
+import importlib
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,44 @@ def real(parts, addon, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(ROOT / "build" / "tests" / "numba"))
     bpy.context.preferences.addons[addon].preferences.engine_python = str(engine_python())
     return parts
+
+
+def test_the_panel_offers_the_engines_systems(addon):
+    command = [engine_python(), "-c", "from engine.pipeline import SYSTEMS; print(*SYSTEMS)"]
+    known = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    settings = bpy.context.scene.gaussian_heads.reconstruct
+    offered = settings.bl_rna.properties["system"].enum_items
+    assert [item.identifier for item in offered] == known
+    assert settings.system == "surface"
+    for item in list(offered)[1:]:
+        assert "synthetic heads" in item.description and "default head" in item.description
+
+
+def test_a_network_takes_no_flame_file_and_an_older_engine_is_named(stub, addon, photo, tmp_path):
+    flame = tmp_path / "flame.npz"
+    flame.write_bytes(b"")
+    with pytest.raises(RuntimeError, match="uika is a network that only knows the default head"):
+        bpy.ops.gaussian_heads.reconstruct(system="uika", head_model=str(flame))
+    assert stub.reconstruction.current() is None
+
+    obstacle = importlib.import_module(f"{addon}.panels.reconstruct").obstacle
+    settings = bpy.context.scene.gaussian_heads.reconstruct
+    older, current = {"systems": ["surface"]}, {"systems": ["surface", "uika"]}
+    for health in (None, {}, older, current):
+        assert obstacle(settings, health) == ""
+    settings.system = "uika"
+    for health in (None, {}, current):  # one that does not say what it has may have it
+        assert obstacle(settings, health) == ""
+    assert "does not have the system uika. Choose surface" in obstacle(settings, older)
+    settings.head_model = "FLAME"
+    assert "only knows the default head" in obstacle(settings, current)
+    settings.system = "surface"
+    assert obstacle(settings, older) == ""
+
+    # what is asked for all the same arrives at the engine, which answers for itself
+    assert bpy.ops.gaussian_heads.reconstruct(system="uika", head_model="makehuman") == {"FINISHED"}
+    answer = stub.engine.ENGINE.wait_ready(30)._json("GET", "/seen")
+    assert [upload["system"] for upload in answer["uploads"]] == ["uika"]
 
 
 def press_reconstruct(parts):

@@ -12,6 +12,7 @@ from PIL import Image
 from engine import assets
 from engine.avatar import drive, load
 from engine.formats.ply import read_ply
+from engine.pipeline import Options
 from engine.rendering import Camera, orbit_camera, render_avatar
 
 SMILE = {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.3}
@@ -98,6 +99,12 @@ def test_previews_and_exports_are_what_the_engine_draws_and_drives_itself(shared
     seen = splats.opacities >= 1 / 255
     assert torch.allclose(read_ply(tmp_path / "a.ply").means, splats.means[seen], atol=1e-6)
     assert len(shared.request("POST", "/heads/hero/export", json=pose | {"format": "splat"}).content) == 32 * seen.sum()
+
+
+def test_health_says_which_systems_jobs_may_ask_for(shared):
+    systems = shared.get("/health")["systems"]
+    assert systems == ["surface", "match", "ffavatar", "avat3r", "uika", "flexavatar"]
+    assert [Options(system).system for system in systems] == systems
 
 
 def test_the_preview_goes_on_during_a_job_that_is_then_cancelled(shared, avatar_bytes, portrait, tmp_path):
