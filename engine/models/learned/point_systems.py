@@ -130,7 +130,6 @@ def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.T
     """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3], position at rest [V, S, S, 3] in metres (0 for
     pixels that are not the person's) and the standard deviation [V, S, S] of a Gaussian that just fills it."""
     rig = capture.rig
-    rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     triangles, barycentrics = (each.clone() for each in capture.raster)
     places, footprints = [], []
     for view, (posed, viewmat, K) in enumerate(zip(capture.posed, capture.viewmats, capture.Ks, strict=True)):
@@ -153,7 +152,8 @@ def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.T
             plain[:, None].expand(-1, 3), plain.byte(), posed, rig.faces, flat[wanted], weights[wanted],
         )  # fmt: skip
         rest = at.new_zeros(at.shape)
-        rest[wanted] = pose(bound, rig.neutral, rig.faces, rest_areas).means
+        posed_areas = triangle_frames(posed, rig.faces)[1]  # of the mesh that they are bound on
+        rest[wanted] = pose(bound, rig.neutral, rig.faces, posed_areas).means
         places.append(rest.view(*covered.shape, 3))
         footprints.append((FOOTPRINT * depth / K[0, 0]).view(covered.shape))
     return triangles, barycentrics, torch.stack(places), torch.stack(footprints)

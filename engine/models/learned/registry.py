@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from engine.errors import EngineError
 from engine.heads.parametric import ParametricHead
@@ -43,7 +43,7 @@ def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[s
         variant: fields of the method's dataclass to change, as text: numbers, ``true``/``false`` or words.
 
     Raises:
-        EngineError: there is no such system, preset or field.
+        EngineError: there is no such system, preset or field, or a field takes no such value.
     """
     if name not in _ENTRIES:
         raise EngineError(f"There is no network called {name}.", f"Choose one of: {', '.join(_ENTRIES)}.")
@@ -56,6 +56,11 @@ def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[s
     for field, text in variant.items():
         if field not in known or not isinstance(known[field], (bool, int, float, str)):
             raise EngineError(f"{name} has no choice called {field}.", "See the attributes of its dataclass.")
-        kind = type(known[field])
-        changes[field] = text == "true" if kind is bool else kind(text)
+        kind, words = type(known[field]), get_args(get_type_hints(entry.config)[field])
+        try:
+            changes[field] = {"true": True, "false": False}[text] if kind is bool else kind(text)
+        except (KeyError, ValueError) as error:
+            raise EngineError(f"{field} cannot be {text}.", f"{name} takes a {kind.__name__} there.") from error
+        if words and changes[field] not in words:
+            raise EngineError(f"{field} cannot be {text}.", f"Choose one of: {', '.join(words)}.")
     return entry.system(replace(config, **changes), head)

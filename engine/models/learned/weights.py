@@ -34,9 +34,11 @@ def provenance(path: Path) -> dict[str, Any]:
             about = json.loads((file.metadata() or {})["provenance"])
     except FileNotFoundError as error:
         raise _unusable(path, "is not there") from error
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise _unusable(path, "holds no trained weights, or is damaged") from error
-    if not isinstance(about, dict) or not {"system", "preset", "variant"} <= about.keys():
+    variant = about.get("variant") if isinstance(about, dict) else None
+    words = [about.get("system"), about.get("preset"), *variant.values()] if isinstance(variant, dict) else [None]
+    if not all(isinstance(word, str) for word in words):
         raise _unusable(path, "does not say what it was trained as")
     return about
 
