@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from engine.atomic import atomic_write
 from engine.synthetic.dataset import SyntheticHeads
 from engine.synthetic.samples import SyntheticSample
 
+UNREADABLE = (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
+"""What numpy and zipfile raise at an archive that is not there or damaged: a wrong byte can ask for a password."""
 NOTHING = np.iinfo(np.uint16).max  # stands for triangle -1
 
 
@@ -74,7 +78,7 @@ class Shelf(Dataset[ShelvedSample]):
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return ShelvedSample(seed=seed, **{name: arrays[name] for name in STORED})
-        except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+        except UNREADABLE:
             pass  # not there, or damaged: rendering is the way out of both
         sample = ShelvedSample.of(self.heads[index])
         with atomic_write(path) as temporary, temporary.open("wb") as file:

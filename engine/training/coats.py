@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from engine.heads.rig import make_rig
 from engine.models.learned.capture import PAINTED, Coat, put_on
 from engine.models.surface import paint
 from engine.synthetic.portraits import portrait, true_tracking
-from engine.synthetic.shelf import ShelvedSample
+from engine.synthetic.shelf import UNREADABLE, ShelvedSample
 
 COUNTS = (1, 2, 4)
 """Photos of a capture in training: three subsets per person, each the beginning of the next."""
@@ -39,7 +38,7 @@ def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: Paramet
             with np.load(path, allow_pickle=False) as arrays:
                 pieces = {name: torch.from_numpy(arrays[name]) for name in ("neutral", "colors", "seen", "presence")}
             return Coat(pieces.pop("neutral"), **{name: piece.float() / 255 for name, piece in pieces.items()})
-        except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
+        except UNREADABLE:
             pass  # not there, or damaged: painting is the way out of both
     tracked = true_tracking(sample, list(views))
     bald = make_rig(head, sample.neutral, sample.joints)

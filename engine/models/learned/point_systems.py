@@ -32,6 +32,7 @@ class _Remembered:
 class FFAvatarSystem(Learned):
     """FFAvatar; a vertex's Gaussian is tied to one of the triangles at it."""
 
+    network: FFAvatarNetwork
     moves = True
 
     def __init__(self, config: FFAvatar, head: ParametricHead):
@@ -84,6 +85,7 @@ class Avat3rSystem(Learned):
     that pixel's triangle.
     """
 
+    network: Avat3rNetwork
     moves = True
 
     def __init__(self, config: Avat3r, head: ParametricHead):

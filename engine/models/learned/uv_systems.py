@@ -107,6 +107,7 @@ class _Static:
 class FlexAvatarSystem(TexelSystem):
     """FlexAvatar; tracking gives the mesh that drives it and, for "mix", the colours that its texels start from."""
 
+    network: FlexAvatarNetwork
     moves = True
 
     def __init__(self, config: FlexAvatar, head: ParametricHead):

@@ -44,7 +44,7 @@ def test_pixels_know_which_skin_they_show(taken):
     both = torch.from_numpy(np.isin(truth.triangle[:4], face) & truth.visible[:4]) & taken.seen
     assert both.sum() > 15_000
     same = both & (triangle == torch.from_numpy(truth.triangle[:4]).long())
-    assert same.sum() > 0.97 * both.sum()
+    assert same.sum() > 0.95 * both.sum()
     uv, expected = taken.uv(h.uv, h.uv_faces).permute(0, 2, 3, 1)[same], torch.from_numpy(truth.uv[:4])[same]
     assert (uv - torch.stack((expected[:, 0], 1 - expected[:, 1]), dim=1)).norm(dim=1).max() < 1 / 256
     assert barycentric[taken.raster[0] < 0].abs().max() == 0
