@@ -18,6 +18,7 @@ from engine.synthetic.shelf import UNREADABLE, ShelvedSample
 
 COUNTS = (1, 2, 4)
 """Photos of a capture in training: three subsets per person, each the beginning of the next."""
+SHARES = ("colors", "seen", "presence")  # fields of a coat that lie in 0..1, in their order
 FRONTAL = 0.6  # share of people whose first photo is the sample's first view, which is near the front
 
 
@@ -31,21 +32,26 @@ def sources(sample: ShelvedSample) -> np.ndarray:
 
 
 def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: ParametricHead, folder: Path | None) -> Coat:
-    """The head painted with some views; read from ``folder`` where it was done before."""
+    """The head painted with some views, in 255ths; read from ``folder`` where it was done before."""
     path = None if folder is None else folder / f"{sample.seed}-{len(views)}.npz"
     if path is not None:
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                pieces = {name: torch.from_numpy(arrays[name]) for name in ("neutral", "colors", "seen", "presence")}
-            return Coat(pieces.pop("neutral"), **{name: piece.float() / 255 for name, piece in pieces.items()})
+                return _from_bytes({name: arrays[name] for name in ("neutral", *SHARES)})
         except UNREADABLE:
             pass  # not there, or damaged: painting is the way out of both
     tracked = true_tracking(sample, list(views))
     bald = make_rig(head, sample.neutral, sample.joints)
     done = put_on(paint([portrait(sample, view) for view in views], tracked.views, head, bald, PAINTED))
+    small = {name: (255 * getattr(done, name)).round().byte().numpy() for name in SHARES}
+    small["neutral"] = done.neutral.numpy()
     if path is not None:
-        small = {name: (255 * getattr(done, name)).round().byte().numpy() for name in ("colors", "seen", "presence")}
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, neutral=done.neutral.numpy(), **small)
-    return done
+            np.savez(file, **small)
+    return _from_bytes(small)  # the same now as when it is read, so that a training that goes on repeats itself
+
+
+def _from_bytes(small: dict[str, np.ndarray]) -> Coat:
+    tensors = {name: torch.from_numpy(array) for name, array in small.items()}
+    return Coat(tensors["neutral"], *(tensors[name].float() / 255 for name in SHARES))
