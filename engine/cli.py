@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def add_options(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--system", default="surface", help="reconstruction system (default: surface)")
+        systems = "surface (default), match, ffavatar, avat3r, uika or flexavatar"
+        sub.add_argument("--system", default="surface", help=f"reconstruction system: {systems}")
         sub.add_argument("--head", default="makehuman", help="makehuman, or the path of a FLAME .pkl or .npz file")
         sub.add_argument("--refine", type=float, default=10.0, metavar="SECONDS", help="refinement budget (default 10)")
         sub.add_argument("--gaussians", type=int, default=130_000, metavar="N", help="on the surface (default 130000)")

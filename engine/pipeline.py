@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,7 +24,25 @@ from engine.refinement import SECONDS, refine
 from engine.tracking import track
 from engine.tracking.tracked import Tracked, View
 
-SYSTEMS = {"surface": surface}
+System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, int], HeadGaussians]
+
+
+def _network(name: str) -> System:
+    """One of the learned systems; PyTorch's and transformers' larger parts are only loaded when it runs."""
+
+    def run(
+        photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
+    ) -> HeadGaussians:
+        from engine.models.learned.reconstruct import learned
+
+        return learned(name, photos, tracked, head, progress, count)
+
+    return run
+
+
+NETWORKS = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
+"""Systems that need trained weights and the default head."""
+SYSTEMS: dict[str, System] = {"surface": surface} | {name: _network(name) for name in NETWORKS}
 
 
 @dataclass(frozen=True)
@@ -125,12 +143,14 @@ def make_avatar(
         skin_weights=head.skin_weights,
         gaussians=model.gaussians,
         views=tuple(source_view(view) for view in tracked.views),
+        eigenbasis=model.eigenbasis,
         provenance={
             "photos": [{"name": photo.name, "sha256": photo.sha256} for photo in photos],
             "head_model": {"name": head.name, "licence": head.licence},
             "options": asdict(options),
             "versions": {"engine": engine.__version__, "torch": torch.__version__, "python": platform.python_version()},
-            "metrics": {"landmark_px": {name: round(pixels, 3) for name, pixels, *_ in tracked.residuals}},
+            "metrics": {"landmark_px": {name: round(pixels, 3) for name, pixels, *_ in tracked.residuals}}
+            | dict(model.metrics),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         },
     )

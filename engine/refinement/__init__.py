@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from engine.gaussians.binding import pose, triangle_frames
+from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.parametric import ParametricHead
 from engine.models.surface import HeadGaussians
@@ -160,7 +161,11 @@ def refine(
             group["lr"] = rate * (DECAY if done > DECAY_AT else 1.0)
         i = iteration % len(photos)
         vertices, viewmat = free[i].place(start.rig)
-        splats = pose(unknowns.gaussians(), vertices, start.rig.faces, rest_areas)
+        gaussians = unknowns.gaussians()
+        if start.eigenbasis is not None:  # the motion itself stays as it is
+            features = motion_features(free[i].expression.clamp(0, 1), free[i].joint_rotations)
+            gaussians = start.eigenbasis.apply(gaussians, features)
+        splats = pose(gaussians, vertices, start.rig.faces, rest_areas)
         renders, alphas, _ = rasterization(
             splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * gains[i].exp(),
             viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,

@@ -15,7 +15,7 @@ from engine.gaussians.mesh_raster import rasterize_mesh
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig, make_rig
 from engine.models.kit.conditions import motion_codes
-from engine.models.surface import Painted, paint
+from engine.models.surface import Painted
 from engine.photos.photo import CROP, INNER, MARGIN, Photo
 from engine.tracking.tracked import Tracked, View
 
@@ -125,10 +125,8 @@ def put_on(painted: Painted) -> Coat:
     return Coat(painted.rig.neutral, *(torch.from_numpy(array).float() for array in arrays))
 
 
-def capture(photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, size: int = SIZE) -> Capture:
-    """Tracked photos' inner crops, at ``size``, and the head painted with them at full size."""
-    bald = make_rig(head, tracked.neutral, tracked.joints)
-    coat = put_on(paint(photos, tracked.views, head, bald, PAINTED))
+def capture(photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, coat: Coat, size: int = SIZE) -> Capture:
+    """Tracked photos' inner crops, at ``size``, and the head painted with them."""
     shrink = size / CROP
     images, masks = [], []
     for photo in photos:

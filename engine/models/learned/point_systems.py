@@ -9,14 +9,15 @@ import torch
 from scipy.ndimage import distance_transform_edt
 
 from engine.gaussians.binding import bind, pose, triangle_frames
-from engine.gaussians.gaussians import Splats
+from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats, concatenate
 from engine.heads.parametric import ParametricHead
 from engine.models.avat3r import Avat3r, Avat3rCache, Avat3rNetwork, PositionedViews
 from engine.models.ffavatar import Appearance, FFAvatar, FFAvatarNetwork, TrackedViews
 from engine.models.kit.memory import TokenMemory
 from engine.models.kit.points import SurfacePoints
-from engine.models.learned.capture import INSIDE, Capture
+from engine.models.learned.capture import INSIDE, PAINTED, Capture
 from engine.models.learned.system import Learned, Look, Paint, UVMap, person
+from engine.models.surface import OPACITY
 from engine.models.surface.texture import HALF
 
 FOOTPRINT = 0.65  # standard deviation of a pixel's Gaussian, in pixels
@@ -70,7 +71,7 @@ class FFAvatarSystem(Learned):
         state = _Remembered(appearance, memory)
         return Look(
             capture.rig, self.triangles, self.barycentrics, self.texels.spread(capture.rig)[self.triangles],
-            self.paint.read(coat.presence), state, painted[:, 3] > HALF, pairs,
+            self.paint.read(coat.presence), coat, state, painted[:, 3] > HALF, pairs,
         )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
@@ -91,6 +92,7 @@ class Avat3rSystem(Learned):
     def __init__(self, config: Avat3r, head: ParametricHead):
         super().__init__()
         self.network = Avat3rNetwork(config)
+        self.texels = UVMap(head, PAINTED)
 
     def look(self, capture: Capture) -> Look:
         triangle, barycentric, positions, footprint = _place_pixels(capture)
@@ -118,13 +120,34 @@ class Avat3rSystem(Learned):
         trusted = torch.ones(int(keep.sum()), dtype=torch.bool)
         return Look(
             capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
-            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], cache, trusted, pairs,
+            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat, cache, trusted,
+            pairs,
         )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
         cache: Avat3rCache = look.state
         with self.precision():
             return person(self.network.decode(cache, code[None]), cache.keep[0])
+
+    def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
+        return concatenate(super().act(look, code), self.backdrop(look))
+
+    def backdrop(self, look: Look) -> BoundGaussians:
+        """Painted Gaussians at the texels that no photo shows squarely: pixels say nothing there (ours; the paper gives
+        its network photos from all sides)."""
+        coat, texels = look.coat, self.texels
+        keep = (coat.seen < HALF) & (coat.presence > 0)
+        count = int(keep.sum())
+        return BoundGaussians(
+            texels.triangles[keep],
+            texels.barycentrics[keep],
+            torch.zeros(count, 3),
+            torch.tensor([1.0, 0, 0, 0]).expand(count, 4),
+            texels.spread(look.rig)[texels.triangles[keep]],
+            OPACITY * coat.presence[keep],
+            coat.colors[keep],
+            torch.full((count,), PARTS.index("surface"), dtype=torch.uint8),
+        )
 
 
 @torch.no_grad()

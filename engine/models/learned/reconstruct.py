@@ -13,21 +13,28 @@ from engine.errors import HeadModelError
 from engine.gaussians.eigenbasis import Eigenbasis, motion_features
 from engine.gaussians.gaussians import BoundGaussians, select
 from engine.heads import load_head
+from engine.heads.atlas import texels_for_count
 from engine.heads.parametric import ParametricHead
+from engine.heads.rig import make_rig
 from engine.models.kit.conditions import MOTION
 from engine.models.kit.eigenbasis import fidelity, fit_eigenbasis
-from engine.models.learned.capture import capture, driving_code
+from engine.models.learned.capture import PAINTED, capture, driving_code, put_on
+from engine.models.learned.density import Density
+from engine.models.learned.point_systems import FFAvatarSystem
 from engine.models.learned.registry import make_system
-from engine.models.learned.system import Learned, Look
+from engine.models.learned.system import Learned, Look, Paint, UVMap
+from engine.models.learned.uv_systems import TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
-from engine.models.surface import HeadGaussians, kept_pairs
+from engine.models.surface import HeadGaussians, Painted, kept_pairs, paint
+from engine.models.surface.beyond import add_beyond
+from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.tracked import Tracked
 
 FAINT = 0.02  # opacity under which a Gaussian is left out
-COMPONENTS = 16  # directions of the baked motion
-BLENDS, CHECKS = 24, 12  # random expressions of the fit beside the single keys, and of its test
+COMPONENTS = 8  # directions of the baked motion: a rig evaluates each of them in every frame
+BLENDS, CHECKS = 10, 6  # random expressions of the fit beside the single keys, and of its test
 GAZE = 0.25  # rad, of the random expressions' eyes
 
 
@@ -41,14 +48,15 @@ def trained(name: str) -> Learned:
     path = shipped(name)
     about = provenance(path)
     system = make_system(name, about["preset"], load_head(), about["variant"])
-    load(system.network, path)
+    with torch.no_grad():
+        load(system.network, path)
     return system.eval().requires_grad_(False)
 
 
 def learned(
-    name: str, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress
+    name: str, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
 ) -> HeadGaussians:
-    """Photos to Gaussians on the tracked head.
+    """Photos to Gaussians on the tracked head; see :func:`reconstruct_with`.
 
     Args:
         name: a key of the registry. head: the default one, for which the weights were trained.
@@ -61,38 +69,88 @@ def learned(
             f"The network {name} was trained on the default head and does not know {head.name}.",
             "Choose the system surface, or the default head.",
         )
-    system = trained(name)
-    with torch.no_grad():
-        taken = capture(photos, tracked, head)
-        progress.update(0.2)
-        look = system.look(taken)
-        progress.update(0.4)
-        neutral = system.act(look, torch.zeros(MOTION))
-        neutral = replace(neutral, colors=neutral.colors.clamp(0, 1))
-        keep = neutral.opacities > FAINT
-        eigenbasis, decibels = bake(system, look, neutral, keep, progress) if system.moves else (None, None)
+    return reconstruct_with(trained(name), photos, tracked, head, progress, count)
+
+
+@torch.no_grad()
+def reconstruct_with(
+    system: Learned, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
+) -> HeadGaussians:
+    """What the network says at its own texels or pixels, carried to ``count`` texels; what the mattes show beyond that
+    is filled in as ``surface`` does."""
+    resolution = texels_for_count(head.uv, head.uv_faces, count)
+    painted = paint(photos, tracked.views, head, make_rig(head, tracked.neutral, tracked.joints), resolution)
+    progress.update(0.3)
+    at_texels = UVMap(head, PAINTED)
+    coarse = Paint(head, at_texels.triangles, at_texels.barycentrics, resolution)
+    fine = put_on(painted)
+    coat = replace(fine, **{name: coarse.read(getattr(fine, name)) for name in ("colors", "seen", "presence")})
+    look = system.look(capture(photos, tracked, head, coat))
+    neutral = system.act(look, torch.zeros(MOTION))
+    neutral = replace(neutral, colors=neutral.colors.clamp(0, 1))
+    progress.update(0.5)
+    eigenbasis, metrics = None, {}
+    if system.moves:
+        eigenbasis, decibels = bake(system, look, neutral, progress)
+        metrics["eigenbasis_db"] = round(decibels, 2)
+    gaussians, trusted, pairs = neutral, look.trusted, look.pairs.numpy()
+    if isinstance(system, (TexelSystem, FFAvatarSystem)):
+        gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
+        trusted, pairs = torch.from_numpy(painted.texture.seen > HALF), painted.pairs
+    trusted = torch.cat((trusted, torch.zeros(len(gaussians) - len(trusted), dtype=torch.bool)))
+    keep = gaussians.opacities > FAINT
+    gaussians = select(gaussians, keep)
+    mine = len(gaussians)
+    with torch.enable_grad():  # it fits the torsos of further photos
+        gaussians, views = add_beyond(gaussians, head, look.rig, photos, tracked.views)
+    added = len(gaussians) - mine
+    if eigenbasis is not None:
+        still = eigenbasis.basis.new_zeros(len(eigenbasis.basis), added, eigenbasis.basis.shape[2])
+        eigenbasis = replace(eigenbasis, basis=torch.cat((eigenbasis.basis[:, keep], still), dim=1))
     return HeadGaussians(
         look.rig,
-        select(neutral, keep),
-        look.trusted[keep],
-        np.ones((len(photos), 3)),
-        kept_pairs(look.pairs.numpy(), keep.numpy()),
-        tracked.views,
+        gaussians,
+        torch.cat((trusted[keep], torch.ones(added, dtype=torch.bool))),
+        painted.texture.gains,
+        kept_pairs(pairs, keep.numpy()),
+        views,
         eigenbasis,
-        {} if decibels is None else {"eigenbasis_db": round(decibels, 2)},
+        metrics,
     )
 
 
-def bake(
-    system: Learned, look: Look, neutral: BoundGaussians, keep: torch.Tensor, progress: Progress
-) -> tuple[Eigenbasis, float]:
+def _finer(
+    system: TexelSystem | FFAvatarSystem,
+    look: Look,
+    neutral: BoundGaussians,
+    eigenbasis: Eigenbasis | None,
+    painted: Painted,
+    resolution: int,
+) -> tuple[BoundGaussians, Eigenbasis | None]:
+    """The network's Gaussians at texels, and their motion, at the painted head's texels."""
+    density = Density(system.texels, painted, resolution)
+    texels = slice(len(neutral) - len(system.texels.triangles), None)  # FFAvatar's vertices come first
+    part = replace(
+        look, triangles=look.triangles[texels], spread=look.spread[texels], presence=look.presence[texels]
+    )  # fmt: skip
+    colors = system.paint.read(look.coat.colors)[texels]
+    some = torch.zeros(len(neutral), dtype=torch.bool)
+    some[texels] = True
+    finer = density.gaussians(part, select(neutral, some), colors)
+    if eigenbasis is None:
+        return finer, None
+    return finer, density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, texels]))
+
+
+def bake(system: Learned, look: Look, neutral: BoundGaussians, progress: Progress) -> tuple[Eigenbasis, float]:
     """The network's own motion as a linear basis, and its fidelity on expressions that the fit did not see, in dB.
 
     The fit sees every key alone and some blends of three; weights are even in 0..1, eyes turn a little.
     """
     rng = np.random.default_rng(0)
-    keys, joints = len(look.rig.expression_basis), len(look.rig.joints)
-    eyes = [j for j in range(joints) if not look.rig.skin_weights[:, j + 1].any() or j >= joints - 2]
+    rig = look.rig
+    keys, joints = len(rig.expression_basis), len(rig.joints)
+    eyes = [joint for joint in range(joints) if joint not in rig.chain]
     weights = np.zeros((keys + BLENDS + CHECKS, keys))
     weights[:keys] = np.eye(keys)
     rotations = np.zeros((len(weights), joints, 3))
@@ -102,10 +160,9 @@ def bake(
     samples, features = [], []
     for row, (weight, rotation) in enumerate(zip(weights, rotations, strict=True)):
         expression, turn = torch.from_numpy(weight).float(), torch.from_numpy(rotation).float()
-        samples.append(select(system.act(look, driving_code(look.rig, expression, turn)), keep))
+        samples.append(system.act(look, driving_code(rig, expression, turn)))
         features.append(motion_features(expression, turn))
-        progress.update(0.4 + 0.6 * (row + 1) / len(weights))
+        progress.update(0.5 + 0.4 * (row + 1) / len(weights))
     codes, fitted = torch.stack(features), keys + BLENDS
-    base = select(neutral, keep)
-    eigenbasis = fit_eigenbasis(base, samples[:fitted], codes[:fitted], COMPONENTS)
-    return eigenbasis, fidelity(eigenbasis, base, samples[fitted:], codes[fitted:])
+    eigenbasis = fit_eigenbasis(neutral, samples[:fitted], codes[:fitted], COMPONENTS)
+    return eigenbasis, fidelity(eigenbasis, neutral, samples[fitted:], codes[fitted:])

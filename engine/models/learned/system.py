@@ -17,7 +17,7 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats
 from engine.heads.atlas import Atlas, make_atlas, position_map, region_masks, texel_neighbours
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.learned.capture import PAINTED, Capture
+from engine.models.learned.capture import PAINTED, Capture, Coat
 from engine.models.surface import LARGEST, OVERLAP
 
 
@@ -62,16 +62,18 @@ class UVMap:
 
 
 class Paint:
-    """Reads a capture's coat at points of the mesh."""
+    """Reads values at painted texels of ``resolution`` at points of the mesh."""
 
-    def __init__(self, head: ParametricHead, triangles: torch.Tensor, barycentrics: torch.Tensor):
-        fine = make_atlas(head.uv, head.uv_faces, PAINTED)
-        number = torch.full((PAINTED, PAINTED), -1)
+    def __init__(
+        self, head: ParametricHead, triangles: torch.Tensor, barycentrics: torch.Tensor, resolution: int = PAINTED
+    ):
+        fine = make_atlas(head.uv, head.uv_faces, resolution)
+        number = torch.full((resolution, resolution), -1)
         number[torch.from_numpy(fine.mask)] = torch.arange(int(fine.mask.sum()))
         corners = head.uv[head.uv_faces[triangles.numpy()]]  # [N, 3, 2]
         uv = np.einsum("nkc,nk->nc", corners, barycentrics.numpy())
-        column = (uv[:, 0] * PAINTED).astype(int).clip(0, PAINTED - 1)
-        row = ((1 - uv[:, 1]) * PAINTED).astype(int).clip(0, PAINTED - 1)
+        column = (uv[:, 0] * resolution).astype(int).clip(0, resolution - 1)
+        row = ((1 - uv[:, 1]) * resolution).astype(int).clip(0, resolution - 1)
         found = number[row, column]
         # points at the rim of an island can fall on an empty texel: any texel of their triangle's neighbourhood will do
         nearest = distance_transform_edt(~fine.mask, return_distances=False, return_indices=True)
@@ -79,7 +81,7 @@ class Paint:
         self.texel = torch.where(found < 0, nearby, found)
 
     def read(self, values: torch.Tensor) -> torch.Tensor:
-        """Values [M, ...] of the coat's texels at the N points."""
+        """Values [M, ...] of the texels, nearest, at the N points."""
         return values[self.texel]
 
 
@@ -91,7 +93,7 @@ class Look:
         rig: the person's.
         triangles: [N] int64 and barycentrics: [N, 3], what each of N Gaussians is tied to.
         spread: [N, 3] metres, scales that are 1 to the network. presence: [N] 0..1, factors of the opacities.
-        state: the network's own.
+        coat: of the photos. state: the network's own.
         trusted: [N] bool, Gaussians that some photo shows well.
         pairs: [P, 2] int64, Gaussians side by side.
     """
@@ -101,6 +103,7 @@ class Look:
     barycentrics: torch.Tensor
     spread: torch.Tensor
     presence: torch.Tensor
+    coat: Coat
     state: Any
     trusted: torch.Tensor
     pairs: torch.Tensor

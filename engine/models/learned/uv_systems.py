@@ -43,7 +43,7 @@ class TexelSystem(Learned):
         texels, coat = self.texels, capture.coat
         return Look(
             capture.rig, texels.triangles, texels.barycentrics, texels.spread(capture.rig)[texels.triangles],
-            self.paint.read(coat.presence), state, self.paint.read(coat.seen) > HALF, texels.pairs,
+            self.paint.read(coat.presence), coat, state, self.paint.read(coat.seen) > HALF, texels.pairs,
         )  # fmt: skip
 
 

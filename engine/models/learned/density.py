@@ -1,0 +1,90 @@
+"""From the texels that a network knows to as many as the artist wants: all but the colours' detail is interpolated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+from torch.nn import functional
+
+from engine.gaussians.binding import triangle_frames
+from engine.gaussians.eigenbasis import Eigenbasis
+from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.heads.atlas import make_atlas
+from engine.models.learned.system import Look, UVMap
+from engine.models.surface import Painted
+
+EDGE = 1e-3  # opacities are interpolated as logits this far inside 0..1
+
+
+class Density:
+    """Carries values at a network's texels to those of a painted head, which are finer (ours).
+
+    Args:
+        coarse: the network's texels. painted: the head, painted at ``resolution``.
+    """
+
+    def __init__(self, coarse: UVMap, painted: Painted, resolution: int):
+        self.coarse, self.painted = coarse, painted
+        size = coarse.atlas.resolution
+        number = np.full((size, size), -1)
+        number[coarse.atlas.mask] = np.arange(int(coarse.atlas.mask.sum()))
+        nearest = distance_transform_edt(~coarse.atlas.mask, return_distances=False, return_indices=True)
+        self.filled = torch.from_numpy(number[tuple(nearest)])  # [R, R], empty texels take the nearest one's values
+        fine = make_atlas(coarse.head.uv, coarse.head.uv_faces, resolution)
+        row, column = np.nonzero(fine.mask)
+        centres = (np.stack([column, row], axis=1) + 0.5) / resolution * 2 - 1
+        self.grid = torch.from_numpy(centres).float()[None, None]  # [1, 1, N, 2]
+        self.triangles = torch.from_numpy(painted.texels.triangle)
+        self.frames, _ = triangle_frames(painted.rig.neutral, painted.rig.faces)
+
+    def sample(self, values: torch.Tensor) -> torch.Tensor:
+        """Values [M, C] at the coarse texels, bilinear at the N fine ones."""
+        maps = values[self.filled].permute(2, 0, 1)[None]
+        found = functional.grid_sample(maps, self.grid, padding_mode="border", align_corners=False)
+        return found[0, :, 0].T
+
+    def turned(self, local: torch.Tensor) -> torch.Tensor:
+        """Vectors [M, 3] in the frames of the coarse texels' triangles to [N, 3] in those of the fine ones'."""
+        world = (self.frames[self.coarse.triangles] @ local[..., None])[..., 0]
+        return (self.frames[self.triangles].transpose(-2, -1) @ self.sample(world)[..., None])[..., 0]
+
+    def gaussians(self, look: Look, known: BoundGaussians, colors: torch.Tensor) -> BoundGaussians:
+        """N Gaussians: place, shape and opacity interpolated, the network's correction of the colour too.
+
+        Args:
+            known: M Gaussians as the network gave them. colors: [M, 3], the painted colours that they started from.
+        """
+        painted = self.painted
+        opacity = known.opacities / look.presence.clamp_min(EDGE)
+        smooth = torch.cat(
+            (
+                known.quats,
+                (known.scales / look.spread).log(),
+                opacity.clamp(EDGE, 1 - EDGE).logit()[:, None],
+                known.colors - colors,
+            ),
+            dim=1,
+        )
+        quats, scales, logits, corrections = self.sample(smooth).split((4, 3, 1, 3), dim=1)
+        presence = torch.from_numpy(painted.presence).float()
+        return BoundGaussians(
+            self.triangles,
+            torch.from_numpy(painted.texels.barycentric).float(),
+            self.turned(known.offsets),
+            functional.normalize(quats, dim=1),
+            scales.exp() * torch.from_numpy(painted.scales).float(),
+            logits[:, 0].sigmoid() * presence,
+            (torch.from_numpy(painted.colors).float() + corrections).clamp(0, 1),
+            torch.full((len(presence),), PARTS.index("surface"), dtype=torch.uint8),
+        )
+
+    def eigenbasis(self, known: Eigenbasis) -> Eigenbasis:
+        """The same motion of the N Gaussians."""
+        rows = []
+        for direction in known.basis:
+            offsets, others = direction.split((3, direction.shape[1] - 3), dim=1)
+            rows.append(torch.cat((self.turned(offsets), self.sample(others)), dim=1))
+        return replace(known, basis=torch.stack(rows))
