@@ -43,7 +43,7 @@ def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: Paramet
     tracked = true_tracking(sample, list(views))
     bald = make_rig(head, sample.neutral, sample.joints)
     done = put_on(paint([portrait(sample, view) for view in views], tracked.views, head, bald, PAINTED))
-    small = {name: (255 * getattr(done, name)).round().byte().numpy() for name in SHARES}
+    small = {name: (255 * getattr(done, name).clamp(0, 1)).round().byte().numpy() for name in SHARES}
     small["neutral"] = done.neutral.numpy()
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

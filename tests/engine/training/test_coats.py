@@ -54,6 +54,13 @@ def test_a_kept_coat_is_the_fresh_one_within_rounding(painted, tmp_path):
     assert {path.name for path in folder.iterdir()} == {f"{SEED}-1.npz", f"{SEED}-2.npz", f"{SEED + 1}-1.npz"}
 
 
+def test_white_that_is_too_bright_stays_white(painted, monkeypatch, tmp_path):
+    """Eyes that no photo shows are painted beyond 1 on bright faces; as bytes that would be black."""
+    bright = replace(captured(1).coat, colors=torch.full_like(captured(1).coat.colors, 1.056))
+    monkeypatch.setattr(coats, "put_on", lambda painted: bright)
+    assert all((coat(shelved(), [0], head(), folder).colors == 1).all() for folder in (tmp_path, tmp_path, None))
+
+
 def without_seen(path: Path) -> None:
     with np.load(path) as stored:
         arrays = {name: array for name, array in stored.items() if name != "seen"}

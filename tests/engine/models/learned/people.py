@@ -67,11 +67,11 @@ def posed(gaussians: BoundGaussians, rig: Rig, expression: torch.Tensor, rotatio
 
 
 @torch.no_grad()
-def drawn(splats: Splats, viewmat: torch.Tensor, K: torch.Tensor, background: float = 1.0) -> torch.Tensor:
-    """[S, S, 3] over a grey, white unless told."""
+def drawn(splats: Splats, viewmat: torch.Tensor, K: torch.Tensor) -> torch.Tensor:
+    """[S, S, 3] over white."""
     images, _, _ = rasterization(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
-        viewmat[None], K[None], SIZE, SIZE, backgrounds=torch.full((1, 3), background),
+        viewmat[None], K[None], SIZE, SIZE, backgrounds=torch.ones(1, 3),
     )  # fmt: skip
     return images[0, ..., :3].clamp(0, 1)
 

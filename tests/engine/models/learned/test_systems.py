@@ -80,8 +80,6 @@ def test_the_order_of_photos_does_not_matter(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_lips_part_and_the_mouth_is_dark_inside(name):
     """At the pixels of the open mouth, where lips are while it is closed."""
-    # Avat3r has no Gaussians for what no photo shows: there the background is seen through the mouth
-    background = 0.0 if name == "avat3r" else 1.0
     taken, learned = captured(4), system(name)
     look = learned.look(taken)
     viewmat, K = taken.head_viewmats[0], taken.Ks[0]
@@ -97,7 +95,7 @@ def test_lips_part_and_the_mouth_is_dark_inside(name):
         triangle = still.raster[0][0]
         mouths.append((triangle >= 0) & inside[triangle.clamp_min(0)])
         bound = learned.act(look, driving_code(look.rig, expression, rest))
-        brightness.append(drawn(posed(bound, look.rig, expression, rest), viewmat, K, background).mean(-1))
+        brightness.append(drawn(posed(bound, look.rig, expression, rest), viewmat, K).mean(-1))
     opened = mouths[1] & ~mouths[0]
     assert opened.sum() > 100
     assert brightness[1][opened].mean() < brightness[0][opened].mean() - 0.1
