@@ -26,7 +26,7 @@ def fit_eigenbasis(
         components: K, at most the smaller of S and M.
     """
     steps = neutral.offsets.new_tensor(STEPS)
-    changes = torch.stack([_change(neutral, sample) / steps for sample in samples]).flatten(1)  # [S, A]
+    changes = torch.stack([change(neutral, sample) / steps for sample in samples]).flatten(1)  # [S, A]
     linear = torch.linalg.pinv(motions) @ changes  # [M, A], the full linear fit
     # Its fitted values' leading directions: an SVD of [S, A] by way of the small [M, M].
     small = torch.linalg.qr(motions).R @ linear
@@ -47,14 +47,17 @@ def fidelity(
     steps = neutral.offsets.new_tensor(STEPS)
     motion = error = 0.0
     for sample, features in zip(samples, motions, strict=True):
-        true, ours = (_change(neutral, each) / steps for each in (sample, eigenbasis.apply(neutral, features)))
+        true, ours = (change(neutral, each) / steps for each in (sample, eigenbasis.apply(neutral, features)))
         motion += true.square().sum().item()
         error += (true - ours).square().sum().item()
     return 10 * math.log10(motion / error) if motion and error else (math.inf if motion else -math.inf)
 
 
-def _change(neutral: BoundGaussians, moved: BoundGaussians) -> torch.Tensor:
-    """[N, 14] from one set of Gaussians to the other. Of the quaternions q and -q the nearer one counts."""
+def change(neutral: BoundGaussians, moved: BoundGaussians) -> torch.Tensor:
+    """[N, 14] from one set of Gaussians to the other on the same anchors, in an eigenbasis' order and units.
+
+    Of the quaternions q and -q the nearer one counts; opacities count from :data:`OPACITY_EDGE` inside 0..1.
+    """
     nearer = torch.where((neutral.quats * moved.quats).sum(-1, keepdim=True) < 0, -moved.quats, moved.quats)
     inside = (each.opacities.clamp(OPACITY_EDGE, 1 - OPACITY_EDGE).logit() for each in (neutral, moved))
     before, after = inside

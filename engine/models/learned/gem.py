@@ -1,0 +1,127 @@
+"""MATCH on every frame of a sequence, distilled into a Gaussian eigenmodel that motion drives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from engine.errors import HeadModelError, PhotoError
+from engine.gaussians.eigenbasis import motion_features
+from engine.gaussians.gaussians import BoundGaussians
+from engine.heads.parametric import JOINTS, ParametricHead
+from engine.models.kit.gem import GEM, Regressor, eigenmodel, train_regressor
+from engine.models.learned.capture import Capture
+from engine.models.learned.reconstruct import reconstruct_with, trained
+from engine.models.learned.system import Look
+from engine.models.learned.uv_systems import MatchSystem, TexelSystem
+from engine.models.surface import HeadGaussians
+from engine.photos.photo import Photo
+from engine.progress import Progress
+from engine.tracking.tracked import Tracked
+
+COMPONENTS = 150  # SYSTEMS §1.8; fewer frames give fewer
+STILL = ("neck", "scalp", "torso")
+MOUTH = ("mouth_interior", "teeth", "tongue")
+SEED = 0  # of the regressor's training
+LOOKED, LEARNED = 0.3, 0.5  # shares of the stage between which frames are looked at, as ``reconstruct_with`` counts
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """What a sequence came to: the eigenmodel, and what asks for its directions."""
+
+    gem: GEM
+    regressor: Regressor
+
+
+class GEMSystem(TexelSystem):
+    """MATCH's distillation (arXiv 2603.15811, SYSTEMS §1.8), as a system whose photos are a sequence.
+
+    MATCH looks at the frames one by one, all on the mesh and with the painted colours of the whole sequence (ours: so
+    texels mean the same in all frames, and what a frame does not show does not flicker); it answers at rest, so that
+    nothing needs to be un-posed. Means and bases are not optimised against the photos here; refinement does that for
+    the finished head's means.
+
+    Args:
+        match: trained. progress: of the stage that looks at the photos.
+    """
+
+    moves = True
+
+    def __init__(self, match: MatchSystem, progress: Progress, components: int = COMPONENTS):
+        super().__init__(match.texels.head, match.texels.atlas.resolution)
+        self.match, self.network = match, match.network
+        self.progress, self.components = progress, components
+
+    def look(self, capture: Capture) -> Look:
+        """Raises: PhotoError: there is but one photo."""
+        count = len(capture.images)
+        if count < 2:
+            raise PhotoError("One photo does not show how a face moves.", "Give a clip or several photos.")
+        codes, frames = capture.motions, []
+        for number in range(count):
+            one = self.match.look(frame(capture, number))
+            frames.append(self.match.act(one, codes[number]))
+            self.progress.update(LOOKED + (LEARNED - LOOKED) * 0.8 * (number + 1) / count)
+        still, mouth = (self._texels_of(regions) for regions in (STILL, MOUTH))
+        gem = eigenmodel(frames, self.components, still, mouth)
+        before_end = LEARNED - (LEARNED - LOOKED) * 0.2
+        regressor = train_regressor(
+            _features(codes),
+            gem.coefficients,
+            SEED,
+            on_step=lambda done: self.progress.update(before_end + (LEARNED - before_end) * done),
+        )
+        return self.answer(capture, Distilled(gem, regressor))
+
+    def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
+        """The eigenmodel already is in the triangles' frames."""
+        state: Distilled = look.state
+        return state.gem.at(state.regressor(_features(code)))
+
+    def _texels_of(self, regions: Sequence[str]) -> torch.Tensor:
+        """[N] bool, texels of triangles all of whose corners lie in the regions taken together."""
+        head = self.texels.head
+        inside = np.any([head.regions[region] for region in regions], axis=0)
+        return torch.from_numpy(inside[head.faces].all(axis=1))[self.texels.triangles]
+
+
+def frame(capture: Capture, number: int) -> Capture:
+    """A capture's photo ``number`` alone, on the rig and with the coat of all."""
+    names = ("images", "masks", "viewmats", "Ks", "expressions", "joint_rotations")
+    return replace(capture, **{name: getattr(capture, name)[number : number + 1] for name in names})
+
+
+def distil(
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
+) -> HeadGaussians:
+    """A sequence to a head that moves as it did, with the weights that come with the engine.
+
+    For programs without the network, the regressor's motion becomes the linear eigenbasis that is nearest to it
+    (``metrics["eigenbasis_db"]``); see :func:`engine.models.learned.reconstruct.reconstruct_with`, which also brings it
+    to ``count`` texels and adds what the mattes show beyond.
+
+    Args:
+        photos: frames of one person, two at least; dozens with lively expressions serve best. tracked: theirs.
+        head: the default one.
+
+    Raises:
+        PhotoError: there is but one photo. HeadModelError: another head. AssetError: there are no weights.
+        Cancelled: the user asked to stop.
+    """
+    match = trained("match")
+    assert isinstance(match, MatchSystem)
+    if head.name != match.texels.head.name:
+        raise HeadModelError(
+            f"MATCH was trained on the default head and does not know {head.name}.", "Choose the default head."
+        )
+    return reconstruct_with(GEMSystem(match, progress), photos, tracked, head, progress, count)
+
+
+def _features(codes: torch.Tensor) -> torch.Tensor:
+    """Motion codes [..., 67] to motion features [..., 67]."""
+    expression, rotations = codes.split((codes.shape[-1] - 3 * len(JOINTS), 3 * len(JOINTS)), dim=-1)
+    return motion_features(expression, rotations.unflatten(-1, (-1, 3)))
