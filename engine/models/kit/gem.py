@@ -95,7 +95,7 @@ class Regressor(nn.Module):
         self.register_buffer("low", found.amin(0).clamp(max=0))
         self.register_buffer("high", found.amax(0).clamp(min=0))
         units = torch.stack((found.square().mean().sqrt(), coefficients.square().mean().sqrt()))
-        self.register_buffer("units", torch.where(units > 0, units, 1.0).nan_to_num(1.0))  # no motion at all: 1
+        self.register_buffer("units", torch.where(units > 0, units, 1.0))  # 1 where nothing moves at all
         layers: list[nn.Module] = []
         width = span.shape[1]
         for _ in range(LAYERS):
