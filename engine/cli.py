@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bars, TextColumn, TimeElapsedColumn
@@ -22,6 +23,9 @@ from engine.atomic import atomic_write, check_writable
 from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
 from engine.threads import share_cores
+
+if TYPE_CHECKING:
+    from engine.pipeline import Reconstruction
 
 CONSOLE = Console(stderr=True)
 
@@ -64,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("photos", nargs="+", type=Path, help="photos and clips of one person")
     sub.add_argument("-o", "--output", type=Path, required=True, help="avatar file to write (.npz)")
     sub.add_argument("--name", help="the avatar's name (default: the output's)")
+    sub.add_argument("--add", type=Path, metavar="HEAD", help="put the photos into this head of ffavatar's (.npz)")
     sub.add_argument("--frames", type=int, default=4, metavar="N", help="frames taken from each clip (default 4)")
     sub.add_argument("--ply", type=Path, help="also write a standard 3DGS .ply")
     sub.add_argument("--sheet", type=Path, help="also write a contact sheet .png")
@@ -240,9 +245,14 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     _check_output(options.output, (".npz",))
     for path in filter(None, (options.output, options.ply, options.sheet)):
         check_writable(path)
-    made = pipeline.reconstruct(options.photos, options.name or options.output.stem, _options(options), progress)
+    name = options.name or options.output.stem
+    if options.add:
+        made = pipeline.add_photos(options.photos, options.add, name, _options(options), progress)
+    else:
+        made = pipeline.reconstruct(options.photos, name, _options(options), progress)
     progress.start("files")
     avatar.save(made.avatar, options.output)
+    memory = _keep(made, options.output)
     if options.ply:
         write_ply(avatar.drive(made.avatar, {}), options.ply)
     if options.sheet:
@@ -250,13 +260,24 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     report = photo_report(made)
     progress.finish()
     report["seconds"] = dict(progress.seconds)
-    report["files"] = [str(p) for p in (options.output, options.ply, options.sheet) if p]
+    report["files"] = [str(p) for p in (options.output, memory, options.ply, options.sheet) if p]
     for entry in made.set_aside:
         CONSOLE.print(f"Set aside: {entry.reason}", highlight=False, markup=False)
     if options.json:
         _write_json(options.json, report)
     if options.json != "-":
         _photo_table(report)
+
+
+def _keep(made: Reconstruction, output: Path) -> Path | None:
+    """Write what a later ``--add`` needs beside the avatar, where the system remembers; returns that file."""
+    from engine.models.learned.keepsake import SUFFIX, RememberedHead
+
+    if not isinstance(made.model, RememberedHead):
+        return None
+    path = output.with_suffix(SUFFIX)
+    made.model.keepsake.save(path)
+    return path
 
 
 def _photo_table(report: dict) -> None:

@@ -7,22 +7,27 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 import engine
-from engine.avatar import Avatar, SourceView
-from engine.errors import EngineError
+from engine.avatar import Avatar, SourceView, load
+from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.parametric import ParametricHead
 from engine.models.surface import COUNT, HeadGaussians, surface
 from engine.photos import load_photos
+from engine.photos.outliers import SAME_PERSON
 from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
 from engine.progress import Progress
 from engine.refinement import SECONDS, refine
 from engine.tracking import track
 from engine.tracking.tracked import Tracked, View
+
+if TYPE_CHECKING:
+    from engine.models.learned.keepsake import Keepsake
 
 System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, int], HeadGaussians]
 
@@ -122,6 +127,72 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     avatar = make_avatar(name, head, model, photos, tracked, options)
     progress.finish()
     return Reconstruction(avatar, photos, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+
+
+def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, progress: Progress) -> Reconstruction:
+    """New photos or clips into a head that ``ffavatar`` made, without its old photos (arXiv 2606.30347).
+
+    The head keeps its rig and its density. Refinement sees the new photos only.
+
+    Args:
+        old: the avatar's file; what was kept of its photos lies beside it.
+
+    Raises:
+        AvatarError: that is missing, damaged, made by other weights, or of another head.
+        PhotoError: no photo is usable, new and of the same person.
+        EngineError: another system than ffavatar, or another head model than the default one.
+        Cancelled: the user asked to stop.
+    """
+    from engine.models.learned.keepsake import SUFFIX, Keepsake
+    from engine.models.learned.reconstruct import add, known_to
+
+    if options.system != "ffavatar" or options.head != DEFAULT:
+        raise EngineError("Only ffavatar on the default head can add photos.", "Choose --system ffavatar.")
+    avatar, keepsake = load(old), Keepsake.load(old.with_suffix(SUFFIX))
+    progress.start("head model")
+    head = load_head(options.head)
+    listed = [(photo.get("name"), photo.get("sha256")) for photo in avatar.provenance["photos"]]
+    same_rig = np.array_equal(avatar.vertices, keepsake.coat.neutral.numpy())
+    if not same_rig or listed != list(keepsake.photos):
+        raise AvatarError(
+            f"{old.with_suffix(SUFFIX).name} belongs to another head than {old.name}.",
+            "Put the right one beside the avatar, or reconstruct the head from all its photos.",
+        )
+    known_to(keepsake, head)
+    progress.start("photos")
+    chosen = _new(load_photos(paths, progress, frames=options.frames), keepsake)
+    progress.start("tracking")
+    tracked = keepsake.place(chosen.photos, head)
+    progress.start(options.system)
+    model = add(keepsake, chosen.photos, tracked, head, progress)
+    progress.start("refinement")
+    model, views = refine(model, chosen.photos, model.views, head, progress, options.refine_seconds)
+    progress.start("avatar")
+    tracked = replace(tracked, views=views)
+    made = make_avatar(name, head, model, chosen.photos, tracked, replace(options, count=keepsake.count))
+    photos = [*avatar.provenance["photos"], *made.provenance["photos"]]
+    made = replace(made, views=avatar.views + made.views, provenance={**made.provenance, "photos": photos})
+    progress.finish()
+    return Reconstruction(made, chosen.photos, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+
+
+def _new(chosen: PhotoSet, keepsake: Keepsake) -> PhotoSet:
+    """The photos that show the known person and are not in the head yet; clips' frames are told apart by name."""
+    photos, set_aside = [], list(chosen.set_aside)
+    known = keepsake.embeddings.numpy()
+    for photo in chosen.photos:
+        similarity = float((known @ photo.embedding).max())
+        if (photo.name, photo.sha256) in keepsake.photos:
+            reason = f"{photo.name} is in the head already. Add another photo."
+        elif similarity < SAME_PERSON:
+            reason = f"{photo.name} shows another person (similarity {similarity:.2f}). Reconstruct it on its own."
+        else:
+            photos.append(photo)
+            continue
+        set_aside.append(SetAside(photo.name, reason))
+    if not photos:
+        raise PhotoError("There is nothing to add.", " ".join(entry.reason for entry in set_aside))
+    return PhotoSet(tuple(photos), tuple(set_aside))
 
 
 def make_avatar(

@@ -18,7 +18,7 @@ from engine.evaluation.metrics import psnr
 from engine.evaluation.sheet import contact_sheet
 from engine.gaussians.gaussians import PARTS
 from engine.photos.photo import matted
-from engine.pipeline import Reconstruction
+from engine.pipeline import Reconstruction, source_view
 from engine.progress import Progress
 from engine.rendering import orbit_camera, render, render_avatar, render_view
 
@@ -29,7 +29,8 @@ TURNTABLE_REACH = math.radians(60)  # photos of a face say little about what lie
 def photo_report(made: Reconstruction) -> dict[str, Any]:
     """Residuals, pose and source-view PSNR (over white, inside the photo) per photo, and what was set aside."""
     rows = []
-    for photo, view, figures in zip(made.photos, made.avatar.views, made.tracked.residuals, strict=True):
+    views = map(source_view, made.tracked.views)  # the avatar's own may show earlier photos, too
+    for photo, view, figures in zip(made.photos, views, made.tracked.residuals, strict=True):
         valid = torch.from_numpy(photo.valid)
         score = psnr(render_view(made.avatar, view).over(1.0)[valid], matted(photo)[valid])
         names = ("landmark_px", "lips_px", "eyes_px", "focal_px", "yaw", "pitch")

@@ -31,10 +31,15 @@ class _Remembered:
 
 
 class FFAvatarSystem(Learned):
-    """FFAvatar; a vertex's Gaussian is tied to one of the triangles at it."""
+    """FFAvatar; a vertex's Gaussian is tied to one of the triangles at it.
+
+    Attributes:
+        weights: which file filled the network (its sha256); tokens are marked with it.
+    """
 
     network: FFAvatarNetwork
     moves = True
+    weights = ""
 
     def __init__(self, config: FFAvatar, head: ParametricHead):
         super().__init__()
@@ -58,7 +63,7 @@ class FFAvatarSystem(Learned):
             capture.motions[None],
         )  # fmt: skip
         with self.precision():
-            memory = self.network.remember(views)
+            memory = self.network.remember(views, self.weights)
         if known is not None:
             memory = known.extended(memory)
         points = SurfacePoints(capture.rig.neutral, self.corners, self.texels.barycentrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -9,33 +10,35 @@ from functools import lru_cache
 import numpy as np
 import torch
 
-from engine.errors import HeadModelError
+from engine.errors import AvatarError, HeadModelError
 from engine.gaussians.eigenbasis import Eigenbasis, motion_features
 from engine.gaussians.gaussians import BoundGaussians, select
 from engine.heads import load_head
-from engine.heads.atlas import texels_for_count
+from engine.heads.atlas import make_atlas, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.kit.conditions import MOTION
 from engine.models.kit.eigenbasis import fidelity, fit_eigenbasis
-from engine.models.learned.capture import PAINTED, capture, driving_code, put_on
+from engine.models.learned.capture import PAINTED, Coat, capture, driving_code, put_on
 from engine.models.learned.density import Density
+from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
 from engine.models.learned.point_systems import FFAvatarSystem
 from engine.models.learned.registry import make_system
 from engine.models.learned.system import Learned, Look, Paint, UVMap
 from engine.models.learned.uv_systems import TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
-from engine.models.surface import HeadGaussians, Painted, kept_pairs, paint
+from engine.models.surface import HeadGaussians, Painted, kept_pairs, paint, paint_on
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
 from engine.progress import Progress
-from engine.tracking.tracked import Tracked
+from engine.tracking.tracked import Tracked, View
 
 FAINT = 0.02  # opacity under which a Gaussian is left out
 COMPONENTS = 8  # directions of the baked motion: a rig evaluates each of them in every frame
 BLENDS, CHECKS = 10, 6  # random expressions of the fit beside the single keys, and of its test
 GAZE = 0.25  # rad, of the random expressions' eyes
+REMAKE = "Reconstruct the head from all its photos at once."
 
 
 @lru_cache(maxsize=2)
@@ -50,6 +53,8 @@ def trained(name: str) -> Learned:
     system = make_system(name, about["preset"], load_head(), about["variant"])
     with torch.no_grad():
         load(system.network, path)
+    if isinstance(system, FFAvatarSystem):
+        system.weights = hashlib.sha256(path.read_bytes()).hexdigest()
     return system.eval().requires_grad_(False)
 
 
@@ -77,15 +82,92 @@ def reconstruct_with(
     system: Learned, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
 ) -> HeadGaussians:
     """What the network says at its own texels or pixels, carried to ``count`` texels; what the mattes show beyond that
-    is filled in as ``surface`` does."""
+    is filled in as ``surface`` does. FFAvatar's head also says what to keep, so that photos can be added."""
     resolution = texels_for_count(head.uv, head.uv_faces, count)
     painted = paint(photos, tracked.views, head, make_rig(head, tracked.neutral, tracked.joints), resolution)
     progress.update(0.3)
-    at_texels = UVMap(head, PAINTED)
-    coarse = Paint(head, at_texels.triangles, at_texels.barycentrics, resolution)
-    fine = put_on(painted)
-    coat = replace(fine, **{name: coarse.read(getattr(fine, name)) for name in ("colors", "seen", "presence")})
-    look = system.look(capture(photos, tracked, head, coat))
+    coat = put_on(painted)
+    look = system.look(capture(photos, tracked, head, _coarse(coat, head, resolution)))
+    made = _finish(system, look, painted, painted.texture.seen, photos, tracked.views, head, resolution, progress)
+    if not isinstance(system, FFAvatarSystem):
+        return made
+    return RememberedHead(**vars(made), keepsake=Keepsake.of(look.state.memory, tracked, coat, count, photos))
+
+
+def add(
+    keepsake: Keepsake, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress
+) -> RememberedHead:
+    """More photos of a known person, by ``ffavatar``; see :func:`add_with`."""
+    return add_with(known_to(keepsake, head), keepsake, photos, tracked, head, progress)
+
+
+def known_to(keepsake: Keepsake, head: ParametricHead) -> FFAvatarSystem:
+    """The system that made the keepsake.
+
+    Raises:
+        AvatarError: other weights than the engine's made it, or it is of another head model.
+    """
+    system = trained("ffavatar")
+    assert isinstance(system, FFAvatarSystem)
+    resolution = texels_for_count(head.uv, head.uv_faces, keepsake.count)
+    texels = int(make_atlas(head.uv, head.uv_faces, resolution).mask.sum())
+    known = keepsake.tracked
+    sizes = len(known.neutral), len(known.joints), len(known.views[0].expression), len(keepsake.coat.seen)
+    if sizes != (len(head.template), len(head.joint_names), len(head.expression_names), texels):
+        raise AvatarError("What was kept of the photos is of another head model.", REMAKE)
+    if keepsake.tokens.weights != system.weights:
+        raise AvatarError("What was kept of the photos was made with other weights of ffavatar.", REMAKE)
+    return system
+
+
+@torch.no_grad()
+def add_with(
+    system: FFAvatarSystem,
+    keepsake: Keepsake,
+    photos: Sequence[Photo],
+    tracked: Tracked,
+    head: ParametricHead,
+    progress: Progress,
+) -> RememberedHead:
+    """The head after new photos, on the rig and at the density that it has (FFAvatar, arXiv 2606.30347).
+
+    Old photos cost no more than the attention to their tokens. Only what the new photos show is left to refinement,
+    which does not see the old ones.
+
+    Args:
+        tracked: the new photos', from :meth:`Keepsake.place`.
+    """
+    resolution = texels_for_count(head.uv, head.uv_faces, keepsake.count)
+    rig = make_rig(head, keepsake.coat.neutral.numpy(), tracked.joints)
+    fresh = paint_on(photos, tracked.views, head, rig, resolution)
+    painted = lay_over(keepsake.coat, fresh, head)
+    progress.update(0.3)
+    coat = put_on(painted)
+    look = system.look(capture(photos, tracked, head, _coarse(coat, head, resolution)), keepsake.tokens)
+    made = _finish(system, look, painted, fresh.texture.seen, photos, tracked.views, head, resolution, progress)
+    return RememberedHead(**vars(made), keepsake=keepsake.extended(look.state.memory, coat, photos))
+
+
+def _coarse(coat: Coat, head: ParametricHead, resolution: int) -> Coat:
+    """A coat at the texels that networks read."""
+    texels = UVMap(head, PAINTED)
+    paint = Paint(head, texels.triangles, texels.barycentrics, resolution)
+    return replace(coat, **{name: paint.read(getattr(coat, name)) for name in ("colors", "seen", "presence")})
+
+
+def _finish(
+    system: Learned,
+    look: Look,
+    painted: Painted,
+    shown: np.ndarray,
+    photos: Sequence[Photo],
+    views: Sequence[View],
+    head: ParametricHead,
+    resolution: int,
+    progress: Progress,
+) -> HeadGaussians:
+    """A network's look to a head: motion baked, density raised, hair and torso added. shown: [N] 0..1, how squarely
+    these photos show the painted texels."""
     neutral = system.act(look, torch.zeros(MOTION))
     neutral = replace(neutral, colors=neutral.colors.clamp(0, 1))
     progress.update(0.5)
@@ -96,13 +178,13 @@ def reconstruct_with(
     gaussians, trusted, pairs = neutral, look.trusted, look.pairs.numpy()
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
         gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
-        trusted, pairs = torch.from_numpy(painted.texture.seen > HALF), painted.pairs
+        trusted, pairs = torch.from_numpy(shown > HALF), painted.pairs
     trusted = torch.cat((trusted, torch.zeros(len(gaussians) - len(trusted), dtype=torch.bool)))
     keep = gaussians.opacities > FAINT
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
-        gaussians, views = add_beyond(gaussians, head, look.rig, photos, tracked.views)
+        gaussians, views = add_beyond(gaussians, head, look.rig, photos, views)
     added = len(gaussians) - mine
     if eigenbasis is not None:
         still = eigenbasis.basis.new_zeros(len(eigenbasis.basis), added, eigenbasis.basis.shape[2])

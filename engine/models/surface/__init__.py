@@ -88,7 +88,13 @@ def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, 
     Args:
         bald: the person's rig as tracked. resolution: R of the atlas whose valid texels become the samples.
     """
-    rig = inflate(head, bald, photos, views)
+    return paint_on(photos, views, head, inflate(head, bald, photos, views), resolution)
+
+
+def paint_on(
+    photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, rig: Rig, resolution: int
+) -> Painted:
+    """The same on a ``rig`` that is inflated already."""
     geometry = [view_geometry(rig, view) for view in views]
     texels, scales, pairs = _texels(head, rig, resolution)
     judge = frontal_first(views)[0]
