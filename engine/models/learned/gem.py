@@ -12,7 +12,7 @@ from engine.errors import HeadModelError, PhotoError
 from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import JOINTS, ParametricHead
-from engine.models.kit.gem import GEM, Regressor, eigenmodel, train_regressor
+from engine.models.kit.gem import GEM, TRAINING_STEPS, Regressor, eigenmodel, train_regressor
 from engine.models.learned.capture import Capture
 from engine.models.learned.reconstruct import reconstruct_with, trained
 from engine.models.learned.system import Look
@@ -51,10 +51,16 @@ class GEMSystem(TexelSystem):
 
     moves = True
 
-    def __init__(self, match: MatchSystem, progress: Progress, components: int = COMPONENTS):
+    def __init__(
+        self,
+        match: MatchSystem,
+        progress: Progress,
+        components: int = COMPONENTS,
+        training_steps: int = TRAINING_STEPS,
+    ):
         super().__init__(match.texels.head, match.texels.atlas.resolution)
         self.match, self.network = match, match.network
-        self.progress, self.components = progress, components
+        self.progress, self.components, self.training_steps = progress, components, training_steps
 
     def look(self, capture: Capture) -> Look:
         """Raises: PhotoError: there is but one photo."""
@@ -73,6 +79,7 @@ class GEMSystem(TexelSystem):
             _features(codes),
             gem.coefficients,
             SEED,
+            self.training_steps,
             on_step=lambda done: self.progress.update(before_end + (LEARNED - before_end) * done),
         )
         return self.answer(capture, Distilled(gem, regressor))
