@@ -83,8 +83,8 @@ class Keepsake:
             distance = np.linalg.norm(pixels[:, :2] / pixels[:, 2:] - photo.landmarks[:, :2], axis=1)
             turn = view.viewmat[:3, :3] @ rig.head_transform(rotations)[:3, :3].double().numpy()
             yaw, pitch, _ = Rotation.from_matrix(TO_CAMERA @ turn).as_euler("YXZ", degrees=True)
-            lips, eyes = float(distance[list(LIPS)].mean()), float(distance[list(EYES)].mean())
-            rows.append((photo.name, view.residual, lips, eyes, float(view.K[0, 0]), float(yaw), float(pitch)))
+            face, lips, eyes = (float(distance[list(part)].mean()) for part in (range(468), LIPS, EYES))
+            rows.append((photo.name, face, lips, eyes, float(view.K[0, 0]), float(yaw), float(pitch)))
         return replace(known, views=views, residuals=tuple(rows))
 
     def save(self, path: Path) -> None:

@@ -1,0 +1,191 @@
+"""Photos added to a head later: what is kept of the first ones says as much as they did."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from engine import assets
+from engine.avatar import save
+from engine.errors import AvatarError, EngineError, PhotoError
+from engine.heads.atlas import texels_for_count
+from engine.heads.rig import make_rig
+from engine.models.kit.memory import TokenMemory
+from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
+from engine.models.learned.point_systems import FFAvatarSystem
+from engine.models.learned.reconstruct import add_with, reconstruct_with, trained
+from engine.models.learned.registry import make_system
+from engine.models.surface import paint_on
+from engine.photos import PhotoSet, load_photos
+from engine.pipeline import Options, add_photos, make_avatar
+from engine.progress import Progress
+from engine.synthetic.portraits import portrait, true_tracking
+from engine.tracking import track
+from engine.training.objective import capture_sample
+from tests.engine.models.learned.people import captured, head, person, shelved, system
+
+COUNT = 5_000
+
+
+def fresh() -> FFAvatarSystem:
+    learned = system("ffavatar")
+    assert isinstance(learned, FFAvatarSystem)
+    return learned
+
+
+@pytest.fixture(scope="module")
+def still() -> FFAvatarSystem:
+    """Fresh, and without motion: nothing to bake."""
+    torch.manual_seed(0)
+    learned = make_system("ffavatar", "small", head(), {"residual_motion": "false"}).eval().requires_grad_(False)
+    assert isinstance(learned, FFAvatarSystem)
+    return learned
+
+
+@pytest.fixture(scope="module")
+def first(still) -> RememberedHead:
+    tracked = true_tracking(person(), [0])
+    made = reconstruct_with(still, [portrait(person(), 0)], tracked, head(), Progress(), COUNT)
+    assert isinstance(made, RememberedHead)
+    return made
+
+
+@pytest.fixture(scope="module")
+def kept(first, tmp_path_factory) -> tuple[Path, Keepsake]:
+    path = tmp_path_factory.mktemp("kept") / "head.memory"
+    first.keepsake.save(path)
+    return path, Keepsake.load(path)
+
+
+@pytest.fixture(scope="module")
+def samples() -> PhotoSet:
+    return load_photos([assets.path(f"samples/person_a_{i}.jpg") for i in (1, 2)], Progress())
+
+
+def test_a_photo_more_is_as_good_as_all_at_once():
+    """Tokens and appearance, given the same coat; by the network's own code and by two calls on captures."""
+    learned, both = fresh(), captured(2)
+    at_once = learned.look(both).state
+    one = learned.look(capture_sample(shelved(), [0], both.coat, head())).state
+    then = learned.look(capture_sample(shelved(), [1], both.coat, head()), one.memory).state
+    torch.testing.assert_close(then.memory.tokens, at_once.memory.tokens, rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(one.appearance.features, at_once.appearance.features, atol=1e-3)
+    torch.testing.assert_close(then.appearance.features, at_once.appearance.features, rtol=1e-3, atol=1e-4)
+    for name, raw in at_once.appearance.raw.items():
+        torch.testing.assert_close(then.appearance.raw[name], raw, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_kept_comes_back(first, kept):
+    path, back = kept
+    known = first.keepsake
+    assert torch.equal(back.tokens.tokens, known.tokens.tokens) and back.tokens.rows == known.tokens.rows
+    assert torch.equal(TokenMemory.load(path).tokens, known.tokens.tokens)
+    for name in ("neutral", "joints", "identity"):
+        assert np.array_equal(getattr(back.tracked, name), getattr(known.tracked, name))
+    for name in ("viewmat", "K", "expression", "joint_rotations"):
+        assert np.array_equal(getattr(back.tracked.views[0], name), getattr(known.tracked.views[0], name))
+    assert torch.equal(back.coat.neutral, known.coat.neutral)
+    assert (back.coat.colors - known.coat.colors).abs().max() <= 0.5 / 255 + 1e-6
+    assert (back.photos, back.count, back.focal) == ((("0", "0" * 64),), COUNT, known.focal)
+
+
+def test_a_photo_is_added_to_what_was_kept(kept, still):
+    """On the same rig, with the tokens of the photo alone, seen where either photo sees."""
+    view, (_, known) = 1, kept
+    photo, tracked = portrait(person(), view), true_tracking(person(), [view])
+    made = add_with(still, known, [photo], tracked, head(), Progress())
+    assert torch.equal(made.rig.neutral, known.coat.neutral)
+    assert made.keepsake.tokens.tokens.shape[1] == 2
+    assert torch.equal(made.keepsake.tokens.tokens[:, :1], known.tokens.tokens)
+    assert [name for name, _ in made.keepsake.photos] == ["0", "1"] and len(made.keepsake.embeddings) == 2
+    seen, before = made.keepsake.coat.seen, known.coat.seen
+    assert torch.all(seen >= before) and (seen > before + 0.5).sum() > 50
+    assert len(made.views) == 1 and made.gaussians.opacities.isfinite().all()
+
+
+def test_coats_are_weighed_by_how_squarely_photos_show_them(kept):
+    """Where one photo alone sees, its colour comes through; the darker exposure of the other is evened out."""
+    known = kept[1].coat
+    h, views = head(), true_tracking(person(), [1]).views
+    rig = make_rig(h, known.neutral.numpy(), person().joints)
+    photo = portrait(person(), 1)
+    dark = replace(photo, image=0.8 * photo.image, foreground=0.8 * photo.foreground)
+    resolution = texels_for_count(h.uv, h.uv_faces, COUNT)
+    bright, dimmed = (paint_on([each], views, h, rig, resolution) for each in (photo, dark))
+    one, other = (lay_over(known, painted, h) for painted in (bright, dimmed))
+    alone = (known.seen.numpy() == 0) & (bright.texture.seen > 0.9) & ~bright.texels.member(h, "torso")
+    assert alone.sum() > 20
+    assert np.abs(one.colors - bright.colors / one.texture.gains[0])[alone].mean() < 0.03
+    assert np.allclose(other.texture.gains / one.texture.gains, 0.8, atol=0.02)
+    assert np.abs(one.colors - other.colors).mean() < 0.02
+    mine = (bright.texture.seen == 0) & (known.seen.numpy() > 0.9)
+    assert np.abs(one.colors - known.colors.numpy())[mine].mean() < 0.02
+
+
+def test_nothing_is_added_to_what_does_not_fit(first, kept, tmp_path):
+    """Missing, damaged, of another head, of other weights, and with another system."""
+    photo = portrait(person(), 0)
+    tracked, options = true_tracking(person(), [0]), Options("ffavatar", count=COUNT)
+    avatar, path = tmp_path / "head.npz", tmp_path / "head.memory"
+    made = make_avatar("head", head(), first, [photo], tracked, options)
+    save(made, avatar)
+
+    def refused(match: str, error: type[EngineError] = AvatarError, chosen: Options = options) -> None:
+        with pytest.raises(error, match=match):
+            add_photos([Path("new.jpg")], avatar, "more", chosen, Progress())
+
+    refused("Only ffavatar", EngineError, Options("surface"))
+    refused("is not there")
+    path.write_bytes(kept[0].read_bytes()[:-1000])
+    refused("damaged")
+    with safe_open(kept[0], framework="pt") as file:
+        about, parts = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    for name, wrong in (
+        ("colors", parts["colors"][:-1]),
+        ("joints", parts["joints"] * float("nan")),
+        ("embeddings", parts["embeddings"][:, :-1]),
+    ):
+        save_file(parts | {name: wrong.contiguous()}, path, about)
+        refused("damaged")
+    save_file({"tokens": parts["tokens"]}, path, {"memory": about["memory"]})  # tokens alone
+    refused("damaged")
+    shutil.copyfile(kept[0], path)
+    refused("other weights")  # a fresh network's, which has no file
+    save(replace(made, vertices=made.vertices + np.float32(0.001)), avatar)
+    refused("belongs to another head")
+
+
+def test_a_known_person_is_found_in_a_new_photo(first, samples):
+    """About as well as when both photos are tracked together; the report's pixels agree with the solver's own."""
+    one, other = samples.photos
+    tracked = track([one], head(), Progress())
+    known = Keepsake.of(first.keepsake.tokens, tracked, first.keepsake.coat, COUNT, [one])
+    placed, both = known.place([one, other], head()), track([one, other], head(), Progress())
+    for row, view, expected in zip(placed.residuals, placed.views, both.residuals, strict=True):
+        assert row[0] == view.name == expected[0]
+        assert row[1] < 2 and np.isclose(row[1], view.residual, atol=0.05)
+        assert np.abs(np.subtract(row[5:], expected[5:])).max() < 4  # degrees
+    assert np.isclose(placed.residuals[0][2], tracked.residuals[0][2], atol=0.2)  # lips, by the mesh and by the solver
+    assert np.array_equal(placed.neutral, tracked.neutral)
+
+
+def test_only_new_photos_of_the_same_person_are_added(first, samples, tmp_path):
+    photo = samples.photos[0]
+    known = first.keepsake
+    tokens = replace(known.tokens, weights=trained("ffavatar").weights)
+    embeddings = torch.from_numpy(photo.embedding)[None]
+    replace(known, tokens=tokens, photos=((photo.name, photo.sha256),), embeddings=embeddings).save(
+        tmp_path / "head.memory"
+    )
+    options = Options("ffavatar", count=COUNT)
+    save(make_avatar("head", head(), first, [photo], true_tracking(person(), [0]), options), tmp_path / "head.npz")
+    for name, reason in (("person_a_1", "in the head already"), ("person_b_1", "another person")):
+        with pytest.raises(PhotoError, match=reason):
+            add_photos([assets.path(f"samples/{name}.jpg")], tmp_path / "head.npz", "more", options, Progress())
