@@ -29,25 +29,31 @@ from engine.tracking.tracked import Tracked, View
 if TYPE_CHECKING:
     from engine.models.learned.keepsake import Keepsake
 
-System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, int], HeadGaussians]
+System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, "Options"], HeadGaussians]
+
+
+def _surface(
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, options: Options
+) -> HeadGaussians:
+    return surface(photos, tracked, head, progress, options.count)
 
 
 def _network(name: str) -> System:
     """One of the learned systems; PyTorch's and transformers' larger parts are only loaded when it runs."""
 
     def run(
-        photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
+        photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, options: Options
     ) -> HeadGaussians:
         from engine.models.learned.reconstruct import learned
 
-        return learned(name, photos, tracked, head, progress, count)
+        return learned(name, photos, tracked, head, progress, options.count, options.own_seconds)
 
     return run
 
 
 NETWORKS = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
 """Systems that need trained weights and the default head."""
-SYSTEMS: dict[str, System] = {"surface": surface} | {name: _network(name) for name in NETWORKS}
+SYSTEMS: dict[str, System] = {"surface": _surface} | {name: _network(name) for name in NETWORKS}
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,11 @@ class Options:
     refine_seconds: float = SECONDS
     count: int = COUNT
     frames: int = 4
+
+    @property
+    def own_seconds(self) -> float:
+        """What of ``refine_seconds`` the system spends on itself; the Gaussians' refinement has the rest."""
+        return self.refine_seconds / 2 if self.system == "flexavatar" else 0.0
 
     def __post_init__(self) -> None:
         if self.system not in SYSTEMS:
@@ -119,9 +130,10 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     progress.start("tracking")
     tracked = track(photos, head, progress)
     progress.start(options.system)
-    model = SYSTEMS[options.system](photos, tracked, head, progress, options.count)
+    model = SYSTEMS[options.system](photos, tracked, head, progress, options)
     progress.start("refinement")
-    model, views = refine(model, photos, model.views, head, progress, options.refine_seconds)
+    seconds = options.refine_seconds - options.own_seconds
+    model, views = refine(model, photos, model.views, head, progress, seconds)
     progress.start("avatar")
     tracked = replace(tracked, views=views)
     avatar = make_avatar(name, head, model, photos, tracked, options)

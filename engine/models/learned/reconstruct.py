@@ -23,9 +23,10 @@ from engine.models.learned.capture import PAINTED, Coat, capture, driving_code, 
 from engine.models.learned.density import Density
 from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
 from engine.models.learned.point_systems import FFAvatarSystem
+from engine.models.learned.refinement import refined
 from engine.models.learned.registry import make_system
 from engine.models.learned.system import Learned, Look, Paint, UVMap
-from engine.models.learned.uv_systems import TexelSystem
+from engine.models.learned.uv_systems import FlexAvatarSystem, TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
 from engine.models.surface import HeadGaussians, Painted, kept_pairs, paint, paint_on
 from engine.models.surface.beyond import add_beyond
@@ -59,12 +60,19 @@ def trained(name: str) -> Learned:
 
 
 def learned(
-    name: str, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
+    name: str,
+    photos: Sequence[Photo],
+    tracked: Tracked,
+    head: ParametricHead,
+    progress: Progress,
+    count: int,
+    seconds: float,
 ) -> HeadGaussians:
     """Photos to Gaussians on the tracked head; see :func:`reconstruct_with`.
 
     Args:
         name: a key of the registry. head: the default one, for which the weights were trained.
+        count: Gaussians on the surface. seconds: budget of the system's own refinement, if it has one.
 
     Raises:
         HeadModelError: another head model. AssetError: there are no weights.
@@ -74,20 +82,33 @@ def learned(
             f"The network {name} was trained on the default head and does not know {head.name}.",
             "Choose the system surface, or the default head.",
         )
-    return reconstruct_with(trained(name), photos, tracked, head, progress, count)
+    return reconstruct_with(trained(name), photos, tracked, head, progress, count, seconds)
 
 
 @torch.no_grad()
 def reconstruct_with(
-    system: Learned, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int
+    system: Learned,
+    photos: Sequence[Photo],
+    tracked: Tracked,
+    head: ParametricHead,
+    progress: Progress,
+    count: int,
+    seconds: float = 0.0,
 ) -> HeadGaussians:
     """What the network says at its own texels or pixels, carried to ``count`` texels; what the mattes show beyond that
-    is filled in as ``surface`` does. FFAvatar's head also says what to keep, so that photos can be added."""
+    is filled in as ``surface`` does. FFAvatar's head also says what to keep, so that photos can be added.
+
+    Args:
+        seconds: budget of a system's own refinement; FlexAvatar has one.
+    """
     resolution = texels_for_count(head.uv, head.uv_faces, count)
     painted = paint(photos, tracked.views, head, make_rig(head, tracked.neutral, tracked.joints), resolution)
     progress.update(0.3)
     coat = put_on(painted)
-    look = system.look(capture(photos, tracked, head, _coarse(coat, head, resolution)))
+    taken = capture(photos, tracked, head, _coarse(coat, head, resolution))
+    if isinstance(system, FlexAvatarSystem):
+        system = refined(system, taken, seconds, progress)
+    look = system.look(taken)
     made = _finish(system, look, painted, painted.texture.seen, photos, tracked.views, head, resolution, progress)
     if not isinstance(system, FFAvatarSystem):
         return made
