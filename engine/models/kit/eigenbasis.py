@@ -12,6 +12,7 @@ from engine.gaussians.eigenbasis import STEPS, Eigenbasis
 from engine.gaussians.gaussians import BoundGaussians
 
 OPACITY_EDGE = 1e-4  # logits are taken this far inside 0..1
+WEAKEST = 1e-3  # of the strongest direction: weaker ones are left empty; float32 does not tell them from nothing
 
 
 def fit_eigenbasis(
@@ -32,7 +33,9 @@ def fit_eigenbasis(
     small = torch.linalg.qr(motions).R @ linear
     _, vectors = torch.linalg.eigh(small @ small.T)
     leading = vectors.flip(1)[:, :components].T @ small  # [K, A], not yet of unit length
-    basis = functional.normalize(leading, dim=1)
+    # What is left where the motion has fewer directions is rounding, and no more at right angles to the others.
+    strengths = torch.linalg.vector_norm(leading, dim=1, keepdim=True)
+    basis = functional.normalize(torch.where(strengths > WEAKEST * strengths.max(), leading, 0), dim=1)
     return Eigenbasis(basis.unflatten(1, (-1, len(STEPS))) * steps, linear @ basis.T)
 
 

@@ -15,7 +15,9 @@ from engine.models.kit.eigenbasis import change
 
 LAYERS, WIDTH, SLOPE, DROPOUT = 4, 256, 0.1, 0.2  # of the regressor (SYSTEMS §1.8)
 RATE, BATCH = 1e-3, 30  # of its training (SYSTEMS §1.8)
-TRAINING_STEPS = 1500  # ours: the paper's 40 000 also move means and bases under a photometric loss
+TRAINING_STEPS = 600  # ours: the paper's 40 000 also move means and bases under a photometric loss
+FOLDS = 4  # parts of a sequence, each told by a regressor that saw the others alone
+CHANCE = 2.5  # correlations with held-out frames that lie within so many standard deviations of chance count as none
 PLACE = 7  # the first attributes, offset and quaternion, say where a Gaussian is; the others how it looks
 RANK = 1e-5  # singular values below this share of the largest are rounding errors
 
@@ -79,12 +81,16 @@ class Regressor(nn.Module):
 
     Args:
         features: [F, M], the frames'. coefficients: [F, K], their answers; both give spans and units, nothing more.
+
+    Attributes:
+        trust: [K] 0..1, factors of the answers; 0 where motion does not tell the coefficient, which then stays 0.
     """
 
     span: torch.Tensor
     low: torch.Tensor
     high: torch.Tensor
     units: torch.Tensor
+    trust: torch.Tensor
 
     def __init__(self, features: torch.Tensor, coefficients: torch.Tensor):
         super().__init__()
@@ -96,6 +102,7 @@ class Regressor(nn.Module):
         self.register_buffer("high", found.amax(0).clamp(min=0))
         units = torch.stack((found.square().mean().sqrt(), coefficients.square().mean().sqrt()))
         self.register_buffer("units", torch.where(units > 0, units, 1.0))  # 1 where nothing moves at all
+        self.register_buffer("trust", torch.ones(coefficients.shape[1]))
         layers: list[nn.Module] = []
         width = span.shape[1]
         for _ in range(LAYERS):
@@ -106,7 +113,7 @@ class Regressor(nn.Module):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """[..., M] to [..., K]."""
         heard = torch.minimum(torch.maximum(features @ self.span, self.low), self.high)
-        return self.mlp(heard / self.units[0]) * self.units[1]
+        return self.mlp(heard / self.units[0]) * self.units[1] * self.trust
 
 
 def train_regressor(
@@ -118,25 +125,58 @@ def train_regressor(
 ) -> Regressor:
     """A regressor fitted to the frames of an eigenmodel by least squares of the coefficients.
 
-    The basis is orthonormal, so that errors count as they do in the Gaussians.
+    The basis is orthonormal, so that errors count as they do in the Gaussians. What changes from frame to frame for
+    other reasons, as where the camera stands, must not be taken for motion: each part of the sequence is told from the
+    others, and a coefficient is trusted as far as that agrees (ours).
 
     Args:
-        features: [F, M] (:func:`engine.gaussians.eigenbasis.motion_features`). coefficients: [F, K].
+        features: [F, M] (:func:`engine.gaussians.eigenbasis.motion_features`), F at least 2, in the order of time.
+        coefficients: [F, K]. steps: of each of the trainings.
         on_step: called after every step with the share that is done.
 
     Returns:
         The regressor, in ``eval`` mode and without gradients.
     """
+    folds = torch.arange(len(features)).chunk(FOLDS)
+    done = iter(range(1, steps * (len(folds) + 1) + 1))
+    told = torch.zeros_like(coefficients)
+
+    def fit(rows: torch.Tensor) -> Regressor:
+        return _fit(
+            features[rows], coefficients[rows], seed, steps, lambda: on_step(next(done) / steps / (len(folds) + 1))
+        )
+
+    for fold in folds:
+        others = torch.ones(len(features), dtype=torch.bool)
+        others[fold] = False
+        told[fold] = fit(others)(features[fold])
+    regressor = fit(torch.arange(len(features)))
+    regressor.trust.copy_(_trust(told, coefficients))
+    return regressor
+
+
+def _trust(told: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """[K] the factors 0..1 that bring answers [F, K] nearest to the truth; 0 where they may agree by chance."""
+    told, true = told - told.mean(0), true - true.mean(0)
+    agree, own = (told * true).sum(0), told.square().sum(0)
+    correlation = agree / (own * true.square().sum(0)).sqrt().clamp_min(1e-12)
+    factors = (agree / own.clamp_min(1e-12)).clamp(0, 1)
+    return torch.where(correlation > CHANCE / len(true) ** 0.5, factors, 0.0)
+
+
+def _fit(
+    features: torch.Tensor, coefficients: torch.Tensor, seed: int, steps: int, on_step: Callable[[], None]
+) -> Regressor:
     with torch.random.fork_rng(devices=()), torch.enable_grad():
         torch.manual_seed(seed)
         regressor = Regressor(features, coefficients)
         optimizer = torch.optim.Adam(regressor.parameters(), RATE)
         unit = regressor.units[1]
-        for step in range(steps):
+        for _ in range(steps):
             rows = torch.randperm(len(features))[:BATCH]
             loss = functional.mse_loss(regressor(features[rows]) / unit, coefficients[rows] / unit)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            on_step((step + 1) / steps)
+            on_step()
     return regressor.eval().requires_grad_(False)

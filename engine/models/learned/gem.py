@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -40,13 +41,17 @@ class Distilled:
 class GEMSystem(TexelSystem):
     """MATCH's distillation (arXiv 2603.15811, SYSTEMS §1.8), as a system whose photos are a sequence.
 
-    MATCH looks at the frames one by one, all on the mesh and with the painted colours of the whole sequence (ours: so
-    texels mean the same in all frames, and what a frame does not show does not flicker); it answers at rest, so that
-    nothing needs to be un-posed. Means and bases are not optimised against the photos here; refinement does that for
-    the finished head's means.
+    MATCH looks at every frame together with those that show the head best from the front and both sides (ours: the
+    paper's frames are of many cameras, ours of one), all on the mesh and with the painted colours of the whole
+    sequence; it answers at rest, so that nothing needs to be un-posed. Means and bases are not optimised against the
+    photos here; refinement does that for the finished head's means.
 
     Args:
         match: trained. progress: of the stage that looks at the photos.
+        components: K at most. training_steps: of the regressor.
+
+    Attributes:
+        moves: after a look, whether any change of the frames follows from the motion; it does not in short sequences.
     """
 
     moves = True
@@ -64,12 +69,12 @@ class GEMSystem(TexelSystem):
 
     def look(self, capture: Capture) -> Look:
         """Raises: PhotoError: there is but one photo."""
-        count = len(capture.images)
+        count, companions = len(capture.images), around(capture)
         if count < 2:
             raise PhotoError("One photo does not show how a face moves.", "Give a clip or several photos.")
         codes, frames = capture.motions, []
         for number in range(count):
-            one = self.match.look(frame(capture, number))
+            one = self.match.look(only(capture, sorted({number, *companions})))
             frames.append(self.match.act(one, codes[number]))
             self.progress.update(LOOKED + (LEARNED - LOOKED) * 0.8 * (number + 1) / count)
         still, mouth = (self._texels_of(regions) for regions in (STILL, MOUTH))
@@ -82,6 +87,7 @@ class GEMSystem(TexelSystem):
             self.training_steps,
             on_step=lambda done: self.progress.update(before_end + (LEARNED - before_end) * done),
         )
+        self.moves = bool(regressor.trust.any())
         return self.answer(capture, Distilled(gem, regressor))
 
     def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
@@ -96,10 +102,18 @@ class GEMSystem(TexelSystem):
         return torch.from_numpy(inside[head.faces].all(axis=1))[self.texels.triangles]
 
 
-def frame(capture: Capture, number: int) -> Capture:
-    """A capture's photo ``number`` alone, on the rig and with the coat of all."""
+def only(capture: Capture, photos: Sequence[int]) -> Capture:
+    """A capture of some of the photos, on the rig and with the coat of all."""
     names = ("images", "masks", "viewmats", "Ks", "expressions", "joint_rotations")
-    return replace(capture, **{name: getattr(capture, name)[number : number + 1] for name in names})
+    return replace(capture, **{name: getattr(capture, name)[list(photos)] for name in names})
+
+
+def around(capture: Capture) -> set[int]:
+    """The photos that show the head most from the front, its left and its right."""
+    turned = capture.head_viewmats
+    cameras = -(turned[:, :3, :3].transpose(-2, -1) @ turned[:, :3, 3:])[..., 0]
+    yaw = torch.atan2(cameras[:, 0], cameras[:, 2])
+    return {int(yaw.abs().argmin()), int(yaw.argmin()), int(yaw.argmax())}
 
 
 def distil(
@@ -125,7 +139,10 @@ def distil(
         raise HeadModelError(
             f"MATCH was trained on the default head and does not know {head.name}.", "Choose the default head."
         )
-    return reconstruct_with(GEMSystem(match, progress), photos, tracked, head, progress, count)
+    model = reconstruct_with(GEMSystem(match, progress), photos, tracked, head, progress, count)
+    # where a sequence moves none of the keys that the test of the eigenbasis moves, there is nothing to measure
+    finite = {name: value for name, value in model.metrics.items() if math.isfinite(value)}
+    return replace(model, metrics=finite)
 
 
 def _features(codes: torch.Tensor) -> torch.Tensor:

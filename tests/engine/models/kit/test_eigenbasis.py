@@ -67,3 +67,13 @@ def test_quaternions_of_the_other_sign_are_no_motion(neutral):
     flipped = replace(neutral, quats=-neutral.quats)
     fitted = fit_eigenbasis(neutral, [flipped, flipped], torch.eye(2, M), components=1)
     assert not fitted.basis.any()
+
+
+def test_more_directions_than_the_motion_has_add_nothing(neutral):
+    """Positions alone, which are linear to the bit: rounding must not come in as directions of its own."""
+    truth = motion_of(1)
+    truth.basis[..., 3:] = 0
+    motions = torch.rand(S, M)
+    samples = [truth.apply(neutral, features) for features in motions]
+    fitted = fit_eigenbasis(neutral, samples, motions, components=5)
+    assert fidelity(fitted, neutral, samples, motions) > 50

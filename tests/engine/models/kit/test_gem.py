@@ -122,18 +122,19 @@ def test_joint_directions_keep_more_of_a_correlated_motion_than_separate_ones(ce
 
 
 def test_the_regressor_follows_frames_that_it_did_not_see(center):
-    """Coefficients linear in four of the features; the mean is what no motion at all would give."""
+    """Coefficients linear in four of the features, and two that have nothing to do with them."""
     generator = torch.Generator().manual_seed(2)
     features = torch.zeros(150, M)
     features[:, :4] = torch.rand(150, 4, generator=generator) - 0.3
-    coefficients = features @ torch.randn(M, 5, generator=generator) * torch.tensor((40.0, 20, 10, 5, 2))
+    coefficients = features @ torch.randn(M, 7, generator=generator) * torch.tensor((40.0, 20, 10, 5, 2, 0, 0))
+    coefficients[:, 5:] = 20 * torch.randn(150, 2, generator=generator)
     seen, unseen = slice(0, 120), slice(120, None)
-    regressor = train_regressor(features[seen], coefficients[seen], seed=1, steps=300)
-    error = (regressor(features[unseen]) - coefficients[unseen]).square().sum()
-    mean = (coefficients[seen].mean(0) - coefficients[unseen]).square().sum()
-    assert error < 0.05 * mean
-    again = train_regressor(features[seen], coefficients[seen], seed=1, steps=300)
-    assert torch.equal(again(features), regressor(features))
+    told = coefficients[:, :5]
+    regressor = train_regressor(features[seen], coefficients[seen], seed=1, steps=200)
+    error = (regressor(features[unseen])[:, :5] - told[unseen]).square().sum()
+    mean = (told[seen].mean(0) - told[unseen]).square().sum()
+    assert error < 0.1 * mean
+    assert regressor.trust[:3].min() > 0.8 and regressor.trust[5:].max() == 0  # those stay at their mean
     # keys that no frame moved change nothing, and no key takes the face beyond what frames show
     odd = features[unseen].clone()
     odd[:, 4:] = 1.0
