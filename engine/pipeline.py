@@ -63,7 +63,7 @@ class Options:
     Attributes:
         system: a key of :data:`SYSTEMS`.
         head: ``makehuman`` or the path of a FLAME file.
-        refine_seconds: budget of the photometric refinement; 0 skips it.
+        refine_seconds: budget of refinement, the system's own included; 0 skips both.
         count: Gaussians on the surface; hair and torso come on top.
         frames: frames taken from each clip.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine import assets
-from engine.avatar import save
+from engine.avatar import load, save
+from engine.cli import main
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads.atlas import texels_for_count
 from engine.heads.rig import make_rig
 from engine.models.kit.memory import TokenMemory
+from engine.models.learned import reconstruct
+from engine.models.learned.capture import PAINTED, Coat
 from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
 from engine.models.learned.point_systems import FFAvatarSystem
 from engine.models.learned.reconstruct import add_with, reconstruct_with, trained
 from engine.models.learned.registry import make_system
+from engine.models.learned.system import UVMap
 from engine.models.surface import paint_on
 from engine.photos import PhotoSet, load_photos
 from engine.pipeline import Options, add_photos, make_avatar
@@ -29,7 +34,7 @@ from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
 from engine.tracking import track
 from engine.training.objective import capture_sample
-from tests.engine.models.learned.people import captured, head, person, shelved, system
+from tests.engine.models.learned.people import head, person, shelved, system
 
 COUNT = 5_000
 
@@ -71,10 +76,12 @@ def samples() -> PhotoSet:
 
 def test_a_photo_more_is_as_good_as_all_at_once():
     """Tokens and appearance, given the same coat; by the network's own code and by two calls on captures."""
-    learned, both = fresh(), captured(2)
-    at_once = learned.look(both).state
-    one = learned.look(capture_sample(shelved(), [0], both.coat, head())).state
-    then = learned.look(capture_sample(shelved(), [1], both.coat, head()), one.memory).state
+    learned, texels = fresh(), len(UVMap(head(), PAINTED).triangles)
+    shares = torch.rand(5, texels, generator=torch.Generator().manual_seed(0))
+    coat = Coat(torch.from_numpy(person().neutral), shares[:3].T, *shares[3:])
+    together, former, latter = (capture_sample(shelved(), views, coat, head()) for views in ([0, 1], [0], [1]))
+    at_once, one = learned.look(together).state, learned.look(former).state
+    then = learned.look(latter, one.memory).state
     torch.testing.assert_close(then.memory.tokens, at_once.memory.tokens, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(one.appearance.features, at_once.appearance.features, atol=1e-3)
     torch.testing.assert_close(then.appearance.features, at_once.appearance.features, rtol=1e-3, atol=1e-4)
@@ -189,3 +196,24 @@ def test_only_new_photos_of_the_same_person_are_added(first, samples, tmp_path):
     for name, reason in (("person_a_1", "in the head already"), ("person_b_1", "another person")):
         with pytest.raises(PhotoError, match=reason):
             add_photos([assets.path(f"samples/{name}.jpg")], tmp_path / "head.npz", "more", options, Progress())
+
+
+def test_a_photo_is_added_at_the_command_line(still, tmp_path, monkeypatch):
+    """One photo after the other, with a network that knows nothing and need not be baked."""
+    monkeypatch.setattr(reconstruct, "trained", lambda name: still)
+    photos = [str(assets.path(f"samples/person_a_{i}.jpg")) for i in (1, 2)]
+    heads = [str(tmp_path / f"{name}.npz") for name in ("one", "two")]
+    words = ["--system", "ffavatar", "--gaussians", str(COUNT)]
+    assert main(["reconstruct", photos[0], "-o", heads[0], *words, "--refine", "0"]) == 0
+    report = tmp_path / "two.json"
+    words += ["--add", heads[0], "--refine", "2", "--json", str(report)]
+    assert main(["reconstruct", photos[1], "-o", heads[1], *words]) == 0
+    assert str(tmp_path / "two.memory") in json.loads(report.read_text())["files"]
+    one, two = (load(Path(path)) for path in heads)
+    assert [photo["name"] for photo in two.provenance["photos"]] == ["person_a_1.jpg", "person_a_2.jpg"]
+    assert [view.name for view in two.views] == ["person_a_1.jpg", "person_a_2.jpg"]
+    assert np.array_equal(one.vertices, two.vertices) and two.provenance["options"]["count"] == COUNT
+    kept = [Keepsake.load(tmp_path / f"{name}.memory") for name in ("one", "two")]
+    assert [len(keepsake.photos) for keepsake in kept] == [1, 2]
+    assert torch.equal(kept[1].tokens.tokens[:, :1], kept[0].tokens.tokens)
+    assert main(["reconstruct", photos[1], "-o", heads[1], *words[2:]]) == EngineError.exit_code  # by surface
