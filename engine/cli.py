@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--sources", type=int, choices=(1, 4), default=1, help="source frames of the clip")
     sub.add_argument("--frames", type=int, default=24, help="target frames of the clip")
     sub.add_argument("--source-photos", type=Path, metavar="DIR", help="ready-made split: photos to reconstruct")
+    sub.add_argument("--held-out", type=int, metavar="N", help="instead: all systems on N synthetic people")
     sub.add_argument("--target-photos", type=Path, metavar="DIR", help="ready-made split: photos to compare with")
     sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the strip and the yaw sweep")
     _json_option(sub)
@@ -353,19 +354,39 @@ def _export(options: argparse.Namespace, progress: Progress) -> None:
 def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
     from engine.evaluation.run import evaluate_clip, evaluate_split
 
+    if options.held_out:
+        _evaluate_held_out(options, progress)
+        return
     split = (options.source_photos, options.target_photos)
     if options.clip and not any(split):
         result = evaluate_clip(options.clip, options.sources, options.frames, _options(options), progress)
     elif all(split) and not options.clip:
         result = evaluate_split(*split, _options(options), progress)
     else:
-        raise EngineError("Nothing to evaluate.", "Give a clip, or both --source-photos and --target-photos.")
+        raise EngineError(
+            "Nothing to evaluate.", "Give a clip, both --source-photos and --target-photos, or --held-out."
+        )
     if options.output:
         result.write_pictures(options.output)
     if options.json:
         _write_json(options.json, result.report.to_json())
     if options.json != "-":
         Console().print(result.report.table())
+
+
+def _evaluate_held_out(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.evaluation.synthetic import compare_all
+
+    scores = compare_all(options.held_out, options.sources, options.gaussians, progress)
+    if options.json:
+        _write_json(options.json, [vars(score) | {"scores": vars(score.scores)} for score in scores])
+    if options.json != "-":
+        table = Table("system", "PSNR dB", "SSIM", "LPIPS")
+        for name in dict.fromkeys(score.system for score in scores):
+            of_system = [score.scores for score in scores if score.system == name]
+            means = (sum(getattr(s, f) for s in of_system) / len(of_system) for f in ("psnr", "ssim", "lpips"))
+            table.add_row(name, *(f"{mean:.4g}" for mean in means))
+        Console().print(table)
 
 
 def _serve(options: argparse.Namespace) -> None:

@@ -9,14 +9,18 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from engine.errors import EngineError
 from engine.evaluation.metrics import ImageScores, psnr
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
+from engine.heads import load_head
 from engine.models.surface import HeadGaussians
 from engine.perceptual import LPIPS, ssim_map
 from engine.photos.photo import CROP, Photo
+from engine.pipeline import SYSTEMS, Options
+from engine.progress import Progress
 from engine.splatting import rasterization
-from engine.synthetic import SyntheticSample, sample
+from engine.synthetic import HELD_OUT, SyntheticSample, sample
 from engine.synthetic.portraits import portrait, true_tracking
 from engine.tracking.tracked import Tracked
 
@@ -35,6 +39,33 @@ class HeldOutScore:
     seed: int
     photos: int
     scores: ImageScores
+
+
+def compare_all(people: int, photos: int, count: int, progress: Progress) -> list[HeldOutScore]:
+    """Every system of the pipeline, without refinement, on the first held-out people.
+
+    Args:
+        photos: 1 to :data:`SOURCES`. count: Gaussians on the surface.
+
+    Raises:
+        EngineError: there are not so many held-out people.
+    """
+    if not 1 <= people <= len(HELD_OUT):
+        raise EngineError(f"There are {len(HELD_OUT)} held-out people.", f"Choose 1 to {len(HELD_OUT)}.")
+    head, silent = load_head(), Progress(is_cancelled=progress.is_cancelled)
+
+    def system_of(name: str) -> System:
+        options = Options(name, refine_seconds=0, count=count)
+        return lambda shown, tracked: SYSTEMS[name](shown, tracked, head, silent, options)
+
+    systems = {name: system_of(name) for name in SYSTEMS}
+    progress.start("held-out people")
+    scores = []
+    for score in compare(systems, HELD_OUT[:people], (photos,), LPIPS()):
+        scores.append(score)
+        progress.update(len(scores) / (people * len(systems)))
+    progress.finish()
+    return scores
 
 
 def compare(
