@@ -82,6 +82,11 @@ class Options:
     def __post_init__(self) -> None:
         if self.system not in SYSTEMS:
             raise EngineError(f"There is no system called {self.system}.", f"Choose one of: {', '.join(SYSTEMS)}.")
+        if self.system in NETWORKS and self.head != DEFAULT:
+            raise EngineError(
+                f"The network {self.system} was trained on the default head alone.",
+                "Choose the system surface, or the default head.",
+            )
         if not 1_000 <= self.count <= 2_000_000:
             raise EngineError(f"{self.count} Gaussians are out of range.", "Choose 1 000 to 2 000 000.")
         if not 0 <= self.refine_seconds <= 3600:

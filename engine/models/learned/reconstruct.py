@@ -9,10 +9,11 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from engine.errors import AvatarError, HeadModelError
 from engine.gaussians.eigenbasis import Eigenbasis, motion_features
-from engine.gaussians.gaussians import BoundGaussians, select
+from engine.gaussians.gaussians import BoundGaussians, concatenate, select
 from engine.heads import load_head
 from engine.heads.atlas import make_atlas, texels_for_count
 from engine.heads.parametric import ParametricHead
@@ -22,13 +23,13 @@ from engine.models.kit.eigenbasis import fidelity, fit_eigenbasis
 from engine.models.learned.capture import PAINTED, Coat, capture, driving_code, put_on
 from engine.models.learned.density import Density
 from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
-from engine.models.learned.point_systems import FFAvatarSystem
+from engine.models.learned.point_systems import Avat3rSystem, FFAvatarSystem
 from engine.models.learned.refinement import refined
 from engine.models.learned.registry import make_system
 from engine.models.learned.system import Learned, Look, Paint, UVMap
 from engine.models.learned.uv_systems import FlexAvatarSystem, TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
-from engine.models.surface import HeadGaussians, Painted, kept_pairs, paint, paint_on
+from engine.models.surface import HeadGaussians, Painted, kept_pairs, on_texels, paint, paint_on
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
@@ -200,16 +201,23 @@ def _finish(
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
         gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
         trusted, pairs = torch.from_numpy(shown > HALF), painted.pairs
+    elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
+        pixels = torch.arange(len(neutral)) < len(look.triangles)
+        unseen = (painted.texture.seen < HALF) & (painted.presence > 0)
+        gaussians = concatenate(select(neutral, pixels), on_texels(painted, unseen))
+        if eigenbasis is not None:
+            eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
     trusted = torch.cat((trusted, torch.zeros(len(gaussians) - len(trusted), dtype=torch.bool)))
     keep = gaussians.opacities > FAINT
+    if eigenbasis is not None:
+        eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(keep))[:, keep])
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
         gaussians, views = add_beyond(gaussians, head, look.rig, photos, views)
     added = len(gaussians) - mine
     if eigenbasis is not None:
-        still = eigenbasis.basis.new_zeros(len(eigenbasis.basis), added, eigenbasis.basis.shape[2])
-        eigenbasis = replace(eigenbasis, basis=torch.cat((eigenbasis.basis[:, keep], still), dim=1))
+        eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(gaussians)))
     return HeadGaussians(
         look.rig,
         gaussians,
@@ -220,6 +228,11 @@ def _finish(
         eigenbasis,
         metrics,
     )
+
+
+def _padded(basis: torch.Tensor, count: int) -> torch.Tensor:
+    """[K, count, 14]: the same motion, and none of the Gaussians after."""
+    return functional.pad(basis, (0, 0, 0, count - basis.shape[1]))
 
 
 def _finer(

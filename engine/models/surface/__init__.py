@@ -115,9 +115,19 @@ def surface(
     bald = make_rig(head, tracked.neutral, tracked.joints)
     painted = paint(photos, tracked.views, head, bald, texels_for_count(head.uv, head.uv_faces, count))
     progress.update(0.8)
-    rig, texels, keep = painted.rig, painted.texels, painted.presence > 0
-    n = int(keep.sum())
-    gaussians = BoundGaussians(
+    rig, keep = painted.rig, painted.presence > 0
+    gaussians = on_texels(painted, keep)
+    n = len(gaussians)
+    trusted = torch.from_numpy(painted.texture.seen[keep] > HALF)
+    gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
+    trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
+    return HeadGaussians(rig, gaussians, trusted, painted.texture.gains, kept_pairs(painted.pairs, keep), views)
+
+
+def on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:
+    """Gaussians in the painted colours that cover the texels of a mask [N]."""
+    texels, n = painted.texels, int(keep.sum())
+    return BoundGaussians(
         torch.from_numpy(texels.triangle[keep]),
         torch.from_numpy(texels.barycentric[keep]).float(),
         torch.zeros(n, 3),
@@ -127,10 +137,6 @@ def surface(
         torch.from_numpy(painted.colors[keep]).float(),
         torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
     )
-    trusted = torch.from_numpy(painted.texture.seen[keep] > HALF)
-    gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
-    trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
-    return HeadGaussians(rig, gaussians, trusted, painted.texture.gains, kept_pairs(painted.pairs, keep), views)
 
 
 def kept_pairs(pairs: np.ndarray, keep: np.ndarray) -> torch.Tensor:
