@@ -106,7 +106,7 @@ class ReconstructSettings(bpy.types.PropertyGroup):
     )
     quality: EnumProperty(
         name="Quality",
-        description="How many Gaussians the head gets from Surface; networks have their own number",
+        description="How many Gaussians the head gets on its surface",
         items=(
             ("DRAFT", "Draft", "40 000 Gaussians: a quick look"),
             ("STANDARD", "Standard", "130 000 Gaussians"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import bpy
 
-from ..engine_client.client import DEFAULT_HEAD, SURFACE, JobOptions
+from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
@@ -33,9 +33,7 @@ class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
         column.use_property_decorate = False
         column.enabled = not is_running
         for name in ("head_name", "system", "head_model", "quality", "refine_seconds", "frames"):
-            row = column.row()
-            row.active = name != "quality" or settings.system == SURFACE
-            row.prop(settings, name)
+            column.prop(settings, name)
         if is_running:
             _draw_progress(layout, context, running)
         else:
