@@ -19,7 +19,7 @@ from engine.heads.atlas import make_atlas, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.kit.conditions import MOTION
-from engine.models.kit.eigenbasis import fidelity, fit_eigenbasis
+from engine.models.kit.eigenbasis import common, fidelity, fit_eigenbasis
 from engine.models.learned.capture import PAINTED, Coat, capture, driving_code, put_on
 from engine.models.learned.density import Density
 from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
@@ -38,7 +38,8 @@ from engine.tracking.tracked import Tracked, View
 
 FAINT = 0.02  # opacity under which a Gaussian is left out
 COMPONENTS = 8  # directions of the baked motion: a rig evaluates each of them in every frame
-BLENDS, CHECKS = 10, 6  # random expressions of the fit beside the single keys, and of its test
+FITTED, CHECKS = 64, 8  # random expressions of the fit, and of its test
+DAMPING = 3e-4  # of the fit: there are hardly more samples than features
 GAZE = 0.25  # rad, of the random expressions' eyes
 REMAKE = "Reconstruct the head from all its photos at once."
 
@@ -195,7 +196,7 @@ def _finish(
     progress.update(0.5)
     eigenbasis, metrics = None, {}
     if system.moves:
-        eigenbasis, decibels = bake(system, look, neutral, progress)
+        neutral, eigenbasis, decibels = bake(system, look, neutral, progress)
         metrics["eigenbasis_db"] = round(decibels, 2)
     gaussians, trusted, pairs = neutral, look.trusted, look.pairs.numpy()
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
@@ -258,27 +259,33 @@ def _finer(
     return finer, density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, texels]))
 
 
-def bake(system: Learned, look: Look, neutral: BoundGaussians, progress: Progress) -> tuple[Eigenbasis, float]:
+def bake(
+    system: Learned, look: Look, neutral: BoundGaussians, progress: Progress
+) -> tuple[BoundGaussians, Eigenbasis, float]:
     """The network's own motion as a linear basis, and its fidelity on expressions that the fit did not see, in dB.
 
-    The fit sees every key alone and some blends of three; weights are even in 0..1, eyes turn a little.
+    Fit and test see expressions of one to four keys with weights even in 0..1, and eyes that turn a little.
+
+    Returns:
+        The Gaussians at rest as the linear fit has them (a network need not be linear from its neutral on: what all
+        expressions have in common belongs to rest), the basis, the fidelity.
     """
     rng = np.random.default_rng(0)
     rig = look.rig
     keys, joints = len(rig.expression_basis), len(rig.joints)
     eyes = [joint for joint in range(joints) if joint not in rig.chain]
-    weights = np.zeros((keys + BLENDS + CHECKS, keys))
-    weights[:keys] = np.eye(keys)
-    rotations = np.zeros((len(weights), joints, 3))
-    for row in range(keys, len(weights)):
-        weights[row, rng.choice(keys, 3, replace=False)] = rng.uniform(0.2, 1, 3)
-        rotations[row, eyes, :2] = rng.uniform(-GAZE, GAZE, 2)
     samples, features = [], []
-    for row, (weight, rotation) in enumerate(zip(weights, rotations, strict=True)):
-        expression, turn = torch.from_numpy(weight).float(), torch.from_numpy(rotation).float()
+    for row in range(FITTED + CHECKS):
+        weights, rotations = np.zeros(keys), np.zeros((joints, 3))
+        # every key gets its turn; what goes with it is chance
+        chosen = np.union1d([row % keys], rng.choice(keys, rng.integers(0, 4), replace=False)).astype(int)
+        weights[chosen] = rng.uniform(0.2, 1, len(chosen))
+        rotations[eyes, :2] = rng.uniform(-GAZE, GAZE, 2)
+        expression, turn = torch.from_numpy(weights).float(), torch.from_numpy(rotations).float()
         samples.append(system.act(look, driving_code(rig, expression, turn)))
         features.append(motion_features(expression, turn))
-        progress.update(0.5 + 0.4 * (row + 1) / len(weights))
-    codes, fitted = torch.stack(features), keys + BLENDS
-    eigenbasis = fit_eigenbasis(neutral, samples[:fitted], codes[:fitted], COMPONENTS)
-    return eigenbasis, fidelity(eigenbasis, neutral, samples[fitted:], codes[fitted:])
+        progress.update(0.5 + 0.4 * (row + 1) / (FITTED + CHECKS))
+    codes = torch.stack(features)
+    rest = common(neutral, samples[:FITTED], codes[:FITTED], DAMPING)
+    eigenbasis = fit_eigenbasis(rest, samples[:FITTED], codes[:FITTED], COMPONENTS, DAMPING)
+    return rest, eigenbasis, fidelity(eigenbasis, rest, samples[FITTED:], codes[FITTED:])
