@@ -191,8 +191,7 @@ def _finish(
 ) -> HeadGaussians:
     """A network's look to a head: motion baked, density raised, hair and torso added. shown: [N] 0..1, how squarely
     these photos show the painted texels."""
-    neutral = system.act(look, torch.zeros(MOTION))
-    neutral = replace(neutral, colors=neutral.colors.clamp(0, 1))
+    neutral = _acted(system, look, torch.zeros(MOTION))
     progress.update(0.5)
     eigenbasis, metrics = None, {}
     if system.moves:
@@ -259,6 +258,12 @@ def _finer(
     return finer, density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, texels]))
 
 
+def _acted(system: Learned, look: Look, code: torch.Tensor) -> BoundGaussians:
+    """The Gaussians under a motion code, in colours that a file can hold."""
+    gaussians = system.act(look, code)
+    return replace(gaussians, colors=gaussians.colors.clamp(0, 1))
+
+
 def bake(
     system: Learned, look: Look, neutral: BoundGaussians, progress: Progress
 ) -> tuple[BoundGaussians, Eigenbasis, float]:
@@ -282,7 +287,7 @@ def bake(
         weights[chosen] = rng.uniform(0.2, 1, len(chosen))
         rotations[eyes, :2] = rng.uniform(-GAZE, GAZE, 2)
         expression, turn = torch.from_numpy(weights).float(), torch.from_numpy(rotations).float()
-        samples.append(system.act(look, driving_code(rig, expression, turn)))
+        samples.append(_acted(system, look, driving_code(rig, expression, turn)))
         features.append(motion_features(expression, turn))
         progress.update(0.5 + 0.4 * (row + 1) / (FITTED + CHECKS))
     codes = torch.stack(features)

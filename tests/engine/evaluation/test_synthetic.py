@@ -1,0 +1,73 @@
+"""The networks that come with the engine, on a person whom no training saw: as near as ``surface``, saved, driven."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from engine.avatar import drive, load, save
+from engine.errors import EngineError
+from engine.evaluation.metrics import psnr
+from engine.evaluation.synthetic import SHRINK, compare_all, draw
+from engine.heads import load_head
+from engine.photos.photo import CROP
+from engine.pipeline import NETWORKS, SYSTEMS, Options, make_avatar
+from engine.progress import Progress
+from engine.synthetic import HELD_OUT, sample
+from engine.synthetic.portraits import portrait, true_tracking
+
+COUNT = 20_000
+MOVING = {"ffavatar": 6.0, "avat3r": 0.0, "flexavatar": 6.0}  # dB that the baked motion keeps at least
+
+
+@pytest.fixture(scope="module")
+def person():
+    return sample(HELD_OUT.start, 3, CROP, same_expression=False)
+
+
+def reconstruct(name, person):
+    photos, tracked = [portrait(person, 0)], true_tracking(person, [0])
+    options = Options(name, refine_seconds=0, count=COUNT)
+    made = SYSTEMS[name](photos, tracked, load_head(), Progress(), options)
+    return made, make_avatar(name, load_head(), made, photos, tracked, options)
+
+
+def likeness(made, person):
+    """Mean PSNR on the views that the photo is not, in another expression."""
+    scores = []
+    for view in (1, 2):
+        alpha = person.alpha[view][..., None]
+        goal = torch.from_numpy(person.rgb[view] + (1 - alpha) * (1 - person.background)).permute(2, 0, 1)[None]
+        scores.append(psnr(draw(made, person, view), functional.avg_pool2d(goal, SHRINK)))
+    return float(np.mean(scores))
+
+
+@pytest.fixture(scope="module")
+def surface_likeness(person):
+    return likeness(reconstruct("surface", person)[0], person)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, person, surface_likeness, tmp_path):
+    made, avatar = reconstruct(name, person)
+    assert likeness(made, person) > surface_likeness - 0.3
+    save(avatar, tmp_path / "head.npz")
+    again = load(tmp_path / "head.npz")
+    rest, spoken = drive(again, {}), drive(again, {"jawOpen": 0.8})
+    lips = load_head().regions["lips"][load_head().faces].all(1)[again.gaussians.triangles.numpy()]
+    assert (spoken.means - rest.means).norm(dim=1)[torch.from_numpy(lips)].max() > 0.005
+    assert (again.eigenbasis is not None) == (name in MOVING)
+    if name in MOVING:
+        assert again.provenance["metrics"]["eigenbasis_db"] > MOVING[name]
+
+
+def test_more_people_than_there_are_is_refused():
+    with pytest.raises(EngineError, match="1000 held-out people"):
+        compare_all(1001, 1, COUNT, Progress())
+
+
+def test_networks_refuse_other_heads_before_any_work():
+    with pytest.raises(EngineError, match="default head"):
+        Options("match", head="flame.pkl")
