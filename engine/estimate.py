@@ -9,6 +9,8 @@ from engine.refinement import SHARE_OF_FURTHER_PHOTO
 
 REFINEMENT = "refinement"
 """The one stage that is bounded by time and not by work."""
+OF_SYSTEM = {"match": 3.0, "uika": 2.5, "ffavatar": 6.0, "avat3r": 11.0, "flexavatar": 11.0}
+"""Seconds of a network with the baking of its motion; the others' is ``surface``'s."""
 PACE_PRIOR = 2.0  # expected seconds that count as measured before anything is: the first stages tell little
 SMOOTHING = 0.3  # weight of a new estimate against the one shown
 
@@ -24,8 +26,8 @@ def typical_seconds(options: Options, images: int, clips: int) -> dict[str, floa
         "photos": 0.6 * photos + 4.0 * clips,
         "head model": 0.3,
         "tracking": 0.3 + 0.1 * photos,
-        options.system: 1.2 + 0.4 * photos,
-        REFINEMENT: options.refine_seconds * (1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)),
+        options.system: OF_SYSTEM.get(options.system, 1.2) + 0.4 * photos + options.own_seconds,
+        REFINEMENT: (options.refine_seconds - options.own_seconds) * (1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)),
         "avatar": 0.1,
         "files": 1.0,
     }

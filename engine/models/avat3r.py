@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from engine.gaussians.binding import bind, nearest_triangles
-from engine.gaussians.gaussians import BoundGaussians, Splats
+from engine.gaussians.gaussians import Splats
 from engine.models.kit.activation import GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import Block, BlockConfig, across_views
 from engine.models.kit.conditions import MOTION, VectorTokens
@@ -204,20 +203,3 @@ class Avat3rNetwork(nn.Module):
 def _pixels(maps: torch.Tensor) -> torch.Tensor:
     """[B, V, C, H, W] to [B, V · H · W, C]."""
     return maps.movedim(2, -1).flatten(1, 3)
-
-
-def bind_to_mesh(splats: Splats, vertices: torch.Tensor, faces: torch.Tensor) -> BoundGaussians:
-    """One person's Gaussians under the neutral expression, each tied to the mesh's nearest triangle (ours).
-
-    So the rig moves them with the mesh; what the network moves beyond that is the eigenbasis's.
-
-    Args:
-        splats: N Gaussians, fields [N, ...], in the head's space. vertices: [V, 3] metres, neutral. faces: [F, 3].
-    """
-    triangles, barycentrics = nearest_triangles(splats.means, vertices, faces)
-    parts = torch.zeros(len(splats.means), dtype=torch.uint8, device=splats.means.device)
-    colors = splats.colors.clamp(0, 1)
-    return bind(
-        splats.means, splats.quats, splats.scales, splats.opacities, colors, parts,
-        vertices, faces, triangles, barycentrics,
-    )  # fmt: skip
