@@ -49,6 +49,20 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
             _flush(target.parent)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing.
+
+    Raises:
+        OutputError: that is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"The folder {folder} cannot be made ({error.strerror}).", "Choose another folder."
+        ) from error
+
+
 def check_writable(path: str | os.PathLike[str]) -> None:
     """Find out before long work whether ``path`` can be written at all; nothing is left behind, nothing replaced.
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import avatar, pipeline
-from engine.atomic import atomic_write
-from engine.errors import Cancelled, EngineError, OutputError, PhotoError
+from engine.atomic import atomic_write, make_folder
+from engine.errors import Cancelled, EngineError, PhotoError
 from engine.estimate import Estimate, typical_seconds
 from engine.formats.avatar_layout import is_name
 from engine.photos.clips import is_clip
@@ -82,10 +82,7 @@ def reconstruct_people(
     """
     if blender is not None and shutil.which(blender) is None:
         raise EngineError(f"There is no program {blender}.", "Give --blender the path of Blender's program.")
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {output} cannot be made ({error.strerror}).", "Choose another.") from error
+    make_folder(output)
     outcomes = []
     for name, photos in people.items():
         began, problem = time.monotonic(), ""

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import engine
-from engine.atomic import atomic_write
+from engine.atomic import atomic_write, make_folder
 from engine.benchmark import networks, splatting
 from engine.benchmark.context import PHOTOS, context_cost
 from engine.benchmark.rows import Row, Task, markdown, run
@@ -148,7 +148,7 @@ def measure(
     folder: Path, device: torch.device, where: Mapping[str, str], sizes: Sizes, progress: Progress
 ) -> list[Row]:
     """:func:`benchmark_gpu` on any device at any sizes."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     progress.start("benchmark")
     rows = run(tasks(device, sizes), folder / "gpu.json", where, device, progress)
     progress.finish()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.errors import OutputError, PhotoError
+from engine.atomic import make_folder
+from engine.errors import PhotoError
 from engine.evaluation.reenactment import Reenactment, reenact
 from engine.evaluation.report import Report
 from engine.evaluation.sheet import comparison_strip, contact_sheet
@@ -41,12 +42,7 @@ class Evaluation:
         Raises:
             OutputError: the folder cannot be made or written to.
         """
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"The folder {folder} cannot be made ({error.strerror}).", "Choose another one."
-            ) from error
+        make_folder(folder)
         photos = {photo.name: matted(photo) for photo in self.sources}
         comparison_strip(self.reenactment.comparisons, folder / "strip.png")
         contact_sheet(self.reenactment.subject.avatar, photos, folder / "sheet.png")

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.atomic import atomic_write
-from engine.errors import OutputError
+from engine.atomic import atomic_write, make_folder
 from engine.progress import Progress
 from engine.synthetic.samples import SyntheticSample, sample
 
@@ -29,12 +28,7 @@ def synthesise(
     Raises:
         OutputError: the folder cannot be made or written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose another folder."
-        ) from error
+    make_folder(folder)
     progress.start("heads")
     written, rows = [], []
     for number in range(count):

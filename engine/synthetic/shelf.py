@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from engine.atomic import atomic_write
+from engine.atomic import atomic_write, make_folder
 from engine.synthetic.dataset import SyntheticHeads
 from engine.synthetic.samples import SyntheticSample
 
@@ -69,7 +69,7 @@ class Shelf(Dataset[ShelvedSample]):
 
     def __init__(self, heads: SyntheticHeads, folder: Path, people: int):
         self.heads, self.folder, self.people = heads, folder, people
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
 
     def __getitem__(self, index: int) -> ShelvedSample:
         index %= self.people

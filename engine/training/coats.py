@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.atomic import atomic_write
+from engine.atomic import atomic_write, make_folder
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.learned.capture import PAINTED, Coat, put_on
@@ -46,7 +46,7 @@ def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: Paramet
     small = {name: (255 * getattr(done, name).clamp(0, 1)).round().byte().numpy() for name in SHARES}
     small["neutral"] = done.neutral.numpy()
     if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with atomic_write(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **small)
     return _from_bytes(small)  # the same now as when it is read, so that a training that goes on repeats itself

@@ -15,8 +15,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
-from engine.atomic import check_writable
-from engine.errors import Cancelled, EngineError, OutputError
+from engine.atomic import check_writable, make_folder
+from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
 from engine.training.checkpoint import STATE, WEIGHTS, Learner, load_state, save_state, save_weights
 from engine.training.config import TrainConfig
@@ -272,12 +272,7 @@ def _fabric() -> Fabric:
 @contextmanager
 def _folder(folder: Path) -> Iterator[None]:
     """The run's folder, held by this process alone."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {folder} cannot be made ({error.strerror}).", "Choose another folder for --out."
-        ) from error
+    make_folder(folder)
     check_writable(folder / STATE)
     try:
         with FileLock(folder / ".lock", timeout=0):

@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
 
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.atlas import make_atlas
-from engine.models.learned.system import Look, UVMap
+from engine.models.learned.system import Look, UVMap, nearest_texels
 from engine.models.surface import Painted
 
 EDGE = 1e-3  # opacities are interpolated as logits this far inside 0..1
@@ -28,11 +27,7 @@ class Density:
 
     def __init__(self, coarse: UVMap, painted: Painted, resolution: int):
         self.coarse, self.painted = coarse, painted
-        size = coarse.atlas.resolution
-        number = np.full((size, size), -1)
-        number[coarse.atlas.mask] = np.arange(int(coarse.atlas.mask.sum()))
-        nearest = distance_transform_edt(~coarse.atlas.mask, return_distances=False, return_indices=True)
-        self.filled = torch.from_numpy(number[tuple(nearest)])  # [R, R], empty texels take the nearest one's values
+        self.filled = nearest_texels(coarse.atlas)
         fine = make_atlas(coarse.head.uv, coarse.head.uv_faces, resolution)
         row, column = np.nonzero(fine.mask)
         centres = (np.stack([column, row], axis=1) + 0.5) / resolution * 2 - 1

@@ -18,7 +18,7 @@ from engine.heads.atlas import Atlas, make_atlas, position_map, region_masks, te
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
 from engine.models.learned.capture import PAINTED, Capture, Coat
-from engine.models.surface import LARGEST, OVERLAP
+from engine.models.surface import spread
 
 
 class UVMap:
@@ -35,9 +35,6 @@ class UVMap:
         self.valid = torch.from_numpy(self.atlas.mask)
         self.triangles = torch.from_numpy(self.atlas.triangle[self.atlas.mask].astype(np.int64))
         self.barycentrics = torch.from_numpy(self.atlas.barycentric[self.atlas.mask])
-        uv = resolution * head.uv[head.uv_faces]
-        a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
-        self.texel_areas = torch.from_numpy(0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])).float()  # [F] texels
 
     def positions(self, vertices: torch.Tensor) -> torch.Tensor:
         """[R, R, 3] metres, where the texels lie on the mesh of vertices [V, 3]; 0 at empty ones."""
@@ -45,9 +42,7 @@ class UVMap:
 
     def spread(self, rig: Rig) -> torch.Tensor:
         """[F, 3] metres, standard deviations of Gaussians that just cover their triangle's texels."""
-        areas = triangle_frames(rig.neutral, rig.faces)[1]
-        spacing = (areas / self.texel_areas.clamp_min(1e-6)).sqrt()
-        return (spacing[:, None] * torch.tensor(OVERLAP)).clamp(5e-5, LARGEST)
+        return torch.from_numpy(spread(self.head, rig, self.atlas.resolution)).float()
 
     @cached_property
     def regions(self) -> dict[str, np.ndarray]:
@@ -61,6 +56,14 @@ class UVMap:
         return torch.from_numpy(texel_neighbours(self.atlas, self.head.faces, self.positions(template).numpy()))
 
 
+def nearest_texels(atlas: Atlas) -> torch.Tensor:
+    """[R, R] int64: every texel's own number among the valid ones, or that of the valid one nearest to it."""
+    number = np.full(atlas.mask.shape, -1)
+    number[atlas.mask] = np.arange(int(atlas.mask.sum()))
+    nearest = distance_transform_edt(~atlas.mask, return_distances=False, return_indices=True)
+    return torch.from_numpy(number[tuple(nearest)])
+
+
 class Paint:
     """Reads values at painted texels of ``resolution`` at points of the mesh."""
 
@@ -68,17 +71,12 @@ class Paint:
         self, head: ParametricHead, triangles: torch.Tensor, barycentrics: torch.Tensor, resolution: int = PAINTED
     ):
         fine = make_atlas(head.uv, head.uv_faces, resolution)
-        number = torch.full((resolution, resolution), -1)
-        number[torch.from_numpy(fine.mask)] = torch.arange(int(fine.mask.sum()))
         corners = head.uv[head.uv_faces[triangles.numpy()]]  # [N, 3, 2]
         uv = np.einsum("nkc,nk->nc", corners, barycentrics.numpy())
         column = (uv[:, 0] * resolution).astype(int).clip(0, resolution - 1)
         row = ((1 - uv[:, 1]) * resolution).astype(int).clip(0, resolution - 1)
-        found = number[row, column]
-        # points at the rim of an island can fall on an empty texel: any texel of their triangle's neighbourhood will do
-        nearest = distance_transform_edt(~fine.mask, return_distances=False, return_indices=True)
-        nearby = number[nearest[0][row, column], nearest[1][row, column]]
-        self.texel = torch.where(found < 0, nearby, found)
+        # points at the rim of an island can fall on an empty texel
+        self.texel = nearest_texels(fine)[row, column]
 
     def read(self, values: torch.Tensor) -> torch.Tensor:
         """Values [M, ...] of the texels, nearest, at the N points."""

@@ -159,14 +159,19 @@ def _texels(head: ParametricHead, rig: Rig, resolution: int) -> tuple[Texels, np
         np.einsum("nkc,nk->nc", corners[triangle], barycentric),
         np.einsum("nkc,nk->nc", normals[head.faces[triangle]], barycentric),
     )
+    positions = position_map(atlas, head.faces, rig.neutral).numpy()
+    pairs = texel_neighbours(atlas, head.faces, positions)
+    return texels, spread(head, rig, resolution)[triangle], pairs
+
+
+def spread(head: ParametricHead, rig: Rig, resolution: int) -> np.ndarray:
+    """[F, 3] metres, standard deviations of Gaussians that just cover their triangle's texels."""
     areas = triangle_frames(rig.neutral, rig.faces)[1].numpy()
     uv = head.uv[head.uv_faces] * resolution
     a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     texel_areas = 0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-    spacing = np.sqrt(areas / np.maximum(texel_areas, 1e-6))[triangle]
-    positions = position_map(atlas, head.faces, rig.neutral).numpy()
-    pairs = texel_neighbours(atlas, head.faces, positions)
-    return texels, np.clip(spacing[:, None] * OVERLAP, 5e-5, LARGEST), pairs
+    spacing = np.sqrt(areas / np.maximum(texel_areas, 1e-6))
+    return np.clip(spacing[:, None] * OVERLAP, 5e-5, LARGEST)
 
 
 def _outside(

@@ -48,8 +48,8 @@ def angles(a, b):
     return 2 * np.arccos(np.clip(np.abs((a * b).sum(1)), 0, 1))
 
 
-def test_splats_follow_keys_and_bones_as_the_engine_says(rig, head, avatar_path, tmp_path):
-    poses = [random_pose(seed, list(head.keys)) for seed in range(3)]
+def poses_beside_the_engine(rig, head, avatar_path, poses, tmp_path):
+    """Blender in every pose, places, rotations and scales checked, beside all that the engine says of it."""
     (tmp_path / "poses.json").write_text(json.dumps(poses))
     from ..conftest import engine_python
 
@@ -60,13 +60,19 @@ def test_splats_follow_keys_and_bones_as_the_engine_says(rig, head, avatar_path,
     for number, pose in enumerate(poses):
         for key in head.keys.values():
             key.value = 0
-        take_pose(head, pose["expression"], pose["joint_rotations"])
+        take_pose(head, pose["expression"], pose["joint_rotations"] or dict.fromkeys(JOINTS, (0, 0, 1e-12)))
         seen = evaluated(rig, head)
         distance = np.linalg.norm(seen["position"] - rig.axes.to_blender(truth[f"means_{number}"]), axis=1)
         assert distance.max() < 1e-4
         turned = np.array([quarter_turn @ Quaternion(q) for q in truth[f"quats_{number}"]])
         assert np.quantile(angles(seen["rotation"], turned), 0.9999) < 1e-3
         np.testing.assert_allclose(seen["scale"], truth[f"scales_{number}"], rtol=2e-3, atol=1e-6)
+        yield number, seen, truth
+
+
+def test_splats_follow_keys_and_bones_as_the_engine_says(rig, head, avatar_path, tmp_path):
+    poses = [random_pose(seed, list(head.keys)) for seed in range(3)]
+    for number, seen, truth in poses_beside_the_engine(rig, head, avatar_path, poses, tmp_path):
         colors = seen["radiance:base"][:, :3] * 0.28209479177387814 + 0.5
         np.testing.assert_allclose(colors, truth[f"colors_{number}"], atol=1e-5)
         np.testing.assert_allclose(seen["radiance:base"][:, 3], truth[f"opacities_{number}"], atol=1e-6)

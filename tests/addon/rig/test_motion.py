@@ -1,7 +1,6 @@
 """A head with an eigenbasis moves in Blender as the engine says, by keys and bones alone."""
 
 import importlib
-import json
 import os
 import subprocess
 import sys
@@ -10,10 +9,10 @@ from pathlib import Path
 import bpy
 import numpy as np
 import pytest
-from mathutils import Matrix, Quaternion
+from mathutils import Matrix
 
 from .test_avatar_file import repack
-from .test_build import JOINTS, ROOT, angles, evaluated, random_pose, take_pose
+from .test_build import evaluated, poses_beside_the_engine, random_pose, take_pose
 
 COMPONENTS = 5
 STEPS = np.array((0.001,) * 3 + (0.02,) * 4 + (0.05,) * 3 + (0.1,) + (0.01,) * 3)
@@ -46,23 +45,7 @@ def looks(seen):
 
 def test_splats_change_with_keys_and_bones_as_the_engine_says(rig, head, moving_path, tmp_path):
     poses = [random_pose(seed, list(head.keys)) for seed in range(3)] + [{"expression": {}, "joint_rotations": {}}]
-    (tmp_path / "poses.json").write_text(json.dumps(poses))
-    from ..conftest import engine_python
-
-    words = [Path(__file__).with_name("engine_truth.py"), moving_path, tmp_path / "poses.json", tmp_path / "truth.npz"]
-    subprocess.run([engine_python(), *words], check=True, env={"PYTHONPATH": str(ROOT)})
-    truth = np.load(tmp_path / "truth.npz")
-    quarter_turn = Matrix(rig.axes.ENGINE_TO_BLENDER.tolist()).to_quaternion()
-    for number, pose in enumerate(poses):
-        for key in head.keys.values():
-            key.value = 0
-        take_pose(head, pose["expression"], pose["joint_rotations"] or dict.fromkeys(JOINTS, (0, 0, 1e-12)))
-        seen = evaluated(rig, head)
-        distance = np.linalg.norm(seen["position"] - rig.axes.to_blender(truth[f"means_{number}"]), axis=1)
-        assert distance.max() < 1e-4
-        turned = np.array([quarter_turn @ Quaternion(q) for q in truth[f"quats_{number}"]])
-        assert np.quantile(angles(seen["rotation"], turned), 0.9999) < 1e-3
-        np.testing.assert_allclose(seen["scale"], truth[f"scales_{number}"], rtol=2e-3, atol=1e-6)
+    for number, seen, truth in poses_beside_the_engine(rig, head, moving_path, poses, tmp_path):
         colors, opacities = looks(seen)
         np.testing.assert_allclose(colors, truth[f"colors_{number}"], atol=1e-3)
         np.testing.assert_allclose(opacities, truth[f"opacities_{number}"], atol=1e-3)
