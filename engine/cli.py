@@ -158,6 +158,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare data (default 0)")
     sub.add_argument("--samples", type=Path, metavar="DIR", help="rendered samples to train on")
     sub.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE", help="an ablation; repeatable")
+    sub.add_argument("--data", action="append", default=[], metavar="NAME=VALUE", help="another choice of data")
+
+    sub = command("ablate", _ablate, "Train the papers' ablations at a tiny size; goes on where it was stopped.")
+    sub.add_argument("--system", action="append", metavar="SYSTEM", help="only this one; repeatable")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the study's folder")
+    sub.add_argument("--samples", type=Path, required=True, metavar="DIR", help="rendered samples to train on")
+    sub.add_argument("--steps", type=int, default=300, metavar="N", help="of every training (default 300)")
+    sub.add_argument("--seeds", type=int, default=3, metavar="N", help="trainings of everything (default 3)")
+    sub.add_argument("--people", type=int, default=12, metavar="N", help="held-out ones to measure on (default 12)")
 
     sub = command("benchmark", _benchmark, "How fast this machine is, as figures and ratios of one run.")
     sub.add_argument("--plot", type=Path, metavar="FILE", help="what more photos cost attention, as a picture (.png)")
@@ -440,16 +449,28 @@ def _train(options: argparse.Namespace, progress: Progress) -> None:
     from engine.training.loop import train
     from engine.training.objective import Objective
 
-    variant = dict(word.partition("=")[::2] for word in options.variant)
-    if not all(variant.values()):
-        raise EngineError("A variant has no value.", "Write --variant NAME=VALUE, for example position_skip=false.")
+    variant, data = (
+        dict(word.partition("=")[::2] for word in words) for words in (options.variant, options.data)
+    )  # fmt: skip
+    if not all((*variant.values(), *data.values())):
+        raise EngineError("A choice has no value.", "Write --variant NAME=VALUE, for example position_skip=false.")
     names = ("system", "out", "preset", "steps", "minutes", "seed", "learning_rate", "workers", "samples", "batch_size")
-    config = TrainConfig(**{name: getattr(options, name) for name in names}, variant=variant)
+    config = TrainConfig(**{name: getattr(options, name) for name in names}, variant=variant, data=data)
     torch.manual_seed(config.seed)  # of the network's first weights
     objective = Objective(config.system, config.preset, config)
     say = functools.partial(CONSOLE.print, highlight=False, markup=False, soft_wrap=True)
     weights = train(config, objective, say, progress)
     CONSOLE.print(f"The weights are in {weights}", highlight=False, markup=False)
+
+
+def _ablate(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.pipeline import NETWORKS
+    from engine.training.ablation import Study, ablate, markdown
+
+    study = Study(options.out, options.samples, options.steps, options.seeds, options.people)
+    say = functools.partial(CONSOLE.print, highlight=False, markup=False, soft_wrap=True)
+    findings = ablate(study, options.system or NETWORKS, say, progress)
+    print(markdown(findings), end="")
 
 
 def _benchmark(options: argparse.Namespace, progress: Progress) -> None:

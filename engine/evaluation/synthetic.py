@@ -13,7 +13,9 @@ from engine.errors import EngineError
 from engine.evaluation.metrics import ImageScores, psnr
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
+from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
+from engine.heads.rig import Rig
 from engine.models.surface import HeadGaussians
 from engine.perceptual import LPIPS, ssim_map
 from engine.photos.photo import CROP, Photo
@@ -21,7 +23,7 @@ from engine.pipeline import SYSTEMS, Options
 from engine.progress import Progress
 from engine.splatting import rasterization
 from engine.synthetic import HELD_OUT, SyntheticSample, sample
-from engine.synthetic.portraits import portrait, true_tracking
+from engine.synthetic.portraits import Views, portrait, true_tracking
 from engine.tracking.tracked import Tracked
 
 SOURCES = 4
@@ -92,29 +94,39 @@ def compare(
 
 @torch.no_grad()
 def _score(made: HeadGaussians, person: SyntheticSample, view: int, lpips: LPIPS) -> ImageScores:
-    render = draw(made, person, view)
+    render = drawn(made, person, view)
     alpha = person.alpha[view][..., None]
     truth = person.rgb[view] + (1 - alpha) * (1 - person.background)
     goal = functional.avg_pool2d(torch.from_numpy(truth).permute(2, 0, 1)[None], SHRINK)
     return ImageScores(psnr(render, goal), float(ssim_map(render, goal).mean()), float(lpips(render, goal)))
 
 
-@torch.no_grad()
-def draw(made: HeadGaussians, person: SyntheticSample, view: int) -> torch.Tensor:
-    """[1, 3, 256, 256]: the head over white, seen and posed as in a view."""
-    expression, rotations, viewmat, K = (
-        torch.from_numpy(np.asarray(values[view], np.float32))
-        for values in (person.expression, person.joint_rotations, person.viewmats, person.Ks)
-    )
-    gaussians, rig = made.gaussians, made.rig
+def drawn(made: HeadGaussians, person: Views, view: int) -> torch.Tensor:
+    """[1, 3, 256, 256]: a reconstructed head with its motion, see :func:`draw`."""
+    gaussians = made.gaussians
     if made.eigenbasis is not None:
-        gaussians = made.eigenbasis.apply(gaussians, motion_features(expression, rotations))
+        features = motion_features(*floats(person.expression[view], person.joint_rotations[view]))
+        gaussians = made.eigenbasis.apply(gaussians, features)
+    return draw(gaussians, made.rig, person, view, CROP // SHRINK)
+
+
+@torch.no_grad()
+def draw(gaussians: BoundGaussians, rig: Rig, person: Views, view: int, size: int) -> torch.Tensor:
+    """[1, 3, size, size]: Gaussians on a rig over white, seen and posed as in a view."""
+    expression, rotations, viewmat, K = floats(
+        person.expression[view], person.joint_rotations[view], person.viewmats[view], person.Ks[view]
+    )
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     splats = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas)
-    size = CROP // SHRINK
-    scale = torch.tensor([[1 / SHRINK], [1 / SHRINK], [1.0]])
+    scale = size / person.rgb.shape[1]
+    K = K * torch.tensor([[scale], [scale], [1.0]])
     renders, _, _ = rasterization(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
-        viewmat[None], (K * scale)[None], size, size, backgrounds=torch.ones(1, 3),
+        viewmat[None], K[None], size, size, backgrounds=torch.ones(1, 3),
     )  # fmt: skip
     return renders[0, ..., :3].clamp(0, 1).permute(2, 0, 1)[None]
+
+
+def floats(*arrays: np.ndarray) -> list[torch.Tensor]:
+    """The same in float32."""
+    return [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in arrays]

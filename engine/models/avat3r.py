@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -91,6 +91,12 @@ class Avat3r:
             feature_width=0,
             on_surface=True,
         )
+
+    @classmethod
+    def tiny(cls) -> Avat3r:
+        """For ablations: photos of 128²."""
+        narrow = replace(cls.small(), width=96, heads=3, upsample=(32, 24, 16))
+        return replace(narrow, image_size=128, self_blocks=2, cross_blocks=2)
 
     @property
     def table(self) -> GaussianTable:

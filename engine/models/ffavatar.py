@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -102,6 +102,12 @@ class FFAvatar:
             color="mix",
             on_surface=True,
         )
+
+    @classmethod
+    def tiny(cls) -> FFAvatar:
+        """For ablations: photos of 128², UV 128."""
+        encoder = DinoConfig(64, 4, 2, frozen=False)
+        return replace(cls.small(), image_size=128, encoder=encoder, width=96, heads=3, pairs=2, resolution=128)
 
     @property
     def table(self) -> GaussianTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -101,6 +101,20 @@ class FlexAvatar:
             motion_width=MOTION,
             color="mix",
             on_surface=True,
+        )
+
+    @classmethod
+    def tiny(cls) -> FlexAvatar:
+        """For ablations: 128² texels from photos of 128²."""
+        return replace(
+            cls.small(),
+            image_size=128,
+            encoder=DinoConfig(64, 4, 2, frozen=False),
+            width=96,
+            heads=3,
+            side=16,
+            upsample=(32, 24, 16),
+            unet=UNetConfig(8, 4),
         )
 
     @property

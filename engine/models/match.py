@@ -31,6 +31,7 @@ class MATCH:
         pairs: of a registration-guided block and a grouped block.
         feature_width: channels of a pretrained encoder's features beside each image patch (Sapiens-1B in the paper);
             0 to go without.
+        image_size: px per side of the photos, a multiple of the image patch (ours: the paper's are 640 × 512).
         guided: False replaces the registration by dense attention among all tokens (the paper's ablation).
         color: "skip" starts from the photos' back-projected colour, "direct" does not (the paper's ablation).
         on_surface: Gaussians start as those of the ``surface`` system, see
@@ -42,6 +43,7 @@ class MATCH:
     heads: int
     pairs: int
     feature_width: int
+    image_size: int = 512
     guided: bool = True
     color: Literal["skip", "direct"] = "skip"
     on_surface: bool = False
@@ -55,7 +57,13 @@ class MATCH:
     def small(cls) -> MATCH:
         """Ours: 256² texels from photos of 256², no pretrained encoder."""
         registration = RegistrationConfig(256, 8, 8, count=32, precision=torch.float32)
-        return cls(registration, 192, 6, pairs=3, feature_width=0, on_surface=True)
+        return cls(registration, 192, 6, pairs=3, feature_width=0, image_size=256, on_surface=True)
+
+    @classmethod
+    def tiny(cls) -> MATCH:
+        """For ablations: 128² texels from photos of 128²."""
+        registration = RegistrationConfig(128, 8, 8, count=16, precision=torch.float32)
+        return cls(registration, 96, 3, pairs=2, feature_width=0, image_size=128, on_surface=True)
 
     @property
     def table(self) -> GaussianTable:

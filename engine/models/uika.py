@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -93,6 +93,21 @@ class UIKA:
             feature_width=64,
             estimator=UVEstimatorConfig.small(),
             on_surface=True,
+        )
+
+    @classmethod
+    def tiny(cls) -> UIKA:
+        """For ablations: 128² texels from photos of 128²."""
+        return replace(
+            cls.small(),
+            image_size=128,
+            encoder=DinoConfig(64, 4, 2, frozen=False),
+            width=64,
+            heads=2,
+            side=32,
+            dpt_widths=(16, 24, 32, 32),
+            dpt_width=24,
+            map_width=32,
         )
 
     @property

@@ -88,8 +88,7 @@ def sample(seed: int, views: int, size: int, same_expression: bool) -> Synthetic
     background = _background(surroundings)
     pictures = []
     for number in range(views):
-        instant = np.random.default_rng([seed, INSTANT, 0 if same_expression else number])
-        expression, rotations = random_expression(instant), random_pose(instant)
+        expression, rotations = instant(seed, number, same_expression)
         posed = pose(person, expression, rotations)
         face = posed.vertices[: len(person.neutral)][person.sheet.head.regions["face"]]
         middle = face.mean(axis=0).astype(np.float64) + FACE_TO_HEAD
@@ -101,6 +100,12 @@ def sample(seed: int, views: int, size: int, same_expression: bool) -> Synthetic
         seed=seed, background=background, identity=person.identity, neutral=person.neutral, joints=person.joints,
         **stacked,
     )  # fmt: skip
+
+
+def instant(seed: int, view: int, same_expression: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The expression [E] and the joint rotations [J, 3] of person ``seed`` in one of its views; see :func:`sample`."""
+    rng = np.random.default_rng([seed, INSTANT, 0 if same_expression else view])
+    return random_expression(rng), random_pose(rng)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,21 @@ class ShelvedSample:
             kept[name] = np.round(255 * kept[name].clip(0, 1)).astype(np.uint8)
         kept["triangle"] = np.where(sample.triangle < 0, NOTHING, sample.triangle).astype(np.uint16)
         return cls(**kept)
+
+    def shrunk(self, size: int) -> ShelvedSample:
+        """The same views at ``size`` pixels per side, a divisor of S: means of colours, the first pixel's triangle."""
+        step = self.rgb.shape[1] // size
+        if step == 1:
+            return self
+        means = {name: _means(getattr(self, name), step) for name in ("rgb", "alpha")}
+        firsts = {name: getattr(self, name)[:, ::step, ::step] for name in ("triangle", "barycentric")}
+        return replace(self, **means, **firsts, Ks=self.Ks / [[step], [step], [1]])
+
+
+def _means(bytes_: np.ndarray, step: int) -> np.ndarray:
+    count, size = bytes_.shape[0], bytes_.shape[1] // step
+    blocks = bytes_.reshape(count, size, step, size, step, *bytes_.shape[3:])
+    return blocks.mean(axis=(2, 4), dtype=np.float32).round().astype(np.uint8)
 
 
 STORED = tuple(field.name for field in fields(ShelvedSample) if field.name != "seed")

@@ -26,7 +26,7 @@ class TrainConfig:
             ``final_rate`` of the peak.
         workers: processes that prepare data; 0: the training process itself.
         samples: folder of rendered samples; None: they are rendered while training.
-        variant: ablations, name -> value.
+        variant: ablations of the method, name -> value. data: of what it sees, see :class:`engine.training.data.Data`.
         batch_size: people per step and process.
         threads: torch's; 0 leaves them as they are. Only one thread repeats a run bit by bit.
         betas, weight_decay: of AdamW; only matrices decay.
@@ -46,6 +46,7 @@ class TrainConfig:
     workers: int = 0
     samples: Path | None = None
     variant: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
     batch_size: int = 2
     threads: int = 0
     warm_up: float = 0.03
@@ -86,4 +87,4 @@ class TrainConfig:
     def to_json(self) -> dict:
         """As plain JSON values."""
         plain = asdict(self) | {"out": str(self.out), "samples": str(self.samples) if self.samples else None}
-        return plain | {"betas": list(self.betas), "variant": dict(self.variant)}
+        return plain | {"betas": list(self.betas), "variant": dict(self.variant), "data": dict(self.data)}

@@ -9,26 +9,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.evaluation.synthetic import floats
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
-from engine.models.learned.capture import SIZE, Capture, Coat, assemble, driving_code
+from engine.models.learned.capture import Capture, Coat, assemble, driving_code
 from engine.models.learned.registry import make_system
 from engine.perceptual import LPIPS, ssim_map
 from engine.splatting import rasterization
-from engine.synthetic import SyntheticHeads, stream
 from engine.synthetic.portraits import true_tracking
-from engine.synthetic.shelf import NOTHING, Shelf, ShelvedSample
+from engine.synthetic.shelf import NOTHING, ShelvedSample
 from engine.training.coats import COUNTS, coat, sources
 from engine.training.config import TrainConfig
+from engine.training.data import People
 
-VIEWS = 8
-"""Views of every training sample, sources and targets."""
-ON_SHELF = 400
-"""People that a folder of samples holds, and a training with one sees again and again."""
-APART = 97  # steps between the starts of runs with different seeds, so that they do not render the same people at once
 TARGETS = 3  # views compared per step: one of the sources, the others new
 OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
 MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
@@ -75,7 +71,7 @@ class Objective(nn.Module):
         torch.manual_seed(config.seed)
         self.learned = make_system(system, preset, self.head, config.variant)
         self.learned.half = True
-        self.config = config
+        self.config, self.people = config, People(system, config.data, config.samples)
         self.losses = LOSSES[system]
         self.perceptual = [LPIPS()]  # in a list, so that it is no part of the module
 
@@ -84,13 +80,9 @@ class Objective(nn.Module):
         return self.learned.network
 
     def data(self, start: int, rank: int, world: int) -> Iterator[list[ShelvedSample]]:
-        """Batches from step ``start`` on, without end; every process of ``world`` gets people of its own."""
-        heads = SyntheticHeads(VIEWS, SIZE)
-        people = heads if self.config.samples is None else Shelf(heads, self.config.samples, ON_SHELF)
-        first = start + APART * self.config.seed
-        batches = stream(people, self.config.batch_size, first, self.config.workers, rank, world)
-        for batch in batches:
-            yield [one if isinstance(one, ShelvedSample) else ShelvedSample.of(one) for one in batch]
+        """See :meth:`engine.training.data.People.batches`."""
+        config = self.config
+        return self.people.batches(config.batch_size, config.seed, start, config.workers, rank, world)
 
     def forward(self, batch: Sequence[ShelvedSample], step: int) -> dict[str, torch.Tensor]:
         """Weighted losses, to be summed; entries "metric/…" are only for the log."""
@@ -107,18 +99,19 @@ class Objective(nn.Module):
         shown, others = order[:count], order[count:]
         folder = None if self.config.samples is None else self.config.samples / "coats"
         with torch.no_grad():
-            taken = capture_sample(sample, shown, coat(sample, shown, self.head, folder), self.head)
+            painted = coat(sample, shown, self.head, folder)
+            sample = sample.shrunk(self.learned.photo_size)
+            taken = capture_sample(sample, shown, painted, self.head)
         look, rig = self.learned.look(taken), taken.rig
-        targets = rng.permutation(
-            np.concatenate((rng.choice(shown, 1), rng.choice(others, TARGETS - 1, replace=False)))
-        )
+        new = self.people.targets(sample, others, TARGETS - 1, rng)
+        targets = rng.permutation(np.concatenate((rng.choice(shown, 1), new)))
         weights, sums = self.losses, {name: torch.zeros(()) for name in ("l1", "ssim", "matte", "mouth")}
         known: dict[bytes, BoundGaussians] = {}
         rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
         judged = int(rng.integers(len(targets)))
         lpips = torch.zeros(())
         for number, view in enumerate(targets):
-            expression, rotations = _tensors(sample.expression[view], sample.joint_rotations[view])
+            expression, rotations = floats(sample.expression[view], sample.joint_rotations[view])
             code = driving_code(rig, expression, rotations)
             key = code.numpy().tobytes() if self.learned.moves else b""
             if key not in known:
@@ -126,7 +119,7 @@ class Objective(nn.Module):
             background = torch.from_numpy(rng.uniform(0, 1, 3).astype(np.float32))
             vertices = rig.deform(expression, rotations)
             splats = pose(known[key], vertices, rig.faces, rest_areas)
-            viewmat, K = _tensors(sample.viewmats[view], sample.Ks[view])
+            viewmat, K = floats(sample.viewmats[view], sample.Ks[view])
             size = sample.rgb.shape[1]
             renders, alphas, _ = rasterization(
                 splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
@@ -182,7 +175,3 @@ def picture(sample: ShelvedSample, view: int, background: torch.Tensor) -> tuple
 
 def _planes(image: torch.Tensor) -> torch.Tensor:
     return image.permute(2, 0, 1)[None]
-
-
-def _tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
-    return [torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for array in arrays]

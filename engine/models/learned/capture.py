@@ -19,8 +19,6 @@ from engine.models.surface import Painted
 from engine.photos.photo import CROP, INNER, MARGIN, Photo
 from engine.tracking.tracked import Tracked, View
 
-SIZE = 256
-"""px per side of the photos that the small networks take."""
 PAINTED = 256
 """Texels per side of the texture that the photos are painted on."""
 INSIDE = 0.5  # of the matte: pixels above it show the person
@@ -125,8 +123,8 @@ def put_on(painted: Painted) -> Coat:
     return Coat(painted.rig.neutral, *(torch.from_numpy(array).float() for array in arrays))
 
 
-def capture(photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, coat: Coat, size: int = SIZE) -> Capture:
-    """Tracked photos' inner crops, at ``size``, and the head painted with them."""
+def capture(photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, coat: Coat, size: int) -> Capture:
+    """Tracked photos' inner crops, at ``size`` pixels per side, and the head painted with them."""
     shrink = size / CROP
     images, masks = [], []
     for photo in photos:

@@ -63,7 +63,7 @@ class GEMSystem(TexelSystem):
         components: int = COMPONENTS,
         training_steps: int = TRAINING_STEPS,
     ):
-        super().__init__(match.texels.head, match.texels.atlas.resolution)
+        super().__init__(match.texels.head, match.texels.atlas.resolution, match.photo_size)
         self.match, self.network = match, match.network
         self.progress, self.components, self.training_steps = progress, components, training_steps
 

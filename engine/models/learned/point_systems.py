@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
+from torch.nn import functional
 
 from engine.gaussians.binding import bind, pose, triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats, concatenate
@@ -21,7 +22,10 @@ from engine.models.surface import OPACITY
 from engine.models.surface.texture import HALF
 
 FOOTPRINT = 0.65  # standard deviation of a pixel's Gaussian, in pixels
-BEYOND = 0.12  # m from the mesh within which a pixel beside it can still be hair
+BEYOND = 0.03  # m from the mesh within which a pixel beside it can still be hair
+SPOTS = 128  # per side of the UV map: where photos compete
+OUTDONE = 0.6, 0.9  # a pixel's squareness over the best at its spot: below, it counts nothing; above, in full
+GRAZING = 0.4  # cosine; pixels seen at a smaller one are widened no further
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class FFAvatarSystem(Learned):
 
     def __init__(self, config: FFAvatar, head: ParametricHead):
         super().__init__()
-        self.config = config
+        self.config, self.photo_size = config, config.image_size
         self.moves = config.residual_motion
         self.network = FFAvatarNetwork(config)
         self.texels = UVMap(head, config.resolution)
@@ -88,7 +92,9 @@ class Avat3rSystem(Learned):
     """Avat3r with position maps from the tracked mesh at rest: so photos of different expressions agree (ours).
 
     A pixel of the person beside the mesh (hair, collar) lies at the depth of the nearest pixel of the mesh and follows
-    that pixel's triangle.
+    that pixel's triangle. Where several photos show a spot, the confidence of a pixel falls with how much more squarely
+    another one shows it, so that the filter leaves one layer of skin and not one per photo (ours: the paper's
+    confidence is DUSt3R's).
     """
 
     network: Avat3rNetwork
@@ -96,12 +102,14 @@ class Avat3rSystem(Learned):
 
     def __init__(self, config: Avat3r, head: ParametricHead):
         super().__init__()
+        self.photo_size = config.image_size
         self.network = Avat3rNetwork(config)
         self.texels = UVMap(head, PAINTED)
 
     def look(self, capture: Capture) -> Look:
-        triangle, barycentric, positions, footprint = _place_pixels(capture)
-        confidence = capture.masks[:, 0] * (positions.abs().sum(-1) > 0)
+        triangle, barycentric, positions, footprint, squareness = _place_pixels(capture)
+        share = self.undisputed(triangle, barycentric, squareness)
+        confidence = capture.masks[:, 0] * (positions.abs().sum(-1) > 0) * torch.where(capture.seen, share, 1.0)
         views = PositionedViews(
             capture.images[None],
             positions.permute(0, 3, 1, 2)[None],
@@ -137,6 +145,19 @@ class Avat3rSystem(Learned):
     def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
         return concatenate(super().act(look, code), self.backdrop(look))
 
+    def undisputed(self, triangle: torch.Tensor, barycentric: torch.Tensor, squareness: torch.Tensor) -> torch.Tensor:
+        """[V, S, S] 0..1, how near a pixel's squareness comes to the best that any photo has at its spot; arguments as
+        from ``_place_pixels``."""
+        head = self.texels.head
+        corners = torch.from_numpy(head.uv[head.uv_faces]).float()[triangle.clamp_min(0)]  # [V, S, S, 3, 2]
+        uv = (corners * barycentric[..., None]).sum(-2)
+        column, row = (SPOTS * uv).long().clamp(0, SPOTS - 1).unbind(-1)
+        spot = (SPOTS * row + column).flatten()
+        values = squareness.flatten()
+        best = torch.zeros(SPOTS**2).scatter_reduce(0, spot, values, "amax")[spot]
+        low, high = OUTDONE
+        return ((values / best.clamp_min(1e-6) - low) / (high - low)).clamp(0, 1).view(squareness.shape)
+
     def backdrop(self, look: Look) -> BoundGaussians:
         """Painted Gaussians at the texels that no photo shows squarely: pixels say nothing there (ours; the paper gives
         its network photos from all sides)."""
@@ -156,12 +177,13 @@ class Avat3rSystem(Learned):
 
 
 @torch.no_grad()
-def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def _place_pixels(capture: Capture) -> tuple[torch.Tensor, ...]:
     """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3], position at rest [V, S, S, 3] in metres (0 for
-    pixels that are not the person's) and the standard deviation [V, S, S] of a Gaussian that just fills it."""
+    pixels that are not the person's), the standard deviation [V, S, S] of a Gaussian that just fills it, and how
+    squarely it shows its triangle [V, S, S], the cosine to the normal, 0 beside the mesh."""
     rig = capture.rig
     triangles, barycentrics = (each.clone() for each in capture.raster)
-    places, footprints = [], []
+    places, footprints, squarenesses = [], [], []
     for view, (posed, viewmat, K) in enumerate(zip(capture.posed, capture.viewmats, capture.Ks, strict=True)):
         covered = capture.seen[view]
         beside = (capture.masks[view, 0] > INSIDE) & ~covered
@@ -182,8 +204,13 @@ def _place_pixels(capture: Capture) -> tuple[torch.Tensor, torch.Tensor, torch.T
             plain[:, None].expand(-1, 3), plain.byte(), posed, rig.faces, flat[wanted], weights[wanted],
         )  # fmt: skip
         rest = at.new_zeros(at.shape)
-        posed_areas = triangle_frames(posed, rig.faces)[1]  # of the mesh that they are bound on
+        frames, posed_areas = triangle_frames(posed, rig.faces)  # of the mesh that they are bound on
+        toward = functional.normalize(-rays @ viewmat[:3, :3], dim=1)
+        cosine = (frames[flat, :, 2] * toward).sum(1).clamp_min(0).view(covered.shape) * covered
         rest[wanted] = pose(bound, rig.neutral, rig.faces, posed_areas).means
         places.append(rest.view(*covered.shape, 3))
-        footprints.append((FOOTPRINT * depth / K[0, 0]).view(covered.shape))
-    return triangles, barycentrics, torch.stack(places), torch.stack(footprints)
+        # skin seen from the side is stretched over more than a pixel: without this it tears when it turns to us
+        stretch = torch.where(covered, cosine, 1.0).clamp_min(GRAZING)
+        footprints.append((FOOTPRINT * depth / K[0, 0]).view(covered.shape) / stretch)
+        squarenesses.append(cosine)
+    return triangles, barycentrics, torch.stack(places), torch.stack(footprints), torch.stack(squarenesses)

@@ -107,7 +107,7 @@ def reconstruct_with(
     painted = paint(photos, tracked.views, head, make_rig(head, tracked.neutral, tracked.joints), resolution)
     progress.update(0.3)
     coat = put_on(painted)
-    taken = capture(photos, tracked, head, _coarse(coat, head, resolution))
+    taken = capture(photos, tracked, head, _coarse(coat, head, resolution), system.photo_size)
     if isinstance(system, FlexAvatarSystem):
         system = refined(system, taken, seconds, progress)
     look = system.look(taken)
@@ -166,7 +166,9 @@ def add_with(
     painted = lay_over(keepsake.coat, fresh, head)
     progress.update(0.3)
     coat = put_on(painted)
-    look = system.look(capture(photos, tracked, head, _coarse(coat, head, resolution)), keepsake.tokens)
+    look = system.look(
+        capture(photos, tracked, head, _coarse(coat, head, resolution), system.photo_size), keepsake.tokens
+    )
     made = _finish(system, look, painted, fresh.texture.seen, photos, tracked.views, head, resolution, progress)
     return RememberedHead(**vars(made), keepsake=keepsake.extended(look.state.memory, coat, photos))
 

@@ -17,7 +17,7 @@ from engine.models.learned.uv_systems import FlexAvatarSystem, MatchSystem, UIKA
 from engine.models.match import MATCH
 from engine.models.uika import UIKA
 
-PRESETS = ("small", "paper")
+PRESETS = ("tiny", "small", "paper")
 
 
 @dataclass(frozen=True)
@@ -50,17 +50,28 @@ def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[s
     if preset not in PRESETS:
         raise EngineError(f"There is no preset called {preset}.", f"Choose one of: {', '.join(PRESETS)}.")
     entry = _ENTRIES[name]
-    config = getattr(entry.config, preset)()
-    known = {field.name: getattr(config, field.name) for field in fields(config)}
+    return entry.system(changed(getattr(entry.config, preset)(), variant, name), head)
+
+
+def changed(choices: Any, variant: Mapping[str, str], whose: str) -> Any:
+    """A dataclass of choices with some of its fields given as text: numbers, ``true``/``false`` or words.
+
+    Args:
+        whose: the choices are, for errors.
+
+    Raises:
+        EngineError: there is no such field, or it takes no such value.
+    """
+    known = {field.name: getattr(choices, field.name) for field in fields(choices)}
     changes = {}
     for field, text in variant.items():
         if field not in known or not isinstance(known[field], (bool, int, float, str)):
-            raise EngineError(f"{name} has no choice called {field}.", "See the attributes of its dataclass.")
-        kind, words = type(known[field]), get_args(get_type_hints(entry.config)[field])
+            raise EngineError(f"{whose} has no choice called {field}.", "See the attributes of its dataclass.")
+        kind, words = type(known[field]), get_args(get_type_hints(type(choices))[field])
         try:
             changes[field] = {"true": True, "false": False}[text] if kind is bool else kind(text)
         except (KeyError, ValueError) as error:
-            raise EngineError(f"{field} cannot be {text}.", f"{name} takes a {kind.__name__} there.") from error
+            raise EngineError(f"{field} cannot be {text}.", f"{whose} takes a {kind.__name__} there.") from error
         if words and changes[field] not in words:
             raise EngineError(f"{field} cannot be {text}.", f"Choose one of: {', '.join(words)}.")
-    return entry.system(replace(config, **changes), head)
+    return replace(choices, **changes)

@@ -113,9 +113,11 @@ class Learned(nn.Module):
     Attributes:
         network: all that is trained. moves: whether Gaussians change with the motion beyond what the mesh does.
         half: whether the network runs under bfloat16 autocast, as trainings do.
+        photo_size: px per side of the photos that the network takes.
     """
 
     network: nn.Module
+    photo_size: int
     moves: bool
     half: bool = False
 

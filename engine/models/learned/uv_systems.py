@@ -20,8 +20,9 @@ from engine.models.uika import UIKA, UIKANetwork
 class TexelSystem(Learned):
     """What the systems on texels share."""
 
-    def __init__(self, head: ParametricHead, resolution: int):
+    def __init__(self, head: ParametricHead, resolution: int, photo_size: int):
         super().__init__()
+        self.photo_size = photo_size
         self.texels = UVMap(head, resolution)
         self.paint = Paint(head, self.texels.triangles, self.texels.barycentrics)
 
@@ -55,7 +56,7 @@ class MatchSystem(TexelSystem):
     moves = False
 
     def __init__(self, config: MATCH, head: ParametricHead):
-        super().__init__(head, config.registration.resolution)
+        super().__init__(head, config.registration.resolution, config.image_size)
         self.network = MatchNetwork(config)
 
     def look(self, capture: Capture) -> Look:
@@ -83,7 +84,7 @@ class UIKASystem(TexelSystem):
     moves = False
 
     def __init__(self, config: UIKA, head: ParametricHead):
-        super().__init__(head, config.resolution)
+        super().__init__(head, config.resolution, config.image_size)
         self.network = UIKANetwork(config)
 
     def look(self, capture: Capture) -> Look:
@@ -111,7 +112,7 @@ class FlexAvatarSystem(TexelSystem):
     moves = True
 
     def __init__(self, config: FlexAvatar, head: ParametricHead):
-        super().__init__(head, config.resolution)
+        super().__init__(head, config.resolution, config.image_size)
         self.config = config
         self.network = FlexAvatarNetwork(config)
         self.dynamic = dynamic_texels(self.texels.regions, config.dynamic_regions, self.texels.atlas.mask)

@@ -10,7 +10,7 @@ from torch.nn import functional
 from engine.avatar import drive, load, save
 from engine.errors import EngineError
 from engine.evaluation.metrics import psnr
-from engine.evaluation.synthetic import SHRINK, compare_all, draw
+from engine.evaluation.synthetic import SHRINK, compare_all, drawn
 from engine.heads import load_head
 from engine.photos.photo import CROP
 from engine.pipeline import NETWORKS, SYSTEMS, Options, make_avatar
@@ -40,7 +40,7 @@ def likeness(made, person):
     for view in (1, 2):
         alpha = person.alpha[view][..., None]
         goal = torch.from_numpy(person.rgb[view] + (1 - alpha) * (1 - person.background)).permute(2, 0, 1)[None]
-        scores.append(psnr(draw(made, person, view), functional.avg_pool2d(goal, SHRINK)))
+        scores.append(psnr(drawn(made, person, view), functional.avg_pool2d(goal, SHRINK)))
     return float(np.mean(scores))
 
 

@@ -20,7 +20,7 @@ def test_photos_of_the_pipeline_become_the_capture_that_training_sees(taken):
     """Enlarged to photos of the pipeline and back: the same cameras, and pictures but for the enlarging's blur."""
     photos = [portrait(shelved(), view) for view in range(2)]
     two = captured(2)
-    one = capture(photos, true_tracking(person(), range(2)), head(), two.coat)
+    one = capture(photos, true_tracking(person(), range(2)), head(), two.coat, SIZE)
     torch.testing.assert_close(one.Ks, two.Ks)
     for name in ("viewmats", "expressions", "joint_rotations"):
         assert torch.equal(getattr(one, name), getattr(two, name))

@@ -1,0 +1,263 @@
+"""The papers' ablations at a size that two cores can train: one table, with seeds and intervals."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import stats
+
+from engine.atomic import atomic_write
+from engine.errors import EngineError
+from engine.evaluation.metrics import psnr
+from engine.evaluation.synthetic import draw, floats
+from engine.heads import load_head
+from engine.models.learned.capture import driving_code
+from engine.models.learned.registry import make_system
+from engine.models.learned.weights import load
+from engine.perceptual import LPIPS, ssim_map
+from engine.progress import Progress
+from engine.synthetic import HELD_OUT, SyntheticHeads
+from engine.synthetic.rebalancing import find_anchors
+from engine.synthetic.shelf import Shelf
+from engine.training.coats import coat
+from engine.training.config import TrainConfig
+from engine.training.data import ON_SHELF, PHOTO_SIZE, VIEWS
+from engine.training.loop import train
+from engine.training.objective import Objective, capture_sample, picture
+
+PRESET = "tiny"
+LEARNING_RATE = 8e-4
+MOST_PHOTOS, TARGETS = 8, 6  # views of every held-out person: photos, then targets, no two with one expression
+FIGURES = ("psnr", "ssim", "lpips")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """One of a paper's ablations.
+
+    Attributes:
+        system: whose. claim: what the paper says, in words. variant, data: what is changed to take the part away.
+        photos: counts over which people are averaged.
+        rare: only targets whose expression is rarer than if all were even.
+    """
+
+    system: str
+    claim: str
+    variant: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    photos: tuple[int, ...] = (1, 4)
+    rare: bool = False
+
+
+CONTRASTS = (
+    Contrast("match", "guided > dense attention", {"guided": "false"}),
+    Contrast("match", "with > without colour skip", {"color": "direct"}),
+    Contrast("uika", "with > without UV attention", {"uv_attention": "false"}),
+    Contrast("uika", "with > without aggregation", {"aggregation": "false"}),
+    Contrast("ffavatar", "sparse to dense >= dense", {"points": "dense"}),
+    Contrast("avat3r", "with > without position skip", {"position_skip": "false"}),
+    Contrast("avat3r", "with > without colour skip", {"color_skip": "false"}),
+    Contrast("avat3r", "random > same timesteps, photos of different expressions", data={"timesteps": "same"},
+             photos=(4,)),
+    Contrast("flexavatar", "position map > coefficients only", {"position_map": "false"}),
+    Contrast("flexavatar", "with > without rebalancing, rare expressions", data={"rebalanced": "false"}, rare=True),
+)  # fmt: skip
+MORE_PHOTOS = {"ffavatar": (1, 2, 4, 8)}
+"""Systems whose quality is compared from number of photos to number of photos."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One target of one held-out person, at the photos' own size, over white.
+
+    Attributes:
+        seconds: of processor time from photos to Gaussians at rest.
+    """
+
+    person: int
+    photos: int
+    rare: bool
+    psnr: float
+    ssim: float
+    lpips: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the table: with the part minus without it.
+
+    Attributes:
+        differences: figure -> (mean over seeds, half of its 95 % interval by Student's t).
+        time: photos to Gaussians, with over without.
+    """
+
+    system: str
+    claim: str
+    differences: Mapping[str, tuple[float, float]]
+    time: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all ablations share.
+
+    Attributes:
+        out: its folder. samples: of rendered people. steps: of every training, of one person each.
+        seeds: trainings of everything. people: held-out ones.
+    """
+
+    out: Path
+    samples: Path
+    steps: int
+    seeds: int
+    people: int
+
+    def __post_init__(self) -> None:
+        if self.seeds < 2 or self.steps < 1 or not 1 <= self.people <= len(HELD_OUT):
+            raise EngineError(
+                "That is no study.", f"Choose two seeds or more, a step or more, 1 to {len(HELD_OUT)} people."
+            )
+
+
+def ablate(study: Study, systems: Sequence[str], say: Callable[[str], None], progress: Progress) -> list[Finding]:
+    """Train and measure what is missing in the study's folder; what is there is read.
+
+    Raises:
+        EngineError: a system has no ablations, or the folder holds something else. Cancelled: what is done stays.
+    """
+    unknown = set(systems) - {contrast.system for contrast in CONTRASTS}
+    if unknown:
+        raise EngineError(f"There is no ablation of {', '.join(sorted(unknown))}.", "Choose a learned system.")
+    findings = []
+    for system in systems:
+        whole = _seeds(study, Contrast(system, ""), say, progress)
+        for contrast in (each for each in CONTRASTS if each.system == system):
+            parts = _seeds(study, contrast, say, progress)
+            findings.append(_finding(contrast, whole, parts))
+        counts = MORE_PHOTOS.get(system, ())
+        for few, more in zip(counts, counts[1:], strict=False):
+            findings.append(_more(system, few, more, whole))
+    return findings
+
+
+def _finding(contrast: Contrast, whole: list[list[Score]], parts: list[list[Score]]) -> Finding:
+    def wanted(scores: list[Score]) -> list[Score]:
+        return [s for s in scores if s.photos in contrast.photos and (s.rare or not contrast.rare)]
+
+    chosen = [(wanted(a), wanted(b)) for a, b in zip(whole, parts, strict=True)]
+    return Finding(contrast.system, contrast.claim, _differences(chosen), _time(chosen))
+
+
+def _more(system: str, few: int, more: int, whole: list[list[Score]]) -> Finding:
+    chosen = [([s for s in seed if s.photos == more], [s for s in seed if s.photos == few]) for seed in whole]
+    return Finding(system, f"{more} > {few} photos", _differences(chosen), _time(chosen))
+
+
+def _differences(pairs: Sequence[tuple[list[Score], list[Score]]]) -> dict[str, tuple[float, float]]:
+    """The same targets in both lists, in the same order; one pair of lists per seed."""
+    found = {}
+    for figure in FIGURES:
+        of_seeds = [
+            float(np.mean([getattr(a, figure) - getattr(b, figure) for a, b in zip(*pair, strict=True)]))
+            for pair in pairs
+        ]
+        half = stats.t.ppf(0.975, len(of_seeds) - 1) * stats.sem(of_seeds)
+        found[figure] = (float(np.mean(of_seeds)), float(half))
+    return found
+
+
+def _time(pairs: Sequence[tuple[list[Score], list[Score]]]) -> float:
+    """Of medians: a machine does other things too."""
+    with_part, without = (np.median([score.seconds for pair in pairs for score in pair[side]]) for side in (0, 1))
+    return float(with_part / without)
+
+
+def _seeds(
+    study: Study, contrast: Contrast, say: Callable[[str], None], progress: Progress
+) -> list[list[Score]]:  # fmt: skip
+    """Scores of one network per seed, trained and measured if they are not there yet."""
+    found = []
+    for seed in range(study.seeds):
+        change = "-".join(f"{name}={value}" for name, value in (contrast.variant | contrast.data).items())  # type: ignore[operator]
+        folder = study.out / f"{contrast.system}-{change or 'whole'}-{seed}"
+        config = TrainConfig(
+            contrast.system, folder, PRESET, study.steps, seed=seed, learning_rate=LEARNING_RATE,
+            samples=study.samples, variant=contrast.variant, data=contrast.data, batch_size=1, threads=1,
+        )  # fmt: skip
+        setting = config.to_json() | {"people": study.people}
+        setting = {name: setting[name] for name in ("variant", "data", "steps", "seed", "learning_rate", "people")}
+        path = folder / "scores.json"
+        scores = _read(path, setting)
+        if scores is None:
+            torch.manual_seed(seed)
+            weights = train(config, Objective(contrast.system, PRESET, config), lambda line: None, progress)
+            scores = _measured(contrast, weights, study, progress)
+            with atomic_write(path) as temporary:
+                temporary.write_text(json.dumps({"setting": setting, "scores": [asdict(s) for s in scores]}))
+        say(f"{folder.name}: {np.mean([score.psnr for score in scores]):.2f} dB")
+        found.append(scores)
+    return found
+
+
+def _read(path: Path, setting: Mapping[str, object]) -> list[Score] | None:
+    """The scores in a file, or None where there are none of this setting."""
+    if not path.exists():
+        return None
+    try:
+        stored = json.loads(path.read_text())
+        return [Score(**score) for score in stored["scores"]] if stored["setting"] == setting else None
+    except (ValueError, TypeError, KeyError) as error:
+        raise EngineError(f"{path} holds no scores.", "Delete it, or choose another folder.") from error
+
+
+@torch.no_grad()
+def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progress) -> list[Score]:
+    head, lpips = load_head(), LPIPS()
+    learned = make_system(contrast.system, PRESET, head, contrast.variant)
+    load(learned.network, weights)
+    learned.eval()
+    anchors = find_anchors(ON_SHELF, VIEWS)
+    folder = study.samples / f"held-out-{MOST_PHOTOS + TARGETS}"
+    heads = SyntheticHeads(MOST_PHOTOS + TARGETS, PHOTO_SIZE, same_expression=False, first=HELD_OUT.start)
+    people, scores = Shelf(heads, folder, study.people), []
+    progress.start("held-out people")
+    for number in range(study.people):
+        progress.update(number / study.people)
+        sample = people[number]
+        for count in MORE_PHOTOS.get(contrast.system, (1, 4)):
+            painted = coat(sample, range(count), head, folder / "coats")
+            small = sample.shrunk(learned.photo_size)
+            taken = capture_sample(small, range(count), painted, head)
+            began = time.process_time()
+            look = learned.look(taken)
+            seconds = time.process_time() - began
+            for view in range(MOST_PHOTOS, MOST_PHOTOS + TARGETS):
+                code = driving_code(look.rig, *floats(small.expression[view], small.joint_rotations[view]))
+                render = draw(learned.act(look, code), look.rig, small, view, learned.photo_size)
+                goal = picture(small, view, torch.ones(3))[0].permute(2, 0, 1)[None]
+                rare = not bool(anchors.common(sample.expression[view][None])[0])
+                similarity, distance = float(ssim_map(render, goal).mean()), float(lpips(render, goal))
+                scores.append(Score(number, count, rare, psnr(render, goal), similarity, distance, seconds))
+    progress.finish()
+    return scores
+
+
+def markdown(findings: Sequence[Finding]) -> str:
+    """The table for a page; a figure whose interval does not contain 0 is bold."""
+    lines = ["| system | the paper says | PSNR dB | SSIM | LPIPS | time |", "| --- | --- | --- | --- | --- | --- |"]
+    for finding in findings:
+        cells = [_cell(*finding.differences[figure], digits) for figure, digits in zip(FIGURES, (2, 4, 4), strict=True)]
+        lines.append(f"| {finding.system} | {finding.claim} | {' | '.join(cells)} | {finding.time:.2f} × |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(mean: float, half: float, digits: int) -> str:
+    text = f"{mean:+.{digits}f} ± {half:.{digits}f}"
+    return f"**{text}**" if abs(mean) > half else text
