@@ -152,6 +152,8 @@ def _finding(contrast: Contrast, whole: list[list[Score]], parts: list[list[Scor
         return [s for s in scores if s.photos in contrast.photos and (s.rare or not contrast.rare)]
 
     chosen = [(wanted(a), wanted(b)) for a, b in zip(whole, parts, strict=True)]
+    if not chosen[0][0]:
+        raise EngineError("So few people show no rare expression.", "Measure on more --people.")
     return Finding(contrast.system, contrast.claim, _differences(chosen), _time(chosen))
 
 

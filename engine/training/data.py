@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import Dataset
 
+from engine.errors import EngineError
 from engine.models.learned.registry import changed
 from engine.synthetic import SyntheticHeads, stream
 from engine.synthetic.rebalancing import Anchors, Chosen, find_anchors
@@ -33,11 +34,15 @@ class Data:
     Attributes:
         timesteps: of one person's photos: "random" ones in every sample (Avat3r), the "same", or "mixed": the same for
             every other person.
-        rebalanced: rare expressions come as often as common ones (FlexAvatar).
+        rebalanced: rare expressions come as often as common ones (FlexAvatar); only with "mixed" timesteps.
     """
 
     timesteps: Literal["mixed", "random", "same"] = "mixed"
     rebalanced: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rebalanced and self.timesteps != "mixed":
+            raise EngineError("Data can be rebalanced, or be of chosen timesteps.", "Set one of the two.")
 
 
 DATA = {"avat3r": Data(timesteps="random"), "flexavatar": Data(rebalanced=True)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +63,38 @@ def test_the_shelf_goes_round(heads, tmp_path):
     assert seeds == [1000, 1001, 1000, 1001, 1000, 1001]
     assert heads.asked == [0, 1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1000.npz", "1001.npz"]
+
+
+def test_shrunk_views_are_means_seen_by_smaller_cameras(heads):
+    rng, size = np.random.default_rng(3), 256
+    full = ShelvedSample.of(heads[0])
+    full = replace(
+        full,
+        rgb=rng.integers(0, 256, (VIEWS, size, size, 3), dtype=np.uint8),
+        alpha=rng.integers(0, 256, (VIEWS, size, size), dtype=np.uint8),
+        triangle=rng.integers(0, 2**16, (VIEWS, size, size), dtype=np.uint16),
+        barycentric=rng.integers(0, 256, (VIEWS, size, size, 3), dtype=np.uint8),
+    )
+    assert same(full.shrunk(size), full)
+    small = full.shrunk(size // 2)
+    for name in ("rgb", "alpha"):
+        before, after = getattr(full, name).astype(float), getattr(small, name)
+        mean = sum(before[:, y::2, x::2] for y in (0, 1) for x in (0, 1)) / 4
+        assert after.dtype == np.uint8 and after.shape == mean.shape and np.abs(after - mean).max() <= 0.5
+    # a pixel's triangle and its place in it belong together, and to one of the pixels that it stands for
+    for y, x in rng.integers(0, size // 2, (200, 2)):
+        block = [(2 * y + dy, 2 * x + dx) for dy in (0, 1) for dx in (0, 1)]
+        assert any(
+            full.triangle[1, r, c] == small.triangle[1, y, x]
+            and np.array_equal(full.barycentric[1, r, c], small.barycentric[1, y, x])
+            for r, c in block
+        )
+    for K, half in zip(full.Ks, small.Ks, strict=True):
+        point = K @ [0.1, -0.2, 0.9]
+        halved = half @ [0.1, -0.2, 0.9]
+        np.testing.assert_allclose(halved[:2] / halved[2], point[:2] / point[2] / 2, rtol=1e-12)
+    for name in ("seed", "background", "neutral", "joints", "expression", "joint_rotations", "viewmats"):
+        assert np.array_equal(getattr(small, name), getattr(full, name))
 
 
 def rewritten(**changes: np.ndarray | None):

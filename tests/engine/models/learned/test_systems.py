@@ -13,6 +13,7 @@ from engine.arkit import ARKIT_NAMES
 from engine.errors import EngineError
 from engine.heads.atlas import make_atlas, position_map
 from engine.models.learned.capture import PAINTED, Capture, driving_code
+from engine.models.learned.point_systems import Avat3rSystem, _place_pixels
 from engine.models.learned.registry import make_system
 from engine.models.learned.system import Paint, UVMap
 from engine.models.surface import surface
@@ -173,6 +174,35 @@ def test_paint_does_not_cross_to_another_part_of_the_head():
         painted_at = position_map(fine, h.faces, template)[torch.from_numpy(fine.mask)]
         apart = (paint.read(painted_at) - texels.positions(template)[texels.valid]).norm(dim=1)
         assert apart.quantile(0.99) < 0.004 and apart.max() < 0.015
+
+
+def test_only_the_squarest_photo_of_a_spot_counts():
+    """Photos of a few spots, placed by hand: the middles of triangles that are far from each other in the UV map."""
+    learned, h = system("avat3r"), head()
+    assert isinstance(learned, Avat3rSystem)
+    middles = h.uv[h.uv_faces].mean(1)
+    places = [int(np.argmin(np.linalg.norm(middles - place, axis=1))) for place in ((0.3, 0.4), (0.5, 0.5), (0.6, 0.3))]
+    assert min(np.linalg.norm(middles[a] - middles[b]) for a in places for b in places if a != b) > 0.05
+    one, two, three = places
+    triangle = torch.tensor([[[one, two], [three, -1]], [[three, one], [two, -1]]])
+    squareness = torch.tensor([[[1.0, 0.2], [0.8, 0.0]], [[0.6, 0.3], [0.8, 0.0]]])
+    share = learned.undisputed(triangle, torch.full((2, 2, 2, 3), 1 / 3), squareness)
+    # one: 1.0 and 0.3; two: 0.2 and 0.8; three: 0.8 and 0.6, which is 3/4 and half the way from outdone to in full
+    expected = torch.tensor([[[1.0, 0.0], [1.0, 0.0]], [[0.5, 0.0], [1.0, 0.0]]])
+    torch.testing.assert_close(share, expected, rtol=0, atol=1e-5)
+
+
+def test_photos_of_the_same_view_do_not_outdo_each_other():
+    triangle, barycentric, _, _, squareness = _place_pixels(captured(2))
+    learned, seen = system("avat3r"), captured(2).seen
+    assert isinstance(learned, Avat3rSystem)
+    alone = learned.undisputed(triangle[:1], barycentric[:1], squareness[:1])
+    twice = learned.undisputed(triangle[[0, 0]], barycentric[[0, 0]], squareness[[0, 0]])
+    assert torch.equal(twice[0], alone[0]) and torch.equal(twice[1], alone[0])
+    both = learned.undisputed(triangle, barycentric, squareness)
+    assert both.min() >= 0 and both.max() <= 1
+    assert bool((both[0] <= alone[0] + 1e-6).all()) and both[0][seen[0]].mean() < alone[0][seen[0]].mean() - 0.02
+    assert bool((both[~seen] == 0).all())  # beside the mesh nothing is square
 
 
 def test_wrong_names_are_refused():
