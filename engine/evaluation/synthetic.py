@@ -98,6 +98,11 @@ def _score(made: HeadGaussians, person: SyntheticSample, view: int, lpips: LPIPS
     alpha = person.alpha[view][..., None]
     truth = person.rgb[view] + (1 - alpha) * (1 - person.background)
     goal = functional.avg_pool2d(torch.from_numpy(truth).permute(2, 0, 1)[None], SHRINK)
+    return compared(render, goal, lpips)
+
+
+def compared(render: torch.Tensor, goal: torch.Tensor, lpips: LPIPS) -> ImageScores:
+    """Two whole pictures [1, 3, S, S], 0..1."""
     return ImageScores(psnr(render, goal), float(ssim_map(render, goal).mean()), float(lpips(render, goal)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from torch.utils.data import Dataset
@@ -46,6 +47,7 @@ class Anchors:
         return weights / weights.sum()
 
 
+@lru_cache(maxsize=2)
 def find_anchors(people: int, views: int) -> Anchors:
     """Anchors of the first people that trainings see.
 

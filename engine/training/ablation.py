@@ -14,13 +14,12 @@ from scipy import stats
 
 from engine.atomic import atomic_write
 from engine.errors import EngineError
-from engine.evaluation.metrics import psnr
-from engine.evaluation.synthetic import draw, floats
+from engine.evaluation.synthetic import compared, draw, floats
 from engine.heads import load_head
 from engine.models.learned.capture import driving_code
 from engine.models.learned.registry import make_system
 from engine.models.learned.weights import load
-from engine.perceptual import LPIPS, ssim_map
+from engine.perceptual import LPIPS
 from engine.progress import Progress
 from engine.synthetic import HELD_OUT, SyntheticHeads
 from engine.synthetic.rebalancing import find_anchors
@@ -233,20 +232,20 @@ def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progres
     for number in range(study.people):
         progress.update(number / study.people)
         sample = people[number]
+        small, targets = sample.shrunk(learned.photo_size), range(MOST_PHOTOS, MOST_PHOTOS + TARGETS)
+        common = anchors.common(sample.expression)
+        goals = {view: picture(small, view, torch.ones(3))[0].permute(2, 0, 1)[None] for view in targets}
         for count in MORE_PHOTOS.get(contrast.system, (1, 4)):
             painted = coat(sample, range(count), head, folder / "coats")
-            small = sample.shrunk(learned.photo_size)
             taken = capture_sample(small, range(count), painted, head)
             began = time.process_time()
             look = learned.look(taken)
             seconds = time.process_time() - began
-            for view in range(MOST_PHOTOS, MOST_PHOTOS + TARGETS):
+            for view in targets:
                 code = driving_code(look.rig, *floats(small.expression[view], small.joint_rotations[view]))
                 render = draw(learned.act(look, code), look.rig, small, view, learned.photo_size)
-                goal = picture(small, view, torch.ones(3))[0].permute(2, 0, 1)[None]
-                rare = not bool(anchors.common(sample.expression[view][None])[0])
-                similarity, distance = float(ssim_map(render, goal).mean()), float(lpips(render, goal))
-                scores.append(Score(number, count, rare, psnr(render, goal), similarity, distance, seconds))
+                figures = vars(compared(render, goals[view], lpips))
+                scores.append(Score(number, count, bool(~common[view]), **figures, seconds=seconds))
     progress.finish()
     return scores
 
