@@ -12,10 +12,12 @@ from engine.benchmark.measure import REPEATS, machine, process_peak_gb, seconds
 from engine.benchmark.scene import COUNT, SIZE, head_shell, portrait_camera
 from engine.gaussians.gaussians import Splats
 from engine.heads import load_head
-from engine.pipeline import Options, reconstruct
+from engine.photos import load_photos
+from engine.pipeline import NETWORKS, SYSTEMS, Options, System, reconstruct
 from engine.progress import Progress
 from engine.splatting import rasterization, reference, warm_up
 from engine.splatting.constants import ALPHA_MIN, TILE
+from engine.tracking import track
 
 PORTRAIT = "samples/astronaut.png"
 PIXEL_STRIDE, PIXELS_AT_ONCE = 1021, 128  # a prime stride visits every column
@@ -84,6 +86,7 @@ def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
         ``reference_ratio``: how many times longer :func:`plain_torch` takes for the forward pass in the same run, from
         a sample of the pixels; ``tiled_ratio``: the same for :func:`tiled_torch`, which bins as the kernels do;
         ``reconstruct_one_photo_s``: decoding to avatar, the head model loaded from its cache;
+        ``SYSTEM_gaussians_s`` and ``SYSTEM_motion_s`` of every system: see :func:`photo_to_gaussians`;
         ``peak_memory_gb``: of this process; ``machine``: cpu, cores, torch version, threads.
 
     Raises:
@@ -115,6 +118,8 @@ def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
     started = time.perf_counter()
     reconstruct([photo], "benchmark", Options(), Progress(is_cancelled=progress.is_cancelled))
     whole = time.perf_counter() - started
+    progress.update(0.8)
+    systems = photo_to_gaussians(progress)
     progress.finish()
     return {
         "splat_forward_ms": 1e3 * statistics.median(forward),
@@ -122,6 +127,37 @@ def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
         "reference_ratio": plain / statistics.median(forward),
         "tiled_ratio": tiled / statistics.median(forward),
         "reconstruct_one_photo_s": whole,
+        **systems,
         "peak_memory_gb": process_peak_gb(),
         "machine": machine(),
     }
+
+
+def photo_to_gaussians(progress: Progress) -> dict[str, float]:
+    """Seconds of every system from the tracked sample portrait to Gaussians at full density (``SYSTEM_gaussians_s``),
+    and of what those with a motion of their own need on top to bake it for Blender (``SYSTEM_motion_s``). Weights are
+    in memory; nothing is refined."""
+    from engine.models.learned.reconstruct import trained
+
+    silent = Progress(is_cancelled=progress.is_cancelled)
+    photos = load_photos([assets.path(PORTRAIT)], silent).photos
+    head = load_head()
+    tracked = track(photos, head, silent)
+    figures = {}
+    for name, system in SYSTEMS.items():
+        options = Options(name, refine_seconds=0)
+
+        def run(system: System = system, options: Options = options) -> object:
+            return system(photos, tracked, head, silent, options)
+
+        run()
+        whole = seconds(run)
+        network = trained(name) if name in NETWORKS else None
+        if network is None or not network.moves:
+            figures[f"{name}_gaussians_s"] = whole
+            continue
+        network.moves = False
+        figures[f"{name}_gaussians_s"] = rest = seconds(run)
+        network.moves = True
+        figures[f"{name}_motion_s"] = whole - rest
+    return figures

@@ -53,10 +53,10 @@ class _Unknowns:
         self.start = g
         self.colors = g.colors.clone().requires_grad_()
         self.opacities = torch.logit(g.opacities, eps=1e-3).requires_grad_()
-        self.scales = g.scales.log().requires_grad_()
+        self.scales = start.cover.log().requires_grad_()
         self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
         self.quats = g.quats.clone().requires_grad_()
-        self.rest_scales = g.scales.log()
+        self.rest_scales = start.cover.log()
         on_surface = g.parts == PARTS.index("surface")
 
         def member(*names: str) -> torch.Tensor:

@@ -15,25 +15,33 @@ OPACITY_EDGE = 1e-4  # logits are taken this far inside 0..1
 WEAKEST = 1e-3  # of the strongest direction: weaker ones are left empty; float32 does not tell them from nothing
 
 
-def fit_eigenbasis(
+def fit_motion(
     neutral: BoundGaussians,
     samples: Sequence[BoundGaussians],
     motions: torch.Tensor,
     components: int,
     damping: float = 0.0,
-) -> Eigenbasis:
-    """The best K directions that are linear in the motion: least squares of reduced rank, joint over all attributes.
+) -> tuple[BoundGaussians, Eigenbasis]:
+    """Rest and the best K directions affine in the motion: least squares of reduced rank, joint over all attributes.
+
+    A network need not be linear from its neutral on: what all motions have in common belongs to rest.
 
     Args:
-        neutral: N Gaussians without motion. samples: S times the same Gaussians under other motions, on the same
+        neutral: N Gaussians to count changes from. samples: S times the same Gaussians under other motions, on the same
             triangles and anchors; what the mesh does to them is the rig's to add.
         motions: [S, M], their motion features (:func:`engine.gaussians.eigenbasis.motion_features`).
         components: K, at most the smaller of S and M.
-        damping: of the fit, per sample, where there are hardly more samples than features.
+        damping: of the fit towards no motion, per sample, where there are hardly more samples than features.
+
+    Returns:
+        The Gaussians without motion as the fit has them, and the eigenbasis that moves them.
     """
     steps = neutral.offsets.new_tensor(STEPS)
-    changes = torch.stack([change(neutral, sample) / steps for sample in samples]).flatten(1)  # [S, A]
-    linear = _solver(motions, damping) @ changes  # [M, A], the full linear fit
+    changes = torch.stack([change(neutral, sample).div_(steps) for sample in samples]).flatten(1)  # [S, A]
+    mean, middle = changes.mean(dim=0), motions.mean(dim=0)
+    motions = motions - middle
+    linear = _solver(motions, damping) @ changes.sub_(mean)  # [M, A], the full linear fit
+    always = Eigenbasis(((mean - middle @ linear).unflatten(0, (-1, len(STEPS))) * steps)[None], motions.new_ones(1, 1))
     # Its fitted values' leading directions: an SVD of [S, A] by way of the small [M, M].
     small = torch.linalg.qr(motions).R @ linear
     _, vectors = torch.linalg.eigh(small @ small.T)
@@ -41,30 +49,14 @@ def fit_eigenbasis(
     # What is left where the motion has fewer directions is rounding, and no more at right angles to the others.
     strengths = torch.linalg.vector_norm(leading, dim=1, keepdim=True)
     basis = functional.normalize(torch.where(strengths > WEAKEST * strengths.max(), leading, 0), dim=1)
-    return Eigenbasis(basis.unflatten(1, (-1, len(STEPS))) * steps, linear @ basis.T)
+    eigenbasis = Eigenbasis(basis.unflatten(1, (-1, len(STEPS))) * steps, linear @ basis.T)
+    return always.apply(neutral, motions.new_ones(1)), eigenbasis
 
 
 def _solver(motions: torch.Tensor, damping: float) -> torch.Tensor:
     """[M, S]: times changes [S, A], their least-squares fit in the motions, damped towards none."""
     pull = (damping * len(motions)) ** 0.5 * torch.eye(motions.shape[1]).to(motions)
     return torch.linalg.pinv(torch.cat((motions, pull)))[:, : len(motions)]
-
-
-def common(
-    neutral: BoundGaussians, samples: Sequence[BoundGaussians], motions: torch.Tensor, damping: float
-) -> BoundGaussians:
-    """Where an affine fit has the Gaussians without motion.
-
-    Args:
-        neutral: N Gaussians to count changes from. samples, motions, damping: see :func:`fit_eigenbasis`.
-    """
-    steps = neutral.offsets.new_tensor(STEPS)
-    changes = torch.stack([change(neutral, sample) / steps for sample in samples]).flatten(1)  # [S, A]
-    middle = motions.mean(dim=0)
-    linear = _solver(motions - middle, damping) @ (changes - changes.mean(dim=0))
-    intercept = changes.mean(dim=0) - middle @ linear
-    constant = Eigenbasis((intercept.unflatten(0, (-1, len(STEPS))) * steps)[None], motions.new_ones(1, 1))
-    return constant.apply(neutral, motions.new_ones(1))
 
 
 def fidelity(

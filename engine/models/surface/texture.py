@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from scipy.ndimage import map_coordinates
+from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from engine.heads.parametric import ParametricHead
@@ -153,7 +154,9 @@ class _Surroundings:
         """Inverse-square-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest."""
         distance, index = self._tree.query(points, k=min(NEIGHBOURS, self._tree.n), workers=-1)
         weight = 1 / np.maximum(distance, FIELD_BLUR) ** 2
-        return (self._colors[index] * weight[..., None]).sum(axis=1) / weight.sum(axis=1, keepdims=True), distance[:, 0]
+        rows = np.arange(0, index.size + 1, index.shape[1])
+        mix = csr_array((weight.ravel(), index.ravel(), rows), (len(points), self._tree.n))
+        return mix @ self._colors / weight.sum(axis=1, keepdims=True), distance[:, 0]
 
 
 def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarray:

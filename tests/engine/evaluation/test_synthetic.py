@@ -11,10 +11,12 @@ from engine.avatar import drive, load, save
 from engine.errors import EngineError
 from engine.evaluation.metrics import psnr
 from engine.evaluation.synthetic import SHRINK, compare_all, drawn
+from engine.gaussians.gaussians import PARTS
 from engine.heads import load_head
 from engine.photos.photo import CROP
 from engine.pipeline import NETWORKS, SYSTEMS, Options, make_avatar
 from engine.progress import Progress
+from engine.refinement import refine
 from engine.synthetic import HELD_OUT, sample
 from engine.synthetic.portraits import portrait, true_tracking
 
@@ -61,6 +63,18 @@ def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, person, sur
     assert (again.eigenbasis is not None) == (name in MOVING)
     if name in MOVING:
         assert again.provenance["metrics"]["eigenbasis_db"] > MOVING[name]
+
+
+def test_refinement_starts_from_gaussians_that_cover(person):
+    """A network's Gaussians are sharper than their spacing; those that refinement hands on are as wide as surface's."""
+    painted, _ = reconstruct("surface", person)
+    made, _ = reconstruct("uika", person)
+    on_mesh = made.gaussians.parts == PARTS.index("surface")
+    width = painted.gaussians.scales[painted.gaussians.parts == PARTS.index("surface")].median()
+    assert made.gaussians.scales[on_mesh].median() < 0.9 * width
+    begun, _ = refine(made, [portrait(person, 0)], made.views, load_head(), Progress(), seconds=1e-9)
+    assert begun.gaussians.scales[on_mesh].median() == pytest.approx(float(width), rel=0.05)
+    torch.testing.assert_close(begun.gaussians.scales, made.cover)
 
 
 def test_more_people_than_there_are_is_refused():

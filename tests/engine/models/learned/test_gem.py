@@ -86,7 +86,15 @@ def test_a_planted_motion_is_driven_but_for_static_parts_and_the_mouths_looks(pl
     follows = fidelity(eigenbasis, rest, [planted.act(look, each) for each in codes], codes)  # no joint is turned
     assert follows > 6
     model = HeadGaussians(
-        look.rig, rest, look.trusted, np.ones((1, 3)), look.pairs, (), eigenbasis, {"eigenbasis_db": follows}
+        look.rig,
+        rest,
+        rest.scales,
+        look.trusted,
+        np.ones((1, 3)),
+        look.pairs,
+        (),
+        eigenbasis,
+        {"eigenbasis_db": follows},
     )
     tracked = true_tracking(person(), [0])
     save(make_avatar("Planted", head(), model, (), tracked, Options(system="match")), tmp_path / "head.npz")
