@@ -97,7 +97,7 @@ def _score(made: HeadGaussians, person: SyntheticSample, view: int, lpips: LPIPS
     render = drawn(made, person, view)
     alpha = person.alpha[view][..., None]
     truth = person.rgb[view] + (1 - alpha) * (1 - person.background)
-    goal = functional.avg_pool2d(torch.from_numpy(truth).permute(2, 0, 1)[None], SHRINK)
+    goal = functional.avg_pool2d(planes(torch.from_numpy(truth)), SHRINK)
     return compared(render, goal, lpips)
 
 
@@ -112,12 +112,17 @@ def drawn(made: HeadGaussians, person: Views, view: int) -> torch.Tensor:
     if made.eigenbasis is not None:
         features = motion_features(*floats(person.expression[view], person.joint_rotations[view]))
         gaussians = made.eigenbasis.apply(gaussians, features)
-    return draw(gaussians, made.rig, person, view, CROP // SHRINK)
+    image, _ = draw(gaussians, made.rig, person, view, CROP // SHRINK, torch.ones(3))
+    return planes(image.clamp(0, 1))
 
 
-@torch.no_grad()
-def draw(gaussians: BoundGaussians, rig: Rig, person: Views, view: int, size: int) -> torch.Tensor:
-    """[1, 3, size, size]: Gaussians on a rig over white, seen and posed as in a view."""
+def draw(
+    gaussians: BoundGaussians, rig: Rig, person: Views, view: int, size: int, background: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Gaussians on a rig, posed as in a view and seen from there, [size, size, 3] over a colour [3], and their alpha.
+
+    Differentiable; colours may leave 0..1 as far as the Gaussians' do.
+    """
     expression, rotations, viewmat, K = floats(
         person.expression[view], person.joint_rotations[view], person.viewmats[view], person.Ks[view]
     )
@@ -125,11 +130,16 @@ def draw(gaussians: BoundGaussians, rig: Rig, person: Views, view: int, size: in
     splats = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas)
     scale = size / person.rgb.shape[1]
     K = K * torch.tensor([[scale], [scale], [1.0]])
-    renders, _, _ = rasterization(
+    renders, alphas, _ = rasterization(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
-        viewmat[None], K[None], size, size, backgrounds=torch.ones(1, 3),
+        viewmat[None], K[None], size, size, backgrounds=background[None],
     )  # fmt: skip
-    return renders[0, ..., :3].clamp(0, 1).permute(2, 0, 1)[None]
+    return renders[0, ..., :3], alphas[0]
+
+
+def planes(image: torch.Tensor) -> torch.Tensor:
+    """[H, W, C] to [1, C, H, W]."""
+    return image.permute(2, 0, 1)[None]
 
 
 def floats(*arrays: np.ndarray) -> list[torch.Tensor]:

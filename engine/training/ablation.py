@@ -14,7 +14,7 @@ from scipy import stats
 
 from engine.atomic import atomic_write
 from engine.errors import EngineError
-from engine.evaluation.synthetic import compared, draw, floats
+from engine.evaluation.synthetic import compared, draw, floats, planes
 from engine.heads import load_head
 from engine.models.learned.capture import driving_code
 from engine.models.learned.registry import make_system
@@ -234,7 +234,8 @@ def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progres
         sample = people[number]
         small, targets = sample.shrunk(learned.photo_size), range(MOST_PHOTOS, MOST_PHOTOS + TARGETS)
         common = anchors.common(sample.expression)
-        goals = {view: picture(small, view, torch.ones(3))[0].permute(2, 0, 1)[None] for view in targets}
+        white = torch.ones(3)
+        goals = {view: planes(picture(small, view, white)[0]) for view in targets}
         for count in MORE_PHOTOS.get(contrast.system, (1, 4)):
             painted = coat(sample, range(count), head, folder / "coats")
             taken = capture_sample(small, range(count), painted, head)
@@ -243,8 +244,8 @@ def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progres
             seconds = time.process_time() - began
             for view in targets:
                 code = driving_code(look.rig, *floats(small.expression[view], small.joint_rotations[view]))
-                render = draw(learned.act(look, code), look.rig, small, view, learned.photo_size)
-                figures = vars(compared(render, goals[view], lpips))
+                render, _ = draw(learned.act(look, code), look.rig, small, view, learned.photo_size, white)
+                figures = vars(compared(planes(render.clamp(0, 1)), goals[view], lpips))
                 scores.append(Score(number, count, bool(~common[view]), **figures, seconds=seconds))
     progress.finish()
     return scores

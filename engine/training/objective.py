@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.evaluation.synthetic import floats
-from engine.gaussians.binding import pose, triangle_frames
+from engine.evaluation.synthetic import draw, floats, planes
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
 from engine.heads.parametric import ParametricHead
@@ -18,7 +17,6 @@ from engine.heads.rig import make_rig
 from engine.models.learned.capture import Capture, Coat, assemble, driving_code
 from engine.models.learned.registry import make_system
 from engine.perceptual import LPIPS, ssim_map
-from engine.splatting import rasterization
 from engine.synthetic.portraits import true_tracking
 from engine.synthetic.shelf import NOTHING, ShelvedSample
 from engine.training.coats import COUNTS, coat, sources
@@ -37,7 +35,7 @@ class Losses:
     Attributes:
         l1, ssim, lpips: of the picture; LPIPS is AlexNet's (ours: VGG's is fifteen times dearer) and of one target.
         matte: L1 of the alpha (ours). mouth: further L1 at the mouth (FlexAvatar has LPIPS there).
-        offset: mean squared offset from the anchors, in cm². scale: mean squared logarithm of scale over its start.
+        offset: mean squared offset from the anchors, in cm².
     """
 
     l1: float = 0.8
@@ -46,7 +44,6 @@ class Losses:
     matte: float = 0.5
     mouth: float = 0.0
     offset: float = 0.003
-    scale: float = 0.0
 
 
 LOSSES = {
@@ -107,7 +104,6 @@ class Objective(nn.Module):
         targets = rng.permutation(np.concatenate((rng.choice(shown, 1), new)))
         weights, sums = self.losses, {name: torch.zeros(()) for name in ("l1", "ssim", "matte", "mouth")}
         known: dict[bytes, BoundGaussians] = {}
-        rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
         judged = int(rng.integers(len(targets)))
         lpips = torch.zeros(())
         for number, view in enumerate(targets):
@@ -117,25 +113,17 @@ class Objective(nn.Module):
             if key not in known:
                 known[key] = self.learned.act(look, code)
             background = torch.from_numpy(rng.uniform(0, 1, 3).astype(np.float32))
-            vertices = rig.deform(expression, rotations)
-            splats = pose(known[key], vertices, rig.faces, rest_areas)
-            viewmat, K = floats(sample.viewmats[view], sample.Ks[view])
-            size = sample.rgb.shape[1]
-            renders, alphas, _ = rasterization(
-                splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
-                viewmat[None], K[None], size, size, backgrounds=background[None],
-            )  # fmt: skip
-            image, alpha = renders[0, ..., :3], alphas[0]
+            image, alpha = draw(known[key], rig, sample, view, sample.rgb.shape[1], background)
             goal, matte = picture(sample, view, background)
             error = (image - goal).abs()
             sums["l1"] = sums["l1"] + error.mean()
-            sums["ssim"] = sums["ssim"] + 1 - ssim_map(_planes(image), _planes(goal)).mean()
+            sums["ssim"] = sums["ssim"] + 1 - ssim_map(planes(image), planes(goal)).mean()
             sums["matte"] = sums["matte"] + (alpha - matte).abs().mean()
             if weights.mouth:
                 mouth = self._mouth(sample, view)
-                sums["mouth"] = sums["mouth"] + (error * mouth).sum() / (3 * size * size)
+                sums["mouth"] = sums["mouth"] + (error * mouth).sum() / image.numel()
             if number == judged:
-                lpips = self.perceptual[0](_planes(image), _planes(goal)).mean()
+                lpips = self.perceptual[0](planes(image), planes(goal)).mean()
         terms = {name: getattr(weights, name) * value / len(targets) for name, value in sums.items()}
         terms["lpips"] = weights.lpips * lpips
         still = next(iter(known.values()))
@@ -171,7 +159,3 @@ def picture(sample: ShelvedSample, view: int, background: torch.Tensor) -> tuple
     alpha = torch.from_numpy(sample.alpha[view]).float()[..., None] / 255
     image = torch.from_numpy(sample.rgb[view]).float() / 255
     return image + (1 - alpha) * (background - torch.from_numpy(sample.background)), alpha
-
-
-def _planes(image: torch.Tensor) -> torch.Tensor:
-    return image.permute(2, 0, 1)[None]
