@@ -23,6 +23,7 @@ from engine.perceptual import LPIPS
 from engine.progress import Progress
 from engine.synthetic import HELD_OUT, SyntheticHeads
 from engine.synthetic.rebalancing import find_anchors
+from engine.synthetic.samples import instant
 from engine.synthetic.shelf import Shelf
 from engine.training.coats import coat
 from engine.training.config import TrainConfig
@@ -119,9 +120,9 @@ class Study:
     people: int
 
     def __post_init__(self) -> None:
-        if self.seeds < 2 or self.steps < 1 or not 1 <= self.people <= len(HELD_OUT):
+        if self.seeds < 2 or self.steps < 2 or not 1 <= self.people <= len(HELD_OUT):  # the first step's rate is 0
             raise EngineError(
-                "That is no study.", f"Choose two seeds or more, a step or more, 1 to {len(HELD_OUT)} people."
+                "That is no study.", f"Choose two seeds or more, two steps or more, 1 to {len(HELD_OUT)} people."
             )
 
 
@@ -134,10 +135,13 @@ def ablate(study: Study, systems: Sequence[str], say: Callable[[str], None], pro
     unknown = set(systems) - {contrast.system for contrast in CONTRASTS}
     if unknown:
         raise EngineError(f"There is no ablation of {', '.join(sorted(unknown))}.", "Choose a learned system.")
+    chosen = [contrast for contrast in CONTRASTS if contrast.system in systems]
+    if any(contrast.rare for contrast in chosen) and not _show_rarities(study):
+        raise EngineError("So few people show no rare expression.", "Measure on more --people.")
     findings = []
     for system in systems:
         whole = _seeds(study, Contrast(system, ""), say, progress)
-        for contrast in (each for each in CONTRASTS if each.system == system):
+        for contrast in (each for each in chosen if each.system == system):
             parts = _seeds(study, contrast, say, progress)
             findings.append(_finding(contrast, whole, parts))
         counts = MORE_PHOTOS.get(system, ())
@@ -151,8 +155,6 @@ def _finding(contrast: Contrast, whole: list[list[Score]], parts: list[list[Scor
         return [s for s in scores if s.photos in contrast.photos and (s.rare or not contrast.rare)]
 
     chosen = [(wanted(a), wanted(b)) for a, b in zip(whole, parts, strict=True)]
-    if not chosen[0][0]:
-        raise EngineError("So few people show no rare expression.", "Measure on more --people.")
     return Finding(contrast.system, contrast.claim, _differences(chosen), _time(chosen))
 
 
@@ -218,6 +220,18 @@ def _read(path: Path, setting: Mapping[str, object]) -> list[Score] | None:
         raise EngineError(f"{path} holds no scores.", "Delete it, or choose another folder.") from error
 
 
+def _targets() -> range:
+    """The views of a held-out person that are compared."""
+    return range(MOST_PHOTOS, MOST_PHOTOS + TARGETS)
+
+
+def _show_rarities(study: Study) -> bool:
+    """Whether any target of the held-out people is rarer than if all expressions were even."""
+    people = range(HELD_OUT.start, HELD_OUT.start + study.people)
+    shown = [instant(seed, view, same_expression=False)[0] for seed in people for view in _targets()]
+    return not find_anchors(ON_SHELF, VIEWS).common(np.stack(shown)).all()
+
+
 @torch.no_grad()
 def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progress) -> list[Score]:
     head, lpips = load_head(), LPIPS()
@@ -232,17 +246,17 @@ def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progres
     for number in range(study.people):
         progress.update(number / study.people)
         sample = people[number]
-        small, targets = sample.shrunk(learned.photo_size), range(MOST_PHOTOS, MOST_PHOTOS + TARGETS)
+        small = sample.shrunk(learned.photo_size)
         common = anchors.common(sample.expression)
         white = torch.ones(3)
-        goals = {view: planes(picture(small, view, white)[0]) for view in targets}
+        goals = {view: planes(picture(small, view, white)[0]) for view in _targets()}
         for count in MORE_PHOTOS.get(contrast.system, (1, 4)):
             painted = coat(sample, range(count), head, folder / "coats")
             taken = capture_sample(small, range(count), painted, head)
             began = time.process_time()
             look = learned.look(taken)
             seconds = time.process_time() - began
-            for view in targets:
+            for view in _targets():
                 code = driving_code(look.rig, *floats(small.expression[view], small.joint_rotations[view]))
                 render, _ = draw(learned.act(look, code), look.rig, small, view, learned.photo_size, white)
                 figures = vars(compared(planes(render.clamp(0, 1)), goals[view], lpips))

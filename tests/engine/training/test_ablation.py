@@ -42,10 +42,18 @@ def trained(monkeypatch) -> list[tuple]:
     monkeypatch.setattr(ablation, "train", train)
     monkeypatch.setattr(ablation, "_measured", measured)
     monkeypatch.setattr(ablation, "CONTRASTS", (CONTRAST,))
+    monkeypatch.setattr(ablation, "find_anchors", lambda *sizes: Alternating())
     return made
 
 
-def run(folder: Path, steps: int = 1) -> list[Finding]:
+class Alternating:
+    """Anchors to which every other expression is common."""
+
+    def common(self, expressions: np.ndarray) -> np.ndarray:
+        return np.arange(len(expressions)) % 2 == 0
+
+
+def run(folder: Path, steps: int = 2) -> list[Finding]:
     study = Study(folder / "out", folder / "samples", steps=steps, seeds=2, people=1)
     return ablate(study, ["flexavatar"], lambda line: None, Progress())
 
@@ -53,7 +61,7 @@ def run(folder: Path, steps: int = 1) -> list[Finding]:
 def test_a_study_trains_once_and_goes_on_where_it_was(trained, tmp_path):
     first = run(tmp_path)
     changes = [{}, {}, {"position_map": "false"}, {"position_map": "false"}]
-    assert trained == [(change, i % 2, 1, "samples", "out") for i, change in enumerate(changes)]
+    assert trained == [(change, i % 2, 2, "samples", "out") for i, change in enumerate(changes)]
     of_seeds = []
     for seed in range(2):
         pairs = zip(scores(seed, True), scores(seed, False), strict=True)
@@ -63,7 +71,7 @@ def test_a_study_trains_once_and_goes_on_where_it_was(trained, tmp_path):
     assert run(tmp_path) == first and len(trained) == 4
     (tmp_path / "out" / "flexavatar-position_map=false-1" / "scores.json").unlink()
     (tmp_path / "out" / "flexavatar-position_map=false-1").rmdir()
-    assert run(tmp_path) == first and trained[4:] == [({"position_map": "false"}, 1, 1, "samples", "out")]
+    assert run(tmp_path) == first and trained[4:] == [({"position_map": "false"}, 1, 2, "samples", "out")]
 
 
 def test_a_real_network_is_trained_and_measured(monkeypatch, tmp_path):
@@ -73,7 +81,7 @@ def test_a_real_network_is_trained_and_measured(monkeypatch, tmp_path):
         monkeypatch.setattr(ablation, name, value)
     monkeypatch.setattr("engine.training.data.PHOTO_SIZE", 128)
     monkeypatch.setattr("engine.training.data.VIEWS", 6)
-    (finding,) = run(tmp_path, steps=2)  # the first one's learning rate is 0
+    (finding,) = run(tmp_path)
     assert all(finding.differences[figure] == (0.0, 0.0) for figure in FIGURES) and finding.time > 0
     paths = [tmp_path / "out" / f"flexavatar-whole-{seed}" / "scores.json" for seed in range(2)]
     stored, other = (json.loads(path.read_text())["scores"] for path in paths)
@@ -81,6 +89,13 @@ def test_a_real_network_is_trained_and_measured(monkeypatch, tmp_path):
     assert all(5 < s["psnr"] < 50 and 0 < s["ssim"] < 1 and 0 < s["lpips"] < 1.5 for s in stored)
     assert stored[0]["psnr"] != stored[1]["psnr"] and stored[0]["psnr"] != other[0]["psnr"]  # seeds learn differently
     assert stored[0]["rare"] == stored[2]["rare"]
+
+
+def test_a_study_without_rare_expressions_is_refused_before_any_training(trained, monkeypatch, tmp_path):
+    monkeypatch.setattr(Alternating, "common", lambda self, expressions: np.ones(len(expressions), bool))
+    with pytest.raises(EngineError, match="more --people"):
+        run(tmp_path)
+    assert not trained
 
 
 @pytest.mark.parametrize("text", ["", '{"setting":', "[]", "3", '{"scores": []}', "\x00"])
