@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
-from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import ParametricHead
+from engine.models.reach import INNER, bounded, member, reach
 from engine.models.surface import HeadGaussians
 from engine.perceptual import ssim_map
 from engine.photos.crop import Target, crop_matrix, crop_target
@@ -33,7 +33,6 @@ SMOOTHNESS = 0.05  # of neighbouring offsets, in mm²
 COLOR_SMOOTHNESS = 0.002
 SCALE_PRIOR = 0.02
 EXPRESSION_PRIOR = 0.05
-REACH = {"face": 0.006, "inner": 0.001, "hair": 0.02, "beyond": 0.02}  # m, bounds of the offsets
 
 
 def image_loss(rgb: torch.Tensor, alpha: torch.Tensor, target: Target, background: float) -> torch.Tensor:
@@ -57,18 +56,8 @@ class _Unknowns:
         self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
         self.quats = g.quats.clone().requires_grad_()
         self.rest_scales = start.cover.log()
-        on_surface = g.parts == PARTS.index("surface")
-
-        def member(*names: str) -> torch.Tensor:
-            faces = np.any([head.face_region(name) for name in names], axis=0)
-            return torch.from_numpy(faces)[g.triangles] & on_surface
-
-        self.inner = member("mouth_interior", "teeth", "tongue")
-        reach = torch.full((len(g),), REACH["face"])
-        reach[member("scalp", "neck", "torso")] = REACH["hair"]
-        reach[~on_surface] = REACH["beyond"]
-        reach[member("eyes") | self.inner] = REACH["inner"]
-        self.reach = reach[:, None]
+        self.reach = reach(g, head)
+        self.inner = member(g, head, *INNER)
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; the mouth's
         # inside is left alone altogether.
         self.unseen = ~start.trusted | self.inner
@@ -97,7 +86,7 @@ class _Unknowns:
             colors=self.colors,
             opacities=torch.sigmoid(self.opacities),
             scales=self.scales.exp(),
-            offsets=self.start.offsets + self.reach * torch.tanh(self.moves / self.reach),
+            offsets=self.start.offsets + bounded(self.moves, self.reach),
             quats=self.quats,
         )
 

@@ -29,6 +29,7 @@ from engine.models.learned.registry import make_system
 from engine.models.learned.system import Learned, Look, Paint, UVMap
 from engine.models.learned.uv_systems import FlexAvatarSystem, TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
+from engine.models.reach import bounded, reach
 from engine.models.surface import HeadGaussians, Painted, kept_pairs, on_texels, paint, paint_on
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.texture import HALF
@@ -247,7 +248,8 @@ def _finer(
     painted: Painted,
     resolution: int,
 ) -> tuple[BoundGaussians, Eigenbasis | None]:
-    """The network's Gaussians at texels, and their motion, at the painted head's texels."""
+    """The network's Gaussians at texels, and their motion, at the painted head's texels. Single ones far from their
+    skin (the trainings are short) are drawn back to where refinement could have them."""
     density = Density(system.texels, painted, resolution)
     texels = slice(len(neutral) - len(system.texels.triangles), None)  # FFAvatar's vertices come first
     part = replace(
@@ -257,6 +259,7 @@ def _finer(
     some = torch.zeros(len(neutral), dtype=torch.bool)
     some[texels] = True
     finer = density.gaussians(part, select(neutral, some), colors)
+    finer = replace(finer, offsets=bounded(finer.offsets, reach(finer, system.texels.head)))
     if eigenbasis is None:
         return finer, None
     return finer, density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, texels]))
