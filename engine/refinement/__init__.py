@@ -14,6 +14,7 @@ from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import ParametricHead
 from engine.models.reach import INNER, bounded, member, reach
 from engine.models.surface import HeadGaussians
+from engine.models.surface.texture import HALF
 from engine.perceptual import ssim_map
 from engine.photos.crop import Target, crop_matrix, crop_target
 from engine.photos.photo import CROP, Photo
@@ -31,6 +32,7 @@ VIEW_RATES = {"joint_rotations": 0.003, "gain": 0.005, "expression": 0.004, "tur
 L1_WEIGHT, SSIM_WEIGHT, MATTE_WEIGHT = 0.8, 0.2, 0.5
 SMOOTHNESS = 0.05  # of neighbouring offsets, in mm²
 COLOR_SMOOTHNESS = 0.002
+STRAY = 0.05  # of sRGB's range, by which colours at the rim of what is seen may change: it must not become a dark seam
 SCALE_PRIOR = 0.02
 EXPRESSION_PRIOR = 0.05
 
@@ -60,7 +62,8 @@ class _Unknowns:
         self.inner = member(g, head, *INNER)
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; the mouth's
         # inside is left alone altogether.
-        self.unseen = ~start.trusted | self.inner
+        self.unseen = (start.seen <= HALF) | self.inner
+        self.room = STRAY ** (1 - ((start.seen - HALF) / (1 - HALF)).clamp(0, 1))[:, None]
 
     def groups(self) -> list[dict]:
         return [
@@ -83,7 +86,7 @@ class _Unknowns:
     def gaussians(self) -> BoundGaussians:
         return replace(
             self.start,
-            colors=self.colors,
+            colors=self.start.colors + bounded(self.colors - self.start.colors, self.room),
             opacities=torch.sigmoid(self.opacities),
             scales=self.scales.exp(),
             offsets=self.start.offsets + bounded(self.moves, self.reach),

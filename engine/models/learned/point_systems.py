@@ -80,7 +80,7 @@ class FFAvatarSystem(Learned):
         state = _Remembered(appearance, memory)
         return Look(
             capture.rig, self.triangles, self.barycentrics, self.texels.spread(capture.rig)[self.triangles],
-            self.paint.read(coat.presence), coat, state, painted[:, 3] > HALF, pairs,
+            self.paint.read(coat.presence), coat, state, painted[:, 3], pairs,
         )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
@@ -130,10 +130,10 @@ class Avat3rSystem(Learned):
             ]
         )
         pairs = beside[(beside >= 0).all(dim=1)]
-        trusted = torch.ones(int(keep.sum()), dtype=torch.bool)
+        seen = torch.ones(int(keep.sum()))
         return Look(
             capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
-            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat, cache, trusted,
+            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat, cache, seen,
             pairs,
         )  # fmt: skip
 

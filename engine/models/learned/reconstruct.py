@@ -200,10 +200,11 @@ def _finish(
     if system.moves:
         neutral, eigenbasis, decibels = bake(system, look, neutral, progress)
         metrics["eigenbasis_db"] = round(decibels, 2)
-    gaussians, cover, trusted, pairs = neutral, look.spread, look.trusted, look.pairs.numpy()
+    gaussians, cover, seen, pairs = neutral, look.spread, look.seen, look.pairs.numpy()
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
         gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
-        cover, trusted, pairs = torch.from_numpy(painted.scales).float(), torch.from_numpy(shown > HALF), painted.pairs
+        cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
+        pairs = painted.pairs
     elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
         pixels = torch.arange(len(neutral)) < len(look.triangles)
         unseen = (painted.texture.seen < HALF) & (painted.presence > 0)
@@ -211,7 +212,7 @@ def _finish(
         if eigenbasis is not None:
             eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
     cover = torch.cat((cover, gaussians.scales[len(cover) :]))
-    trusted = torch.cat((trusted, torch.zeros(len(gaussians) - len(trusted), dtype=torch.bool)))
+    seen = torch.cat((seen, torch.zeros(len(gaussians) - len(seen))))
     keep = gaussians.opacities > FAINT
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(keep))[:, keep])
@@ -226,7 +227,7 @@ def _finish(
         look.rig,
         gaussians,
         torch.cat((cover[keep], gaussians.scales[mine:])),
-        torch.cat((trusted[keep], torch.ones(added, dtype=torch.bool))),
+        torch.cat((seen[keep], torch.ones(added))),
         painted.texture.gains,
         kept_pairs(pairs, keep.numpy()),
         views,

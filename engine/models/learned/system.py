@@ -92,7 +92,7 @@ class Look:
         triangles: [N] int64 and barycentrics: [N, 3], what each of N Gaussians is tied to.
         spread: [N, 3] metres, scales that are 1 to the network. presence: [N] 0..1, factors of the opacities.
         coat: of the photos. state: the network's own.
-        trusted: [N] bool, Gaussians that some photo shows well.
+        seen: [N] 0..1, how squarely some photo shows the Gaussians.
         pairs: [P, 2] int64, Gaussians side by side.
     """
 
@@ -103,7 +103,7 @@ class Look:
     presence: torch.Tensor
     coat: Coat
     state: Any
-    trusted: torch.Tensor
+    seen: torch.Tensor
     pairs: torch.Tensor
 
 

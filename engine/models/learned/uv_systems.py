@@ -13,7 +13,6 @@ from engine.models.kit.correspondence import Correspondence
 from engine.models.learned.capture import Capture
 from engine.models.learned.system import Learned, Look, Paint, UVMap, person
 from engine.models.match import MATCH, MatchNetwork, MatchViews
-from engine.models.surface.texture import HALF
 from engine.models.uika import UIKA, UIKANetwork
 
 
@@ -44,7 +43,7 @@ class TexelSystem(Learned):
         texels, coat = self.texels, capture.coat
         return Look(
             capture.rig, texels.triangles, texels.barycentrics, texels.spread(capture.rig)[texels.triangles],
-            self.paint.read(coat.presence), coat, state, self.paint.read(coat.seen) > HALF, texels.pairs,
+            self.paint.read(coat.presence), coat, state, self.paint.read(coat.seen), texels.pairs,
         )  # fmt: skip
 
 

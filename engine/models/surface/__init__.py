@@ -19,7 +19,7 @@ from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.hull import graph_laplacian, inflate
-from engine.models.surface.texture import HALF, Texels, Texture, complete, project_photos
+from engine.models.surface.texture import Texels, Texture, complete, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
@@ -44,7 +44,7 @@ class HeadGaussians:
         gaussians: bound to ``rig``'s triangles.
         cover: [N, 3] metres, scales with which they just cover the surface; refinement starts there. A network's own
             are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
-        trusted: [N] bool, Gaussians that some photo shows well; refinement leaves the others alone.
+        seen: [N] 0..1, how squarely some photo shows them; the less, the less refinement may change their colour.
         gains: [P, 3] exposure of each photo against the first.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
         views: one per photo, as the system left them.
@@ -55,7 +55,7 @@ class HeadGaussians:
     rig: Rig
     gaussians: BoundGaussians
     cover: torch.Tensor
-    trusted: torch.Tensor
+    seen: torch.Tensor
     gains: np.ndarray
     pairs: torch.Tensor
     views: tuple[View, ...]
@@ -121,11 +121,11 @@ def surface(
     rig, keep = painted.rig, painted.presence > 0
     gaussians = on_texels(painted, keep)
     n = len(gaussians)
-    trusted = torch.from_numpy(painted.texture.seen[keep] > HALF)
+    seen = torch.from_numpy(painted.texture.seen[keep]).float()
     gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
-    trusted = torch.cat([trusted, torch.ones(len(gaussians) - n, dtype=torch.bool)])
+    seen = torch.cat([seen, torch.ones(len(gaussians) - n)])
     pairs = kept_pairs(painted.pairs, keep)
-    return HeadGaussians(rig, gaussians, gaussians.scales, trusted, painted.texture.gains, pairs, views)
+    return HeadGaussians(rig, gaussians, gaussians.scales, seen, painted.texture.gains, pairs, views)
 
 
 def on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:

@@ -107,6 +107,8 @@ def test_refinement_helps_frames_that_it_has_not_seen(head):
     for frame in frames[1:]:
         driven = drive_landmarks(person, frame)
         assert difference(refined, head, frame, driven) < difference(model, head, frame, driven)
+    rim = (model.seen > 0.5) & (model.seen < 0.6)  # no dark seam where what is seen ends
+    assert rim.sum() > 50 and (refined.gaussians.colors - model.gaussians.colors)[rim].abs().max() < 0.1
     inner = torch.from_numpy(head.face_region("mouth_interior"))[model.gaussians.triangles]
     inner &= model.gaussians.parts == PARTS.index("surface")
     assert torch.equal(refined.gaussians.colors[inner], model.gaussians.colors[inner])

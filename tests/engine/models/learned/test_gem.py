@@ -89,7 +89,7 @@ def test_a_planted_motion_is_driven_but_for_static_parts_and_the_mouths_looks(pl
         look.rig,
         rest,
         rest.scales,
-        look.trusted,
+        look.seen,
         np.ones((1, 3)),
         look.pairs,
         (),
