@@ -18,7 +18,7 @@ from bpy.props import (
 # Gaussians on the surface per quality; hair and torso come on top.
 COUNTS = {"DRAFT": 40_000, "STANDARD": 130_000, "HIGH": 300_000}
 
-NETWORK = "Trained on synthetic heads only: Surface usually stays closer to real photos. Needs the default head"
+NETWORK = "Trained on synthetic heads only: try Surface too. Needs the default head"
 SYSTEMS = (
     (
         "surface",
