@@ -28,6 +28,6 @@ def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
     return found[:, None]
 
 
-def bounded(offsets: torch.Tensor, reach: torch.Tensor) -> torch.Tensor:
-    """Offsets [N, 3] drawn softly into their reach [N, 1]; small ones stay as they are."""
-    return reach * torch.tanh(offsets / reach)
+def bounded(changes: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
+    """Changes [N, C] drawn softly into their room [N, 1], to either side of 0; small ones stay as they are."""
+    return room * torch.tanh(changes / room)
