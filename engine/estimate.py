@@ -9,7 +9,7 @@ from engine.refinement import SHARE_OF_FURTHER_PHOTO
 
 REFINEMENT = "refinement"
 """The one stage that is bounded by time and not by work."""
-OF_SYSTEM = {"match": 3.0, "uika": 2.5, "ffavatar": 6.0, "avat3r": 11.0, "flexavatar": 11.0}
+OF_SYSTEM = {"match": 2.5, "uika": 2.0, "ffavatar": 5.0, "avat3r": 9.5, "flexavatar": 5.5}
 """Seconds of a network with the baking of its motion; the others' is ``surface``'s."""
 PACE_PRIOR = 2.0  # expected seconds that count as measured before anything is: the first stages tell little
 SMOOTHING = 0.3  # weight of a new estimate against the one shown
