@@ -156,8 +156,10 @@ def photo_to_gaussians(progress: Progress) -> dict[str, float]:
         if network is None or not network.moves:
             figures[f"{name}_gaussians_s"] = whole
             continue
-        network.moves = False
-        figures[f"{name}_gaussians_s"] = rest = seconds(run)
-        network.moves = True
+        network.moves = False  # the very network that systems use: it must not stay so
+        try:
+            figures[f"{name}_gaussians_s"] = rest = seconds(run)
+        finally:
+            network.moves = True
         figures[f"{name}_motion_s"] = whole - rest
     return figures

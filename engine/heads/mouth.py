@@ -57,9 +57,7 @@ def fit_mouth(source: ParametricHead, target: Surface, correspondence: Correspon
 
     hard = source.regions["teeth"] | source.regions["tongue"]
     to_skin, _ = cKDTree(target.vertices[np.unique(target.faces)]).query(correspondence.warped)
-    used = np.zeros(len(source.faces), bool)
-    for part in PARTS:
-        used |= source.face_region(part)
+    used = source.face_region(*PARTS)
     deep = source.regions["mouth_interior"] & (to_skin > LINING)
     used &= hard[source.faces].any(axis=1) | deep[source.faces].any(axis=1)
     origins, faces = np.unique(source.faces[used], return_inverse=True)
@@ -92,9 +90,7 @@ def _too_far_forward(
     source: ParametricHead, own: np.ndarray, placed: np.ndarray, hard: np.ndarray, target: Surface, scale: float
 ) -> float:
     """Metres by which the front teeth stick out, compared with their place behind the source's lips."""
-    inside = np.zeros(len(source.faces), bool)
-    for name in (*PARTS, "eyes", "lashes"):
-        inside |= source.face_region(name)
+    inside = source.face_region(*PARTS, "eyes", "lashes")
     before = _behind_the_lips(own[hard], source.template.astype(np.float64), source.faces[~inside])
     after = _behind_the_lips(placed[hard], target.vertices, target.faces)
     front = before < np.percentile(before, 25)

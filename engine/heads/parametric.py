@@ -57,6 +57,6 @@ class ParametricHead:
     landmark_barycentrics: np.ndarray
     landmark_weights: np.ndarray
 
-    def face_region(self, name: str) -> np.ndarray:
-        """[F] bool: triangles whose three corners all lie in the region."""
-        return np.all(self.regions[name][self.faces], axis=1)
+    def face_region(self, *names: str) -> np.ndarray:
+        """[F] bool: triangles whose three corners all lie in the region; of several regions, in any one of them."""
+        return np.any([np.all(self.regions[name][self.faces], axis=1) for name in names], axis=0)

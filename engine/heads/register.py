@@ -101,9 +101,7 @@ def register(source: ParametricHead, target: Surface) -> Correspondence:
         source: the head that is laid over the target.
         target: the mesh of another head, in metres, with its landmarks.
     """
-    inside = np.zeros(len(source.faces), bool)
-    for name in set(NOT_SKIN) - {"mouth_interior"}:
-        inside |= source.face_region(name)
+    inside = source.face_region(*(set(NOT_SKIN) - {"mouth_interior"}))
     own = surface(source.template, source.faces, ~inside, source.landmark_triangles, source.landmark_barycentrics)
     points = own.landmarks
     similarity = similarity_between(points, target.landmarks, source.landmark_weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from engine.gaussians.gaussians import PARTS, BoundGaussians
@@ -14,9 +13,8 @@ INNER = ("mouth_interior", "teeth", "tongue")
 
 def member(gaussians: BoundGaussians, head: ParametricHead, *regions: str) -> torch.Tensor:
     """[N] bool: Gaussians of the mesh's surface on triangles of any of the regions."""
-    faces = np.any([head.face_region(name) for name in regions], axis=0)
     on_surface = gaussians.parts == PARTS.index("surface")
-    return torch.from_numpy(faces)[gaussians.triangles] & on_surface
+    return torch.from_numpy(head.face_region(*regions))[gaussians.triangles] & on_surface
 
 
 def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:

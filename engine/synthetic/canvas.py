@@ -116,8 +116,7 @@ def canvas() -> Canvas:
 
     material = np.full(len(head.faces), SKIN, np.uint8)
     for kind, names in ((WET, ("teeth", "tongue", "mouth_interior")), (EYE, ("eyes",)), (LASH, ("lashes",))):
-        for name in names:
-            material[head.face_region(name)] = kind
+        material[head.face_region(*names)] = kind
     return Canvas(
         head,
         atlas.mask,

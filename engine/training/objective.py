@@ -132,7 +132,7 @@ class Objective(nn.Module):
 
     def _mouth(self, sample: ShelvedSample, view: int) -> torch.Tensor:
         """[S, S, 1], 1 at pixels of the mouth."""
-        faces = np.any([self.head.face_region(name) for name in MOUTH], axis=0)
+        faces = self.head.face_region(*MOUTH)
         triangle = sample.triangle[view].astype(np.int64)
         inside = (triangle != NOTHING) & faces[np.where(triangle == NOTHING, 0, triangle)]
         return torch.from_numpy(inside).float()[..., None]

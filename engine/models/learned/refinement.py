@@ -6,7 +6,6 @@ import time
 from copy import deepcopy
 from dataclasses import replace
 
-import numpy as np
 import torch
 
 from engine.gaussians.binding import pose, triangle_frames
@@ -75,7 +74,7 @@ def refined(system: FlexAvatarSystem, capture: Capture, seconds: float, progress
 def mouth_texels(system: FlexAvatarSystem) -> torch.Tensor:
     """[N] bool, Gaussians of lips, teeth, tongue and what is behind them."""
     head = system.texels.head
-    return torch.from_numpy(np.any([head.face_region(name) for name in MOUTH], axis=0))[system.texels.triangles]
+    return torch.from_numpy(head.face_region(*MOUTH))[system.texels.triangles]
 
 
 def without_say(gaussians: BoundGaussians, which: torch.Tensor) -> BoundGaussians:

@@ -52,10 +52,7 @@ class Texels:
 
     def member(self, head: ParametricHead, *regions: str) -> np.ndarray:
         """[N] bool: texels on triangles of any of the regions."""
-        mask = np.zeros(len(head.faces), bool)
-        for name in regions:
-            mask |= head.face_region(name)
-        return mask[self.triangle]
+        return head.face_region(*regions)[self.triangle]
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,7 @@ def another_head(head: ParametricHead, seed: int = 0) -> tuple[dict[str, np.ndar
 
 def _inner(head: ParametricHead) -> np.ndarray:
     """[F] bool: what FLAME does not have."""
-    inner = np.zeros(len(head.faces), bool)
-    for name in ("teeth", "tongue", "lashes", "mouth_interior"):
-        inner |= head.face_region(name)
-    return inner
+    return head.face_region("teeth", "tongue", "lashes", "mouth_interior")
 
 
 def write_pickle(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -92,7 +92,7 @@ def test_lips_part_and_the_mouth_is_dark_inside(name):
         still = replace(
             taken, viewmats=viewmat[None], Ks=K[None], expressions=expression[None], joint_rotations=rest[None]
         )
-        inside = torch.from_numpy(np.any([head().face_region(region) for region in MOUTH], axis=0))
+        inside = torch.from_numpy(head().face_region(*MOUTH))
         triangle = still.raster[0][0]
         mouths.append((triangle >= 0) & inside[triangle.clamp_min(0)])
         bound = learned.act(look, driving_code(look.rig, expression, rest))
