@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from engine.gaussians.gaussians import Splats
 from engine.models.kit.activation import GaussianHeads, GaussianTable, activate, on_the_surface
@@ -38,6 +39,8 @@ class Avat3r:
         reach: metres; positions, or corrections to the map, stay within ± this (ours).
         on_surface: Gaussians start as those of the ``surface`` system, see
             :func:`engine.models.kit.activation.on_the_surface` (ours: for short trainings).
+        unseen: texels per side of the UV map of learned features from which skin that no photo shows gets its
+            Gaussians (ours: the paper gives its network photos from all sides).
     """
 
     image_size: int
@@ -56,6 +59,7 @@ class Avat3r:
     color_skip: bool = True
     reach: float = 0.3
     on_surface: bool = False
+    unseen: int = 32
 
     @classmethod
     def paper(cls) -> Avat3r:
@@ -169,6 +173,13 @@ class Avat3rNetwork(nn.Module):
         self.cross_blocks = nn.ModuleList(Block(expression) for _ in range(config.cross_blocks))
         self.upsample = Upsampler(width, config.upsample)
         self.heads = GaussianHeads(self.table, config.upsample[-1])
+        features = config.upsample[-1]
+        self.unseen_map = nn.Parameter(torch.zeros(features, config.unseen, config.unseen))
+        self.unseen_person = nn.Linear(width, features)
+        nn.init.zeros_(self.unseen_person.weight)
+        nn.init.zeros_(self.unseen_person.bias)
+        # features start at 0, so that these may be large: what they learn is far from where they start
+        self.unseen_heads = GaussianHeads(replace(self.table, gains=(0.02, 1.0, 1.0, 1.0, 1.0)), features)
 
     def forward(self, views: PositionedViews, motion: torch.Tensor) -> Splats:
         """Photos to Gaussians under one motion code [B, E]."""
@@ -204,6 +215,19 @@ class Avat3rNetwork(nn.Module):
         maps = self.upsample(tokens, cache.rows).unflatten(0, cache.tokens.shape[:2])  # [B, V, F, H, W]
         anchors = cache.positions if self.config.position_skip else torch.zeros_like(cache.positions)
         return activate(self.table, self.heads(_pixels(maps)), anchors, cache.colors)
+
+    def guess(self, cache: Avat3rCache, uv: torch.Tensor, anchors: torch.Tensor, colors: torch.Tensor) -> Splats:
+        """Gaussians for N points of the skin that no photo shows: of what people have in common there, and of the
+        person as a whole.
+
+        Args:
+            uv: [N, 2] where the points lie on the UV map, -1..1, v down. anchors: [B, N, 3] metres. colors: [B, N, 3].
+        """
+        common = functional.grid_sample(
+            self.unseen_map[None], uv[None, None], padding_mode="border", align_corners=False
+        )[0, :, 0].T
+        features = common + self.unseen_person(cache.tokens.mean(dim=(1, 2)))[:, None]  # [B, N, F]
+        return activate(self.table, self.unseen_heads(features), anchors, colors)
 
 
 def _pixels(maps: torch.Tensor) -> torch.Tensor:

@@ -34,6 +34,8 @@ SMOOTHNESS = 0.05  # of neighbouring offsets, in mm²
 COLOR_SMOOTHNESS = 0.002
 STRAY = 0.05  # of sRGB's range, by which colours at the rim of what is seen may change: it must not become a dark seam
 SCALE_PRIOR = 0.02
+BLURRED = 2  # times the size that covers the skin: where a network's Gaussians are larger it only guessed their places
+LOOSE = 0.9  # the largest opacity to start from: the optimizer can hardly lower those near 1 (networks give 0.999)
 EXPRESSION_PRIOR = 0.05
 
 
@@ -51,9 +53,10 @@ class _Unknowns:
 
     def __init__(self, start: HeadGaussians, head: ParametricHead):
         g = start.gaussians
-        self.start = g
+        blurred = g.scales.amax(dim=1, keepdim=True) > BLURRED * start.cover.amax(dim=1, keepdim=True)
+        self.start = replace(g, offsets=torch.where(blurred, 0.0, g.offsets))
         self.colors = g.colors.clone().requires_grad_()
-        self.opacities = torch.logit(g.opacities, eps=1e-3).requires_grad_()
+        self.opacities = torch.logit(g.opacities.clamp(1e-3, LOOSE)).requires_grad_()
         self.scales = start.cover.log().requires_grad_()
         self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
         self.quats = g.quats.clone().requires_grad_()

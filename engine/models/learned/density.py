@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians
-from engine.heads.atlas import make_atlas
-from engine.models.learned.system import Look, UVMap, nearest_texels
+from engine.models.learned.system import UVMap, nearest_texels
 from engine.models.surface import Painted
 
 EDGE = 1e-3  # opacities are interpolated as logits this far inside 0..1
@@ -28,10 +26,7 @@ class Density:
     def __init__(self, coarse: UVMap, painted: Painted, resolution: int):
         self.coarse, self.painted = coarse, painted
         self.filled = nearest_texels(coarse.atlas)
-        fine = make_atlas(coarse.head.uv, coarse.head.uv_faces, resolution)
-        row, column = np.nonzero(fine.mask)
-        centres = (np.stack([column, row], axis=1) + 0.5) / resolution * 2 - 1
-        self.grid = torch.from_numpy(centres).float()[None, None]  # [1, 1, N, 2]
+        self.grid = UVMap(coarse.head, resolution).uv[None, None]  # [1, 1, N, 2]
         self.triangles = torch.from_numpy(painted.texels.triangle)
         self.frames, _ = triangle_frames(painted.rig.neutral, painted.rig.faces)
 
@@ -46,34 +41,37 @@ class Density:
         world = (self.frames[self.coarse.triangles] @ local[..., None])[..., 0]
         return (self.frames[self.triangles].transpose(-2, -1) @ self.sample(world)[..., None])[..., 0]
 
-    def gaussians(self, look: Look, known: BoundGaussians, colors: torch.Tensor) -> BoundGaussians:
+    def gaussians(
+        self, known: BoundGaussians, spread: torch.Tensor, presence: torch.Tensor, colors: torch.Tensor
+    ) -> BoundGaussians:
         """N Gaussians: place, shape and opacity interpolated, the network's correction of the colour too.
 
         Args:
-            known: M Gaussians as the network gave them. colors: [M, 3], the painted colours that they started from.
+            known: M Gaussians as the network gave them. spread: [M, 3] and presence: [M] as in
+                :class:`~engine.models.learned.system.Look`. colors: [M, 3], the painted colours that they started from.
         """
         painted = self.painted
-        opacity = known.opacities / look.presence.clamp_min(EDGE)
+        opacity = known.opacities / presence.clamp_min(EDGE)
         smooth = torch.cat(
             (
                 known.quats,
-                (known.scales / look.spread).log(),
+                (known.scales / spread).log(),
                 opacity.clamp(EDGE, 1 - EDGE).logit()[:, None],
                 known.colors - colors,
             ),
             dim=1,
         )
         quats, scales, logits, corrections = self.sample(smooth).split((4, 3, 1, 3), dim=1)
-        presence = torch.from_numpy(painted.presence).float()
+        there = torch.from_numpy(painted.presence).float()
         return BoundGaussians(
             self.triangles,
             torch.from_numpy(painted.texels.barycentric).float(),
             self.turned(known.offsets),
             functional.normalize(quats, dim=1),
             scales.exp() * torch.from_numpy(painted.scales).float(),
-            logits[:, 0].sigmoid() * presence,
+            logits[:, 0].sigmoid() * there,
             (torch.from_numpy(painted.colors).float() + corrections).clamp(0, 1),
-            torch.full((len(presence),), PARTS.index("surface"), dtype=torch.uint8),
+            torch.full((len(there),), PARTS.index("surface"), dtype=torch.uint8),
         )
 
     def eigenbasis(self, known: Eigenbasis) -> Eigenbasis:

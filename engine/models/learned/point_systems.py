@@ -10,15 +10,14 @@ from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
 
 from engine.gaussians.binding import bind, pose, triangle_frames
-from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats, concatenate
+from engine.gaussians.gaussians import BoundGaussians, Splats, concatenate, select
 from engine.heads.parametric import ParametricHead
 from engine.models.avat3r import Avat3r, Avat3rCache, Avat3rNetwork, PositionedViews
 from engine.models.ffavatar import Appearance, FFAvatar, FFAvatarNetwork, TrackedViews
 from engine.models.kit.memory import TokenMemory
 from engine.models.kit.points import SurfacePoints
 from engine.models.learned.capture import INSIDE, PAINTED, Capture
-from engine.models.learned.system import Learned, Look, Paint, UVMap, person
-from engine.models.surface import OPACITY
+from engine.models.learned.system import Learned, Look, Paint, UVMap, person, tied
 from engine.models.surface.texture import HALF
 
 FOOTPRINT = 0.65  # standard deviation of a pixel's Gaussian, in pixels
@@ -88,13 +87,19 @@ class FFAvatarSystem(Learned):
             return person(self.network.move(look.state.appearance, code[None]))
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    cache: Avat3rCache
+    backdrop: BoundGaussians  # at all texels of the painted head
+
+
 class Avat3rSystem(Learned):
     """Avat3r with position maps from the tracked mesh at rest: so photos of different expressions agree (ours).
 
     A pixel of the person beside the mesh (hair, collar) lies at the depth of the nearest pixel of the mesh and follows
     that pixel's triangle. Where several photos show a spot, the confidence of a pixel falls with how much more squarely
     another one shows it, so that the filter leaves one layer of skin and not one per photo (ours: the paper's
-    confidence is DUSt3R's).
+    confidence is DUSt3R's). Texels of the painted head that no photo shows squarely get Gaussians without pixels.
     """
 
     network: Avat3rNetwork
@@ -133,17 +138,19 @@ class Avat3rSystem(Learned):
         seen = torch.ones(int(keep.sum()))
         return Look(
             capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
-            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat, cache, seen,
-            pairs,
+            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat,
+            _Pixels(cache, self._backdrop(cache, capture)), seen, pairs,
         )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        cache: Avat3rCache = look.state
+        cache: Avat3rCache = look.state.cache
         with self.precision():
             return person(self.network.decode(cache, code[None]), cache.keep[0])
 
     def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
-        return concatenate(super().act(look, code), self.backdrop(look))
+        coat = look.coat
+        unseen = (coat.seen < HALF) & (coat.presence > 0)
+        return concatenate(super().act(look, code), select(look.state.backdrop, unseen))
 
     def undisputed(self, triangle: torch.Tensor, barycentric: torch.Tensor, squareness: torch.Tensor) -> torch.Tensor:
         """[V, S, S] 0..1, how near a pixel's squareness comes to the best that any photo has at its spot; arguments as
@@ -158,22 +165,14 @@ class Avat3rSystem(Learned):
         low, high = OUTDONE
         return ((values / best.clamp_min(1e-6) - low) / (high - low)).clamp(0, 1).view(squareness.shape)
 
-    def backdrop(self, look: Look) -> BoundGaussians:
-        """Painted Gaussians at the texels that no photo shows squarely: pixels say nothing there (ours; the paper gives
-        its network photos from all sides)."""
-        coat, texels = look.coat, self.texels
-        keep = (coat.seen < HALF) & (coat.presence > 0)
-        count = int(keep.sum())
-        return BoundGaussians(
-            texels.triangles[keep],
-            texels.barycentrics[keep],
-            torch.zeros(count, 3),
-            torch.tensor([1.0, 0, 0, 0]).expand(count, 4),
-            texels.spread(look.rig)[texels.triangles[keep]],
-            OPACITY * coat.presence[keep],
-            coat.colors[keep],
-            torch.full((count,), PARTS.index("surface"), dtype=torch.uint8),
-        )
+    def _backdrop(self, cache: Avat3rCache, capture: Capture) -> BoundGaussians:
+        """Gaussians at all texels of the painted head, as the network guesses them where no photo shows them."""
+        coat, texels, rig = capture.coat, self.texels, capture.rig
+        anchors = texels.positions(rig.neutral)[texels.valid]
+        with self.precision():
+            splats = self.network.guess(cache, texels.uv, anchors[None], coat.colors[None])
+        spread = texels.spread(rig)[texels.triangles]
+        return tied(person(splats), rig, texels.triangles, texels.barycentrics, spread, coat.presence)
 
 
 @torch.no_grad()

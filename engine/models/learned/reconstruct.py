@@ -30,7 +30,7 @@ from engine.models.learned.system import Learned, Look, Paint, UVMap
 from engine.models.learned.uv_systems import FlexAvatarSystem, TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
 from engine.models.reach import bounded, reach
-from engine.models.surface import HeadGaussians, Painted, kept_pairs, on_texels, paint, paint_on
+from engine.models.surface import HeadGaussians, Painted, kept_pairs, paint, paint_on
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
@@ -207,11 +207,16 @@ def _finish(
         pairs = painted.pairs
     elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
         pixels = torch.arange(len(neutral)) < len(look.triangles)
-        unseen = (painted.texture.seen < HALF) & (painted.presence > 0)
-        gaussians = concatenate(select(neutral, pixels), on_texels(painted, unseen))
+        unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0))
+        texels, coat = system.texels, look.coat
+        spread = texels.spread(look.rig)[texels.triangles]
+        backdrop = _carried(
+            Density(texels, painted, resolution), look.state.backdrop, spread, coat.presence, coat.colors
+        )  # fmt: skip
+        gaussians = concatenate(select(neutral, pixels), select(backdrop, unseen))
+        cover = torch.cat((cover, torch.from_numpy(painted.scales).float()[unseen]))
         if eigenbasis is not None:
             eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
-    cover = torch.cat((cover, gaussians.scales[len(cover) :]))
     seen = torch.cat((seen, torch.zeros(len(gaussians) - len(seen))))
     keep = gaussians.opacities > FAINT
     if eigenbasis is not None:
@@ -249,21 +254,25 @@ def _finer(
     painted: Painted,
     resolution: int,
 ) -> tuple[BoundGaussians, Eigenbasis | None]:
-    """The network's Gaussians at texels, and their motion, at the painted head's texels. Single ones far from their
-    skin (the trainings are short) are drawn back to where refinement could have them."""
+    """The network's Gaussians at texels, and their motion, at the painted head's texels."""
     density = Density(system.texels, painted, resolution)
     texels = slice(len(neutral) - len(system.texels.triangles), None)  # FFAvatar's vertices come first
-    part = replace(
-        look, triangles=look.triangles[texels], spread=look.spread[texels], presence=look.presence[texels]
-    )  # fmt: skip
-    colors = system.paint.read(look.coat.colors)[texels]
     some = torch.zeros(len(neutral), dtype=torch.bool)
     some[texels] = True
-    finer = density.gaussians(part, select(neutral, some), colors)
-    finer = replace(finer, offsets=bounded(finer.offsets, reach(finer, system.texels.head)))
+    colors = system.paint.read(look.coat.colors)
+    finer = _carried(density, select(neutral, some), look.spread[texels], look.presence[texels], colors[texels])
     if eigenbasis is None:
         return finer, None
     return finer, density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, texels]))
+
+
+def _carried(
+    density: Density, known: BoundGaussians, spread: torch.Tensor, presence: torch.Tensor, colors: torch.Tensor
+) -> BoundGaussians:
+    """:meth:`Density.gaussians`; single ones far from their skin (the trainings are short) are drawn back to where
+    refinement could have them."""
+    finer = density.gaussians(known, spread, presence, colors)
+    return replace(finer, offsets=bounded(finer.offsets, reach(finer, density.coarse.head)))
 
 
 def _acted(system: Learned, look: Look, code: torch.Tensor) -> BoundGaussians:

@@ -39,7 +39,7 @@ def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[s
     """A system with fresh weights.
 
     Args:
-        name: a key of the table. preset: one of :data:`PRESETS`.
+        name: a key of the table. preset: one of :data:`PRESETS`; Gaussians of all start on the surface.
         variant: fields of the method's dataclass to change, as text: numbers, ``true``/``false`` or words.
 
     Raises:
@@ -50,7 +50,8 @@ def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[s
     if preset not in PRESETS:
         raise EngineError(f"There is no preset called {preset}.", f"Choose one of: {', '.join(PRESETS)}.")
     entry = _ENTRIES[name]
-    return entry.system(changed(getattr(entry.config, preset)(), variant, name), head)
+    on_surface = replace(getattr(entry.config, preset)(), on_surface=True)  # systems need it, see Learned
+    return entry.system(changed(on_surface, variant, name), head)
 
 
 def changed(choices: Any, variant: Mapping[str, str], whose: str) -> Any:

@@ -36,6 +36,12 @@ class UVMap:
         self.triangles = torch.from_numpy(self.atlas.triangle[self.atlas.mask].astype(np.int64))
         self.barycentrics = torch.from_numpy(self.atlas.barycentric[self.atlas.mask])
 
+    @cached_property
+    def uv(self) -> torch.Tensor:
+        """[M, 2] the valid texels' centres, -1..1, v down, as ``grid_sample`` wants them."""
+        row, column = self.valid.nonzero().T
+        return (torch.stack((column, row), dim=1) + 0.5) / len(self.valid) * 2 - 1
+
     def positions(self, vertices: torch.Tensor) -> torch.Tensor:
         """[R, R, 3] metres, where the texels lie on the mesh of vertices [V, 3]; 0 at empty ones."""
         return position_map(self.atlas, self.head.faces, vertices)
@@ -136,20 +142,32 @@ class Learned(nn.Module):
 
     def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
         """The same, tied to the rig's triangles."""
-        splats, rig = self.splats(look, code), look.rig
-        frames, _ = triangle_frames(rig.neutral, rig.faces)
-        anchors = (rig.neutral[rig.faces[look.triangles]] * look.barycentrics[..., None]).sum(1)
-        offsets = (frames[look.triangles] * (splats.means - anchors)[:, :, None]).sum(1)
-        return BoundGaussians(
-            look.triangles,
-            look.barycentrics,
-            offsets,
-            splats.quats,
-            splats.scales * look.spread,
-            splats.opacities * look.presence,
-            splats.colors,
-            torch.full((len(offsets),), PARTS.index("surface"), dtype=torch.uint8),
-        )
+        return tied(
+            self.splats(look, code), look.rig, look.triangles, look.barycentrics, look.spread, look.presence
+        )  # fmt: skip
+
+
+def tied(
+    splats: Splats,
+    rig: Rig,
+    triangles: torch.Tensor,
+    barycentrics: torch.Tensor,
+    spread: torch.Tensor,
+    presence: torch.Tensor,
+) -> BoundGaussians:
+    """Gaussians as of :meth:`Learned.splats` on the triangles that carry them; other arguments as in :class:`Look`."""
+    frames, _ = triangle_frames(rig.neutral, rig.faces)
+    anchors = (rig.neutral[rig.faces[triangles]] * barycentrics[..., None]).sum(1)
+    return BoundGaussians(
+        triangles,
+        barycentrics,
+        (frames[triangles] * (splats.means - anchors)[:, :, None]).sum(1),
+        splats.quats,
+        splats.scales * spread,
+        splats.opacities * presence,
+        splats.colors,
+        torch.full((len(triangles),), PARTS.index("surface"), dtype=torch.uint8),
+    )
 
 
 def person(splats: Splats, where: torch.Tensor | None = None) -> Splats:

@@ -119,7 +119,7 @@ def surface(
     painted = paint(photos, tracked.views, head, bald, texels_for_count(head.uv, head.uv_faces, count))
     progress.update(0.8)
     rig, keep = painted.rig, painted.presence > 0
-    gaussians = on_texels(painted, keep)
+    gaussians = _on_texels(painted, keep)
     n = len(gaussians)
     seen = torch.from_numpy(painted.texture.seen[keep]).float()
     gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
@@ -128,7 +128,7 @@ def surface(
     return HeadGaussians(rig, gaussians, gaussians.scales, seen, painted.texture.gains, pairs, views)
 
 
-def on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:
+def _on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:
     """Gaussians in the painted colours that cover the texels of a mask [N]."""
     texels, n = painted.texels, int(keep.sum())
     return BoundGaussians(

@@ -65,8 +65,9 @@ def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, person, sur
         assert again.provenance["metrics"]["eigenbasis_db"] > MOVING[name]
 
 
-def test_refinement_starts_from_gaussians_that_cover(person):
-    """A network's Gaussians are sharper than their spacing; those that refinement hands on are as wide as surface's."""
+def test_refinement_starts_from_gaussians_that_cover_and_can_give_way(person):
+    """A network's Gaussians are sharper than their spacing, or blurs where it only guesses, and all but opaque. Those
+    that refinement starts from are as wide as surface's, in place, and let through enough light to learn from."""
     painted, _ = reconstruct("surface", person)
     made, _ = reconstruct("uika", person)
     on_mesh = made.gaussians.parts == PARTS.index("surface")
@@ -75,6 +76,10 @@ def test_refinement_starts_from_gaussians_that_cover(person):
     begun, _ = refine(made, [portrait(person, 0)], made.views, load_head(), Progress(), seconds=1e-9)
     assert begun.gaussians.scales[on_mesh].median() == pytest.approx(float(width), rel=0.05)
     torch.testing.assert_close(begun.gaussians.scales, made.cover)
+    assert made.gaussians.opacities.max() > 0.99 and begun.gaussians.opacities.max() < 0.91
+    guessed = made.gaussians.scales.amax(dim=1) > 2 * made.cover.amax(dim=1)
+    assert guessed.sum() > 1000 and not begun.gaussians.offsets[guessed].any()
+    torch.testing.assert_close(begun.gaussians.offsets[~guessed], made.gaussians.offsets[~guessed])
 
 
 def test_more_people_than_there_are_is_refused():

@@ -106,7 +106,7 @@ def test_hair_beside_the_mesh_comes_back_to_its_pixel():
     """Avat3r's Gaussians lie at rest; posed as in their photo, in float64 and by hand, each is at its pixel again."""
     taken = captured(4)
     look = system("avat3r").look(taken)
-    cache, faces = look.state, taken.rig.faces.numpy()
+    cache, faces = look.state.cache, taken.rig.faces.numpy()
     number = torch.nonzero(cache.keep[0])[:, 0]
     pixel = torch.stack((number % SIZE + 0.5, number % SIZE**2 // SIZE + 0.5), dim=1).double().numpy()
     view = (number // SIZE**2).numpy()
