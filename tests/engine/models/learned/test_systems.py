@@ -205,6 +205,13 @@ def test_photos_of_the_same_view_do_not_outdo_each_other():
     assert bool((both[~seen] == 0).all())  # beside the mesh nothing is square
 
 
+@pytest.mark.parametrize("name", ["match", "uika", "avat3r", "flexavatar"])
+def test_the_papers_sizes_start_on_the_surface_too(name):
+    with torch.device("meta"):
+        large = make_system(name, "paper", head(), {})
+    assert large.network.config.on_surface
+
+
 def test_wrong_names_are_refused():
     for name, preset, variant in (
         ("nobody", "small", {}),
