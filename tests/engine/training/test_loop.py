@@ -132,11 +132,12 @@ def test_a_folder_belongs_to_one_run_and_one_process(tmp_path):
 def test_two_processes_hold_the_same_weights_and_learn_from_both_batches(tmp_path):
     settings, choices = {"steps": 40, "learning_rate": 0.01}, {"regular": False}
     words = [str(SCRIPT), str(tmp_path / "two"), json.dumps(settings), json.dumps(choices)]
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        check=True, capture_output=True, timeout=120,
+        capture_output=True, text=True, timeout=300,
     )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     first, second = (load_file(tmp_path / "two" / f"rank{rank}.safetensors") for rank in (0, 1))
     torch.testing.assert_close(first, second, atol=0, rtol=0)
     assert provenance(tmp_path / "two" / "weights.safetensors")["samples"] == 40 * 2 * 2
