@@ -173,13 +173,7 @@ class Avat3rNetwork(nn.Module):
         self.cross_blocks = nn.ModuleList(Block(expression) for _ in range(config.cross_blocks))
         self.upsample = Upsampler(width, config.upsample)
         self.heads = GaussianHeads(self.table, config.upsample[-1])
-        features = config.upsample[-1]
-        self.unseen_map = nn.Parameter(torch.zeros(features, config.unseen, config.unseen))
-        self.unseen_person = nn.Linear(width, features)
-        nn.init.zeros_(self.unseen_person.weight)
-        nn.init.zeros_(self.unseen_person.bias)
-        # features start at 0, so that these may be large: what they learn is far from where they start
-        self.unseen_heads = GaussianHeads(replace(self.table, gains=(0.02, 1.0, 1.0, 1.0, 1.0)), features)
+        self.unseen = _Unseen(self.table, width, config.upsample[-1], config.unseen)
 
     def forward(self, views: PositionedViews, motion: torch.Tensor) -> Splats:
         """Photos to Gaussians under one motion code [B, E]."""
@@ -223,11 +217,25 @@ class Avat3rNetwork(nn.Module):
         Args:
             uv: [N, 2] where the points lie on the UV map, -1..1, v down. anchors: [B, N, 3] metres. colors: [B, N, 3].
         """
-        common = functional.grid_sample(
-            self.unseen_map[None], uv[None, None], padding_mode="border", align_corners=False
-        )[0, :, 0].T
-        features = common + self.unseen_person(cache.tokens.mean(dim=(1, 2)))[:, None]  # [B, N, F]
-        return activate(self.table, self.unseen_heads(features), anchors, colors)
+        return activate(self.table, self.unseen(cache.tokens, uv), anchors, colors)
+
+
+class _Unseen(nn.Module):
+    """Raw outputs at points of the UV map, from a learned map and the mean of a person's tokens."""
+
+    def __init__(self, table: GaussianTable, width: int, features: int, resolution: int):
+        super().__init__()
+        self.map = nn.Parameter(torch.zeros(features, resolution, resolution))
+        self.person = nn.Linear(width, features)
+        nn.init.zeros_(self.person.weight)
+        nn.init.zeros_(self.person.bias)
+        # features start at 0, so that these may be large: what they learn is far from where they start
+        self.heads = GaussianHeads(replace(table, gains=(0.02, 1.0, 1.0, 1.0, 1.0)), features)
+
+    def forward(self, tokens: torch.Tensor, uv: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Tokens [B, V, L, C] and places [N, 2] to raw outputs [B, N, ...]."""
+        common = functional.grid_sample(self.map[None], uv[None, None], padding_mode="border", align_corners=False)
+        return self.heads(common[0, :, 0].T + self.person(tokens.mean(dim=(1, 2)))[:, None])
 
 
 def _pixels(maps: torch.Tensor) -> torch.Tensor:

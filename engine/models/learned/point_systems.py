@@ -90,7 +90,8 @@ class FFAvatarSystem(Learned):
 @dataclass(frozen=True)
 class _Pixels:
     cache: Avat3rCache
-    backdrop: BoundGaussians  # at all texels of the painted head
+    backdrop: BoundGaussians  # at all M texels of the painted head
+    spread: torch.Tensor  # [M, 3] metres, its scales that are 1 to the network
 
 
 class Avat3rSystem(Learned):
@@ -139,7 +140,7 @@ class Avat3rSystem(Learned):
         return Look(
             capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
             footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat,
-            _Pixels(cache, self._backdrop(cache, capture)), seen, pairs,
+            self._state(cache, capture), seen, pairs,
         )  # fmt: skip
 
     def splats(self, look: Look, code: torch.Tensor) -> Splats:
@@ -165,14 +166,15 @@ class Avat3rSystem(Learned):
         low, high = OUTDONE
         return ((values / best.clamp_min(1e-6) - low) / (high - low)).clamp(0, 1).view(squareness.shape)
 
-    def _backdrop(self, cache: Avat3rCache, capture: Capture) -> BoundGaussians:
-        """Gaussians at all texels of the painted head, as the network guesses them where no photo shows them."""
+    def _state(self, cache: Avat3rCache, capture: Capture) -> _Pixels:
+        """What is known of the pixels, and behind them what the network guesses where no photo shows a texel."""
         coat, texels, rig = capture.coat, self.texels, capture.rig
         anchors = texels.positions(rig.neutral)[texels.valid]
         with self.precision():
             splats = self.network.guess(cache, texels.uv, anchors[None], coat.colors[None])
         spread = texels.spread(rig)[texels.triangles]
-        return tied(person(splats), rig, texels.triangles, texels.barycentrics, spread, coat.presence)
+        backdrop = tied(person(splats), rig, texels.triangles, texels.barycentrics, spread, coat.presence)
+        return _Pixels(cache, backdrop, spread)
 
 
 @torch.no_grad()

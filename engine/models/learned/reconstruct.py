@@ -208,11 +208,8 @@ def _finish(
     elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
         pixels = torch.arange(len(neutral)) < len(look.triangles)
         unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0))
-        texels, coat = system.texels, look.coat
-        spread = texels.spread(look.rig)[texels.triangles]
-        backdrop = _carried(
-            Density(texels, painted, resolution), look.state.backdrop, spread, coat.presence, coat.colors
-        )  # fmt: skip
+        density, coat, state = Density(system.texels, painted, resolution), look.coat, look.state
+        backdrop = _carried(density, state.backdrop, state.spread, coat.presence, coat.colors)
         gaussians = concatenate(select(neutral, pixels), select(backdrop, unseen))
         cover = torch.cat((cover, torch.from_numpy(painted.scales).float()[unseen]))
         if eigenbasis is not None:

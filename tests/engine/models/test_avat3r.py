@@ -73,9 +73,7 @@ def test_without_skips_gaussians_start_nowhere_and_grey(views):
 @torch.no_grad()
 def test_what_no_photo_shows_starts_on_the_skin_and_learns_what_people_share(views):
     fresh, trained = Avat3rNetwork(TINY), shaken(Avat3rNetwork(TINY))
-    uv = torch.tensor(
-        [[-0.5, -0.5], [-0.5, -0.5], [0.9, 0.9]]
-    )  # two people would have the same here, but for themselves
+    uv = torch.tensor([[-0.5, -0.5], [-0.5, -0.5], [0.9, 0.9]])
     anchors, colors = torch.rand(2, 1, 3).expand(2, 3, 3), torch.rand(2, 1, 3).expand(2, 3, 3)
     starts_on(anchors, fresh.guess(fresh.encode(views), uv, anchors, colors))
     close(fresh.guess(fresh.encode(views), uv, anchors, colors).colors, colors)
@@ -110,7 +108,7 @@ def test_photos_in_another_order_give_the_same_gaussians_in_that_order(views):
     by_photo = {name: each.unflatten(1, (3, -1))[:, order].flatten(1, 2) for name, each in vars(splats).items()}
     close(turned, Splats(**by_photo))
     alone = network(take(views, [0]), MOTION)
-    assert (alone.means - splats.means[:, : HEIGHT * WIDTH]).abs().max() > 1e-4  # photos do tell each other something
+    assert (alone.means - splats.means[:, : HEIGHT * WIDTH]).abs().max() > 1e-3  # photos do tell each other something
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_two_processes_hold_the_same_weights_and_learn_from_both_batches(tmp_pat
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words],
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=300,
+        capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     first, second = (load_file(tmp_path / "two" / f"rank{rank}.safetensors") for rank in (0, 1))
