@@ -12,6 +12,7 @@ import torch
 from engine.atomic import atomic_write
 from engine.benchmark.measure import peak_bytes, seconds, synchronise
 from engine.benchmark.networks import shell_photos
+from engine.errors import EngineError
 from engine.models.kit.attention import Attention
 from engine.models.kit.blocks import Block, per_view
 from engine.models.kit.registration import register
@@ -128,9 +129,15 @@ def write_plot(rows: Sequence[dict[str, float]], path: Path) -> None:
     """Time and memory over the number of photos as a picture: guided, dense, and the per-view part that both contain.
 
     Raises:
-        OutputError: the file cannot be written.
+        EngineError: matplotlib is missing. OutputError: the file cannot be written.
     """
-    from matplotlib.figure import Figure  # mediapipe brings it
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise EngineError(
+            "Plots need matplotlib, which is not installed.",
+            'Install the extra "train" in the folder of the engine: python -m pip install -e ".[train]"',
+        ) from None
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     photos = [row["photos"] for row in rows]

@@ -10,9 +10,9 @@ import numpy as np
 from engine import tracking
 from engine.avatar import Avatar
 from engine.evaluation.reenactment import Instruments, Sighting
+from engine.landmarker import detect_faces
 from engine.perceptual import LPIPS
 from engine.photos.identity import embed
-from engine.photos.landmarks import detect_faces
 from engine.photos.photo import Photo, PhotoSet
 from engine.pipeline import Options, reconstruct_photos, source_view
 from engine.progress import Progress

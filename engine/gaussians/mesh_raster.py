@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
+from engine.kernels import njit
+
 NEAR = 1e-3
 """Metres: surface nearer to the camera than this is not seen."""
 
@@ -81,7 +83,7 @@ def rasterize_mesh(
     return MeshRaster(triangle, barycentric, depth)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _set_up(vertices, faces, camera, inverse, width, height, cull_back):
     """Per triangle: edge functions of the pixel's place [F, 3, 3], |determinant| last, and pixels to visit [F, 4]."""
     count = len(faces)
@@ -121,7 +123,7 @@ def _set_up(vertices, faces, camera, inverse, width, height, cull_back):
     return edges, boxes
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _fill(edges, boxes, triangle, barycentric, depth, workers):
     for worker in numba.prange(workers):
         for f in range(len(edges)):

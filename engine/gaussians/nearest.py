@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
+
+from engine.kernels import njit
 
 LEAF = 4  # triangles per leaf
 DEEPEST = 64  # entries of the traversal's stack: one more per level of the tree, which has at most 30
@@ -53,7 +55,7 @@ def _boxes(corners: np.ndarray, leaves: int) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _box_distance(point: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
     total = 0.0
     for axis in range(3):
@@ -62,7 +64,7 @@ def _box_distance(point: np.ndarray, low: np.ndarray, high: np.ndarray) -> float
     return total
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _triangle_distance(point: np.ndarray, corners: np.ndarray) -> tuple[float, float, float]:
     """Squared distance, and the weights of corners 1 and 2 at the closest place."""
     # Scalars: numba would allocate for every little vector.
@@ -104,7 +106,7 @@ def _triangle_distance(point: np.ndarray, corners: np.ndarray) -> tuple[float, f
     return best, best_u, best_v
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@njit(parallel=True, nogil=True, error_model="numpy")
 def _search(
     points: np.ndarray, corners: np.ndarray, order: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

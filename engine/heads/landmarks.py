@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from itertools import product
 
-import mediapipe
 import numpy as np
-from mediapipe.tasks.python import BaseOptions
-from mediapipe.tasks.python.vision import FaceLandmarker, FaceLandmarkerOptions
-from mediapipe.tasks.python.vision.face_landmarker import FaceLandmarksConnections
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import cKDTree
 
-from engine import assets
 from engine.errors import HeadModelError
 from engine.gaussians.nearest import closest_on_triangles
-from engine.heads.portrait import IRIS_RADIUS, SIZE, Portrait, eyeballs, take_portrait, vertex_normals
+from engine.heads.portrait import IRIS_RADIUS, Portrait, eyeballs, take_portrait, vertex_normals
+from engine.landmarker import detect_faces
+from engine.landmarker.face import FACE_OVAL
+from engine.landmarker.models import canonical
 
 COUNT = 478
 IRISES = range(468, 478)  # five of the subject's right eye, then five of the left; the centre first
@@ -25,7 +23,6 @@ NOSE_TIP, CHIN = 1, 152
 LEFT_IRIS, RIGHT_IRIS = 473, 468
 UPPER_LIP_INNER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_LIP_INNER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
-OVAL = tuple(sorted({edge.start for edge in FaceLandmarksConnections.FACE_LANDMARKS_FACE_OVAL}))
 
 VIEWS = tuple(np.deg2rad([(0, 0), (-12, 0), (12, 0), (-25, 0), (25, 0), (0, -10), (0, 10)]))  # yaw, pitch
 KEY_LIGHTS = ((0.3, 0.5, 1.0), (-0.5, 0.3, 1.0), (0.0, 0.9, 0.8))
@@ -84,7 +81,7 @@ def find_landmarks(
 
     triangles, barycentrics = _snap(points, template, faces, allowed)
     weights = 1 / (1 + (spread / TRUSTED_SPREAD) ** 2)
-    weights[list(OVAL)] *= OVAL_TRUST
+    weights[list(FACE_OVAL)] *= OVAL_TRUST
     return triangles.astype(np.int32), barycentrics.astype(np.float32), weights.astype(np.float32)
 
 
@@ -94,7 +91,7 @@ def mirror_pairs(points: np.ndarray) -> np.ndarray:
     Place alone confuses the touching lips; the mirror image must also respect the detector's triangulation, whose
     edges' share of agreement is added to the cost until the assignment stands.
     """
-    edges = np.array([(e.start, e.end) for e in FaceLandmarksConnections.FACE_LANDMARKS_TESSELATION])
+    edges = canonical().triangles[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2)
     linked = np.zeros((len(points), len(points)))
     linked[edges[:, 0], edges[:, 1]] = linked[edges[:, 1], edges[:, 0]] = 1
     iris = RIGHT_IRIS + np.arange(5)
@@ -126,14 +123,8 @@ def _touching(faces: np.ndarray, regions: dict[str, np.ndarray], names: tuple[st
 
 def detect_in(portraits: list[Portrait]) -> list[np.ndarray | None]:
     """Pixel positions [478, 2] in each portrait, None where no face is found."""
-    options = FaceLandmarkerOptions(BaseOptions(model_asset_path=str(assets.path("face_landmarker.task"))))
-    found: list[np.ndarray | None] = []
-    with FaceLandmarker.create_from_options(options) as detector:
-        for portrait in portraits:
-            picture = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=portrait.image)
-            landmarks = detector.detect(picture).face_landmarks
-            found.append(np.array([(p.x, p.y) for p in landmarks[0]]) * SIZE if landmarks else None)
-    return found
+    looks = (detect_faces(portrait.image) for portrait in portraits)
+    return [faces[0].landmarks[:, :2] if faces else None for faces in looks]
 
 
 def _locate(

@@ -11,9 +11,9 @@ import numpy as np
 
 from engine.arkit import ARKIT_NAMES
 from engine.errors import PhotoError
+from engine.landmarker import Face, detect_faces
 from engine.photos.decode import check_file, scale_down
 from engine.photos.identity import embed
-from engine.photos.landmarks import Face, detect_faces
 from engine.photos.preparation import sharpness
 from engine.progress import Progress
 

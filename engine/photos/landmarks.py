@@ -1,32 +1,26 @@
-"""Finds the face in a photo: 478 landmarks and 52 ARKit scores from MediaPipe's FaceLandmarker."""
+"""Finds the face in a photo, however it lies in it, and steadies its landmarks."""
 
 from __future__ import annotations
 
-import atexit
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from engine import assets
-from engine.arkit import ARKIT_NAMES
 from engine.errors import PhotoError
+from engine.landmarker import MAX_FACES, Face, detect_faces
 from engine.photos.resampling import warp
 
-if TYPE_CHECKING:
-    from mediapipe.tasks.python.vision import FaceLandmarker
-
-MAX_FACES = 5
 MIN_FACE = 40  # px of face height below which nothing worth reconstructing is left
 SOFT_FACE = 120  # px of face height below which the result is visibly soft
 MAX_ROLL = np.radians(60)  # a face tilted further is looked for in the photo turned by a quarter
 DETECTOR_SIDE = 1280  # px; YuNet finds faces of 10 px and more at this size
-DETECTOR_SCORE = 0.3  # MediaPipe has the last word on what YuNet proposes
+DETECTOR_SCORE = 0.3  # the landmarker has the last word on what YuNet proposes
 BOX_SCORE = 14  # column of YuNet's result
 UPRIGHT_LEAD = 0.02  # on the sample photos upright faces lead by 0.03 and more
-CROP_AROUND = 2.2  # side of the crop around YuNet's box, in box sides: what MediaPipe's own short-range detector likes
+CROP_AROUND = 2.2  # side of the crop around YuNet's box, in box sides: what the landmarker's own detector likes
 BORDER = 0.5  # of the photo's side, put around it when a face fills the frame
 
 # Four small shifts (in crop sides), scales and turns (radians) of the normalised crop. Averaging them brings the
@@ -39,52 +33,6 @@ REFINE_JITTER = (
     (0.02, -0.03, 0.95, 0.04),
     (-0.02, 0.03, 1.0, -0.04),
 )
-
-FACE_OVAL = (
-    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
-    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
-)  # fmt: skip
-EYE_RIGHT, EYE_LEFT = 33, 263  # the outer corners; "Left" is the subject's left
-
-
-@dataclass(frozen=True)
-class Face:
-    """One face in an image.
-
-    Attributes:
-        landmarks: [478, 3] float64 in the image's pixels, centres at +0.5 (z in pixels too, smaller is nearer).
-        scores: [52] float64 in 0..1, ARKit order; ``tongueOut`` is always 0, MediaPipe does not score it.
-        rotation: [3, 3] float64 head rotation, canonical face to camera (x right, y up, z toward the viewer).
-    """
-
-    landmarks: np.ndarray
-    scores: np.ndarray
-    rotation: np.ndarray
-
-    @property
-    def height(self) -> float:
-        """Greatest distance across the face oval in pixels; the same for a tilted head."""
-        oval = self.landmarks[list(FACE_OVAL), :2]
-        return float(np.linalg.norm(oval[:, None] - oval[None], axis=-1).max())
-
-    @property
-    def center(self) -> np.ndarray:
-        """[2] middle of the face oval's bounding box, pixels."""
-        oval = self.landmarks[list(FACE_OVAL), :2]
-        return (oval.min(0) + oval.max(0)) / 2
-
-    @property
-    def roll(self) -> float:
-        """Tilt in the image plane in radians, clockwise as seen, from the line of the eyes."""
-        across = self.landmarks[EYE_LEFT, :2] - self.landmarks[EYE_RIGHT, :2]
-        return float(np.arctan2(across[1], across[0]))
-
-    def moved(self, matrix: np.ndarray) -> Face:
-        """The face after the image went through ``matrix`` [2, 3], a similarity on pixel coordinates."""
-        linear = matrix[:, :2]
-        scale = np.sqrt(np.linalg.det(linear))
-        xy = self.landmarks[:, :2] @ linear.T + matrix[:, 2]
-        return Face(np.column_stack([xy, self.landmarks[:, 2] * scale]), self.scores, self.rotation)
 
 
 @dataclass(frozen=True)
@@ -144,28 +92,6 @@ def find_face(image: np.ndarray, name: str) -> Found:
     return Found(largest, turned, len(faces), tuple(warnings))
 
 
-def detect_faces(image: np.ndarray) -> list[Face]:
-    """One look at [H, W, 3] uint8 sRGB: up to ``MAX_FACES`` faces, unrefined, possibly none."""
-    height, width = image.shape[:2]
-    landmarker = _landmarker()
-    from mediapipe import Image, ImageFormat  # late: importing it takes a second
-
-    result = landmarker.detect(Image(image_format=ImageFormat.SRGB, data=np.ascontiguousarray(image)))
-    faces = []
-    for points, shapes, pose in zip(
-        result.face_landmarks, result.face_blendshapes, result.facial_transformation_matrixes, strict=True
-    ):
-        by_name = {shape.category_name: shape.score for shape in shapes}
-        faces.append(
-            Face(
-                landmarks=np.array([(p.x, p.y, p.z) for p in points]) * (width, height, width),
-                scores=np.array([by_name.get(arkit, 0.0) for arkit in ARKIT_NAMES]),
-                rotation=np.asarray(pose, dtype=np.float64)[:3, :3],
-            )
-        )
-    return faces
-
-
 def refine(image: np.ndarray, face: Face) -> Face:
     """Look again at upright crops in which the face has always the same size, and average what they say."""
     looks = []
@@ -202,7 +128,7 @@ def _largest(faces: list[Face]) -> Face:
 
 
 def _upside_down(image: np.ndarray, face: Face) -> bool:
-    """Whether ``face`` was fitted the wrong way up, as MediaPipe does; YuNet is surer of upright faces."""
+    """Whether ``face`` was fitted the wrong way up, as the landmarker does; YuNet is surer of upright faces."""
     zoom = REFINE_FILL * REFINE_SIDE / face.height
     shift = REFINE_SIDE / 2 - zoom * face.center
     to_crop = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
@@ -220,7 +146,7 @@ def _detect_with_border(image: np.ndarray) -> list[Face]:
 
 
 def _detect_around_boxes(image: np.ndarray) -> list[Face]:
-    """Small faces: YuNet finds where they are, MediaPipe looks at each from near."""
+    """Small faces: YuNet finds where they are, the landmarker looks at each from near."""
     height, width = image.shape[:2]
     scale = min(1.0, DETECTOR_SIDE / max(height, width))
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -246,28 +172,13 @@ def _detect_boxes(image: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _landmarker() -> FaceLandmarker:
-    # Exit handlers run last in, first out, and closing is quiet only after MediaPipe's own handler has run: this one
-    # must be registered before that one, which importing MediaPipe does.
-    atexit.register(lambda: _landmarker().close())
-    from mediapipe.tasks.python import BaseOptions, vision
-
-    return vision.FaceLandmarker.create_from_options(
-        vision.FaceLandmarkerOptions(
-            base_options=BaseOptions(model_asset_path=str(assets.path("face_landmarker.task"))),
-            num_faces=MAX_FACES,
-            output_face_blendshapes=True,
-            output_facial_transformation_matrixes=True,
-        )
-    )
-
-
-@lru_cache(maxsize=1)
 def _box_detector() -> cv2.FaceDetectorYN:
     loud = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns of a default that it sets itself
     try:
+        # From memory: OpenCV cannot open every path on Windows.
+        model = np.fromfile(assets.path("face_detection_yunet.onnx"), np.uint8)
         return cv2.FaceDetectorYN.create(
-            str(assets.path("face_detection_yunet.onnx")), "", (320, 320), score_threshold=DETECTOR_SCORE
+            "onnx", model, np.zeros(0, np.uint8), (320, 320), score_threshold=DETECTOR_SCORE
         )
     finally:
         cv2.utils.logging.setLogLevel(loud)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from engine.landmarker import Face
 from engine.photos.identity import embed
-from engine.photos.landmarks import Face, find_face
+from engine.photos.landmarks import find_face
 from engine.photos.matting import matte
 from engine.photos.photo import Photo
 from engine.photos.resampling import warp

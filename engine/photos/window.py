@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.photos.landmarks import Face
+from engine.landmarker import Face
 from engine.photos.photo import CROP, WINDOW
 from engine.photos.resampling import warp
 

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 
 import engine
 from engine.heads import DEFAULT
+from engine.kernels import threading_layer
 from engine.pipeline import SYSTEMS
 from engine.server import head_routes, job_routes, refusals
 from engine.server.guard import Guard
@@ -30,13 +31,17 @@ router = APIRouter(responses=documented())
 
 
 class Health(BaseModel):
-    """The engine's state: ``device`` is "cpu" or the GPU's name, ``queued`` and ``heads`` are counts."""
+    """The engine's state: ``device`` is "cpu" or the GPU's name, ``queued`` and ``heads`` are counts.
+
+    ``threading_layer`` is what numba's kernels run on, empty before they ran.
+    """
 
     version: str
     python: str
     torch: str
     device: str
     backend: str
+    threading_layer: str
     systems: list[str]
     head_models: list[str]
     busy: bool
@@ -61,6 +66,7 @@ def health(parts: Parts) -> Health:
         torch=torch.__version__,
         device=torch.cuda.get_device_name(0) if gpu else "cpu",
         backend="gsplat" if gpu else "numba",
+        threading_layer=threading_layer(),
         systems=list(SYSTEMS),
         head_models=[DEFAULT],
         busy=parts.jobs.busy,

@@ -21,7 +21,7 @@ from engine.photos.clips import is_clip
 from engine.pipeline import Options
 from engine.server.refusals import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.uploads import Stored
-from engine.server.worker import Done, Failed, Stage, Task, Worker
+from engine.server.worker import Done, Failed, Stage, Task, Worker, ending
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 8
@@ -263,7 +263,7 @@ class JobQueue:
         LOG.error("The process that reconstructs ended with %s", code)
         error = ErrorDetail(
             type="WorkerLost",
-            message=f"The process that reconstructs ended unexpectedly (exit code {code}).",
+            message=f"The process that reconstructs ended unexpectedly ({ending(code)}).",
             hint="If memory ran out, close other programs or use fewer photos; the engine's log may say more.",
         )
         self._end(job, "failed", error)

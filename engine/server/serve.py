@@ -12,18 +12,22 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import IO
 
 import engine
+from engine import bootstrap
 from engine.errors import EngineError
 
 HOST = "127.0.0.1"
 TOKEN = "GAUSSIAN_HEADS_TOKEN"
 GRACE = 0.7  # seconds for cleaning up before the process ends all the same
 KEEP_ALIVE = 75  # seconds that an idle connection of the client stays open
+SIGN_EVERY = 1.0  # seconds between signs of life before it is ready
 
 
 def serve(port: int, parent_stdin: bool) -> None:
-    """Serve until asked to stop. Prints one JSON line on stdout: ready, or why not.
+    """Serve until asked to stop. Prints JSON lines on stdout: how far the start is, then ready, or why not.
 
     Args:
         port: on loopback; 0 takes a free one.
@@ -33,20 +37,53 @@ def serve(port: int, parent_stdin: bool) -> None:
     Raises:
         EngineError: the port is taken, or no temporary folder can be made.
     """
+    says = Announcer(bootstrap.claim_stdout())
     try:
-        _serve(port, parent_stdin)
+        _serve(port, parent_stdin, says)
     except Exception as error:
         known = isinstance(error, EngineError)
         detail = {
             "type": type(error).__name__,
             "message": error.message if known else f"The engine cannot start ({type(error).__name__}: {error}).",
-            "hint": error.hint if known else "Install it again; its log says more.",
+            "hint": error.hint if known else bootstrap.import_hint(error) or "Install it again; its log says more.",
         }
-        _announce({"ready": False, "error": detail})
+        says.last({"ready": False, "error": detail})
         raise
 
 
-def _serve(port: int, parent_stdin: bool) -> None:
+class Announcer:
+    """Says on a stream how many modules are loaded, as long as they become more, and at last one line more.
+
+    Whoever waits sees that an import is slow (a cold disk, a virus scanner) and not stuck.
+    """
+
+    def __init__(self, stream: IO[str]):
+        self._stream = stream
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._count, name="signs", daemon=True)
+        self._thread.start()
+
+    def last(self, line: dict) -> None:
+        """Say ``line`` and nothing after it; only the first call counts."""
+        if not self._done.is_set():
+            self._done.set()
+            self._thread.join()
+            self._say(line)
+
+    def _count(self) -> None:
+        said = 0
+        while not self._done.wait(SIGN_EVERY):
+            if len(sys.modules) > said:
+                said = len(sys.modules)
+                self._say({"starting": said})
+
+    def _say(self, line: dict) -> None:
+        with suppress(OSError):  # nobody listens; the end of standard input says so, too
+            self._stream.write(json.dumps(line) + "\n")
+            self._stream.flush()
+
+
+def _serve(port: int, parent_stdin: bool, says: Announcer) -> None:
     listener = _bind(port)
     # Late, so that what is broken in the installation is announced like everything else.
     import uvicorn
@@ -66,7 +103,7 @@ def _serve(port: int, parent_stdin: bool) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            _announce(line)
+            says.last(line)
 
     def stop() -> None:
         server.should_exit = True
@@ -94,7 +131,9 @@ def _serve(port: int, parent_stdin: bool) -> None:
 def _bind(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        if os.name == "posix":  # elsewhere this option would share the port with another program
+        if sys.platform == "win32":  # there, REUSEADDR would let another program listen in
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((HOST, port))
         listener.listen()
@@ -144,8 +183,3 @@ def _end(code: int) -> None:
     """End at once: a thread that compiles or draws would hold up, or crash, the interpreter's own way out."""
     logging.shutdown()
     os._exit(code)
-
-
-def _announce(line: dict) -> None:
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()

@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine import bootstrap
 from engine.errors import Cancelled, EngineError
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 REPORT_EVERY = 0.05  # seconds between reports of a running stage
-NICENESS = 5  # an artist's own work comes first
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,18 @@ class Worker:
             self._connection.send(message)
 
 
+def ending(code: int | None) -> str:
+    """How a process ended, from its exit code: a signal's name, or Windows' status as it is listed everywhere."""
+    if code is not None and code < 0:
+        return f"signal {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"signal {-code}"
+    return f"status 0x{code:08X}" if code is not None and code > 0xFFFF else f"exit code {code}"
+
+
 def _main(connection: Connection) -> None:
     """The process: tasks one after the other, until the server is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server gets it too and ends this process
-    os.dup2(sys.stderr.fileno(), 1)  # the server's standard output belongs to the one line that it prints
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    bootstrap.claim_stdout()  # the server's standard output belongs to the lines that it prints
+    bootstrap.yield_to_others()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     cancelled: set[str] = set()

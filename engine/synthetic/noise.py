@@ -5,6 +5,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from engine.kernels import njit
+
 LATTICE = 32  # cells after which the noise repeats, a power of two
 UNIT = 3.05  # brings one octave to unit deviation
 
@@ -37,7 +39,7 @@ def _random_rotation(rng: np.random.Generator) -> np.ndarray:
     )
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _add_noise(points, turn, shift, gradients, strength, total):
     """Perlin's gradient noise (doi 10.1145/566654.566636) with normally distributed gradients."""
     for m in numba.prange(len(points)):
@@ -58,6 +60,6 @@ def _add_noise(points, turn, shift, gradients, strength, total):
         total[m] += strength * value
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _fade(t):
     return t * t * t * (t * (6.0 * t - 15.0) + 10.0)

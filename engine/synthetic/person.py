@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 
 from engine.heads.lbs import joint_transforms
+from engine.kernels import njit
 from engine.synthetic.canvas import RESOLUTION, Canvas, canvas
 from engine.synthetic.hair import Hair, grow, scalp_density
 from engine.synthetic.skin import paint
@@ -111,7 +111,7 @@ def pose(person: Person, expression: np.ndarray, joint_rotations: np.ndarray) ->
     )
 
 
-@numba.njit(cache=True)
+@njit()
 def _skin(points, directions, weights, transforms):
     """Linear-blend skinning of points and of directions that ride on them, all [N, 3]."""
     moved, turned = np.empty_like(points), np.empty_like(directions)
@@ -129,7 +129,7 @@ def _skin(points, directions, weights, transforms):
     return moved, turned
 
 
-@numba.njit(cache=True)
+@njit()
 def facing(camera, faces):
     """[F] bool: triangles [F, 3] of camera-space vertices [V, 3] that turn their front to the camera."""
     front = np.empty(len(faces), np.bool_)
@@ -140,7 +140,7 @@ def facing(camera, faces):
     return front
 
 
-@numba.njit(cache=True)
+@njit()
 def vertex_normals(vertices, faces):
     """[V, 3] float32 unit normals of ``vertices`` [V, 3], weighted by the area of the triangles [F, 3] around."""
     normals = np.zeros(vertices.shape, np.float32)

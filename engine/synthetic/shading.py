@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from engine.gaussians.mesh_raster import rasterize_mesh
+from engine.kernels import njit
 from engine.synthetic.acting import Light
 from engine.synthetic.canvas import EYE, RESOLUTION, SKIN, WET, looking
 from engine.synthetic.person import Person, Posed, facing
@@ -76,7 +77,7 @@ def _shadow_map(person: Person, posed: Posed, light: Light, faces: np.ndarray) -
     return depth, np.concatenate([rotation, shift[:, None]], axis=1).astype(np.float32)
 
 
-@numba.njit(cache=True)
+@njit()
 def _texel_gradients(vertices, faces, uv, uv_faces):
     """[F, 2, 3]: how the texel's column and row grow per metre along a triangle; they turn slopes into tilts."""
     out = np.zeros((len(faces), 2, 3), np.float32)
@@ -96,7 +97,7 @@ def _texel_gradients(vertices, faces, uv, uv_faces):
     return out
 
 
-@numba.njit(cache=True, inline="always")
+@njit(inline="always")
 def _lit(shadow, to_lamp, softness, x, y, z):
     """0..1, how much of the first lamp reaches a point: 3 × 3 comparisons, ``softness`` pixels apart."""
     size = shadow.shape[0]
@@ -114,7 +115,7 @@ def _lit(shadow, to_lamp, softness, x, y, z):
     return total / np.float32(9.0)
 
 
-@numba.njit(cache=True, parallel=True)
+@njit(parallel=True)
 def _shade(
     triangle, barycentric, faces, vertices, normals, tangents, head_faces, head_vertices, uv, uv_faces, texture,
     material, openness, slopes, hair_colors, hair_across, hair_strand, hair_openness, lamps, ambient, shadow, to_lamp,

@@ -80,7 +80,7 @@ def test_a_head_is_rendered_inspected_and_exported(made, tmp_path, capsys):
 
 def test_an_open_jaw_moves_the_chin_down_in_the_picture(made, tmp_path):
     """Independent of our own figures: where MediaPipe sees the lower lip on the two renders."""
-    from engine.photos.landmarks import detect_faces
+    from engine.landmarker import detect_faces
 
     heights = {}
     for weight in (0, 1):

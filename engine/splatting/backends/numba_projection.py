@@ -6,8 +6,9 @@ Arithmetic is float64 in registers: it costs nothing here and keeps needles and 
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from engine.kernels import njit
 from engine.splatting.constants import ALPHA_MIN, EPS2D, FAR_PLANE, FRUSTUM_MARGIN
 
 FLAGS = {"reassoc", "contract", "arcp", "nsz"}
@@ -30,7 +31,7 @@ BLOCKS = 64
 """Parts in which gradients of the camera are summed; fixed, so that sums do not depend on the number of threads."""
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _rotation(w, x, y, z):
     """Nine entries, row by row, of the rotation of a unit quaternion."""
     return (
@@ -46,7 +47,7 @@ def _rotation(w, x, y, z):
     )
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _clamped_slope(slope, focal, centre, size):
     """A ray's slope x/z, kept within the image and its margin, and whether it was within."""
     margin = FRUSTUM_MARGIN * 0.5 * size / focal
@@ -55,7 +56,7 @@ def _clamped_slope(slope, focal, centre, size):
     return min(max(slope, low), high), low <= slope <= high
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _project_one(g, means, quats, scales, opacities, colors, camera, lens, near, splats, rects, radii):
     opacity = np.float64(opacities[g])
     mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
@@ -100,7 +101,7 @@ def _project_one(g, means, quats, scales, opacities, colors, camera, lens, near,
     splats[g, DEPTH] = z
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _camera_axes(g, quats, scales, camera):
     """The Gaussian's three axes, scaled, in the camera's frame: nine entries of camera rotation · rotation · scales."""
     w, x, y, z = np.float64(quats[g, 0]), np.float64(quats[g, 1]), np.float64(quats[g, 2]), np.float64(quats[g, 3])
@@ -120,7 +121,7 @@ def _camera_axes(g, quats, scales, camera):
     )
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _screen_axes(g, x, y, z, quats, scales, camera, lens):
     """The two rows of Jacobian · axes; their Gram matrix is the projected covariance before the low-pass."""
     v = _camera_axes(g, quats, scales, camera)
@@ -137,7 +138,7 @@ def _screen_axes(g, x, y, z, quats, scales, camera, lens):
     )
 
 
-@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy")
 def project(means, quats, scales, opacities, colors, visible, camera, lens, near, splats, rects, radii):
     """Project N Gaussians; culled ones keep the zeros that ``rects`` and ``radii`` come with.
 
@@ -154,7 +155,7 @@ def project(means, quats, scales, opacities, colors, visible, camera, lens, near
             _project_one(g, means, quats, scales, opacities, colors, camera, lens, near, splats, rects, radii)
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _pull_back_one(g, sums, means, quats, scales, camera, lens, splats, d_means, d_quats, d_scales, d_camera):
     """Chain rule from one Gaussian's summed tile gradients to its mean, quaternion, scales and the camera [3, 4]."""
     mx, my, mz = np.float64(means[g, 0]), np.float64(means[g, 1]), np.float64(means[g, 2])
@@ -246,7 +247,7 @@ def _pull_back_one(g, sums, means, quats, scales, camera, lens, splats, d_means,
     d_quats[g, 3] += (d_qz - along * qz) * inverse
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _pull_back_block(
     block, pair_offsets, pair_gradients, means, quats, scales, camera, lens, splats,
     d_means, d_quats, d_scales, d_opacities, d_colors, d_camera,
@@ -270,7 +271,7 @@ def _pull_back_block(
         )  # fmt: skip
 
 
-@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy")
 def pull_back(
     pair_offsets, pair_gradients, means, quats, scales, camera, lens, splats,
     d_means, d_quats, d_scales, d_opacities, d_colors, d_camera,

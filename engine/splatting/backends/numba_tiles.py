@@ -5,8 +5,9 @@ SIMD code. A tile's planes lie in one array, so that no pointer can alias anothe
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
+from engine.kernels import njit
 from engine.splatting.backends.numba_projection import (
     BLUE,
     DEPTH,
@@ -55,7 +56,7 @@ E0, E1, E2, E3, E4, E5 = (
 LOWEST_EXPONENT = np.float32(-100.0)
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _exp2(x):
     """2^x for x in [-100, 0], relative error 2e-7: Cephes' ``exp2f`` polynomial, which vectorises, unlike libm's."""
     whole = np.int32(x - HALF)
@@ -64,7 +65,7 @@ def _exp2(x):
     return (((((E0 * f + E1) * f + E2) * f + E3) * f + E4) * f + E5) * f * power + power
 
 
-@njit(nogil=True, error_model="numpy", cache=True)
+@njit(nogil=True, error_model="numpy")
 def bin_splats(order, rects, width, height):
     """List every tile's splats in depth order.
 
@@ -107,7 +108,7 @@ def bin_splats(order, rects, width, height):
     return tile_offsets, tile_splats, tile_pairs, pair_offsets
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _blend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, green, blue, depth):
     """Blend one splat into ``count`` pixels of a tile from pixel ``base`` on.
 
@@ -135,7 +136,7 @@ def _blend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, gr
         planes[LAST_PLANE + p] = number if blended else planes[LAST_PLANE + p]
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _blend_tile(left, top, splats, rects, tile_splats, renders, transmittances, last):
     height, width = transmittances.shape
     planes = np.zeros(PLANES, np.float32)
@@ -179,7 +180,7 @@ def _blend_tile(left, top, splats, rects, tile_splats, renders, transmittances, 
             last[top + y, left + x] = np.int32(planes[LAST_PLANE + p])
 
 
-@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy")
 def blend(splats, rects, tile_offsets, tile_splats, renders, transmittances, last):
     """Blend all tiles.
 
@@ -194,7 +195,7 @@ def blend(splats, rects, tile_offsets, tile_splats, renders, transmittances, las
         _blend_tile(tile % columns * TILE, tile // columns * TILE, splats, rects, listed, renders, transmittances, last)
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _unblend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, green, blue, depth, gradient):
     """Take one splat off the pixels that :func:`_blend_one` put it on, and write its gradient.
 
@@ -238,7 +239,7 @@ def _unblend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, 
     gradient[G_RED], gradient[G_GREEN], gradient[G_BLUE], gradient[G_DEPTH] = s_red, s_green, s_blue, s_depth
 
 
-@njit(fastmath=FLAGS, error_model="numpy", cache=True)
+@njit(fastmath=FLAGS, error_model="numpy")
 def _unblend_tile(
     left, top, splats, rects, tile_splats, tile_pairs, transmittances, last, d_renders, d_alphas, pair_gradients
 ):
@@ -286,7 +287,7 @@ def _unblend_tile(
         )
 
 
-@njit(parallel=True, nogil=True, error_model="numpy", cache=True)
+@njit(parallel=True, nogil=True, error_model="numpy")
 def unblend(
     splats, rects, tile_offsets, tile_splats, tile_pairs, transmittances, last, d_renders, d_alphas, pair_gradients
 ):

@@ -10,7 +10,6 @@ from engine.heads.landmarks import (
     IRISES,
     LEFT_IRIS,
     LOWER_LIP_INNER,
-    OVAL,
     RIGHT_IRIS,
     UPPER_LIP_INNER,
     detect_in,
@@ -19,6 +18,7 @@ from engine.heads.landmarks import (
 )
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import take_portrait
+from engine.landmarker.face import FACE_OVAL
 
 EYE_CORNERS = (33, 133, 362, 263)  # right outer, right inner, left inner, left outer
 
@@ -44,9 +44,9 @@ def test_agree_with_views_that_were_not_used(head: ParametricHead, points: np.nd
         rays, away = portrait.rays(pixels), points - portrait.eye
         misses.append(np.linalg.norm(np.cross(away, rays), axis=1))
     missed = np.mean(misses, axis=0)
-    inner = np.setdiff1d(np.arange(468), OVAL)
+    inner = np.setdiff1d(np.arange(468), FACE_OVAL)
     assert missed[inner].mean() < 1.5e-3
-    assert missed[list(OVAL)].mean() < 4e-3
+    assert missed[list(FACE_OVAL)].mean() < 4e-3
     assert missed[list(IRISES)].mean() < 2e-3
 
 
@@ -82,7 +82,7 @@ def test_symmetric_and_trusted_where_it_should_be(head: ParametricHead, points: 
     weights = head.landmark_weights
     assert 0 <= weights.min()
     assert weights.max() <= 1
-    assert weights[list(OVAL)].mean() < 0.5 * weights[list(EYE_CORNERS)].mean()
+    assert weights[list(FACE_OVAL)].mean() < 0.5 * weights[list(EYE_CORNERS)].mean()
 
 
 def test_no_face_is_an_error() -> None:

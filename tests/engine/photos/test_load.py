@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from engine.errors import Cancelled, PhotoError
+from engine.landmarker import detect_faces
 from engine.photos import clip_frames, clip_length, load_photos
 from engine.photos.clips import choose_frames, is_clip
-from engine.photos.landmarks import detect_faces, find_face
+from engine.photos.landmarks import find_face
 from engine.photos.load import MAX_PHOTOS
 from engine.photos.preparation import sharpness
 from engine.progress import Progress

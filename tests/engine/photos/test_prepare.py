@@ -10,8 +10,9 @@ import pytest
 
 from engine.arkit import ARKIT_NAMES
 from engine.errors import PhotoError
+from engine.landmarker import detect_faces
 from engine.photos import CROP, MARGIN, WINDOW, Photo, prepare
-from engine.photos.landmarks import detect_faces, find_face
+from engine.photos.landmarks import find_face
 
 Images = Callable[[str], np.ndarray]
 Photos = Callable[[str], Photo]
