@@ -5,32 +5,42 @@ Runs in an environment with Blender as a module (``bpy``); elsewhere, nothing in
 
 import importlib.util
 import os
-import subprocess
+import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.addon.engine import ROOT, sample_avatar
+
 PACKAGE = "bl_ext.user_default.gaussian_heads"
 HAS_BLENDER = importlib.util.find_spec("bpy") is not None
+
+
+def _link(place: Path, entry: Path) -> None:
+    """Shows a file or folder at a second place; where the system makes no links for us, a copy has to do."""
+    with suppress(OSError):
+        place.symlink_to(entry, entry.is_dir())
+    if place.exists():
+        return
+    if entry.is_dir():
+        shutil.copytree(entry, place, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy(entry, place)
+
 
 if not HAS_BLENDER:
     collect_ignore_glob = ["*"]
 else:
     # Before bpy is imported: it reads this once. The folder lives as long as the process.
-    _user = tempfile.TemporaryDirectory(prefix="gaussian_heads_user_")
+    _user = tempfile.TemporaryDirectory(prefix="gaussian_heads_user_", ignore_cleanup_errors=True)
     os.environ["BLENDER_USER_RESOURCES"] = _user.name
     _extension = Path(_user.name, "extensions", "user_default", "gaussian_heads")
     _extension.mkdir(parents=True)
     for _entry in (*(ROOT / "blender_addon").iterdir(), ROOT / "blender_manifest.toml", ROOT / "engine"):
         if _entry.name != "__pycache__":
-            (_extension / _entry.name).symlink_to(_entry)
-
-
-def engine_python() -> Path:
-    """The engine's own interpreter, made by ``build.py test``."""
-    return ROOT / ".venv" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+            _link(_extension / _entry.name, _entry)
 
 
 @pytest.fixture(scope="session")
@@ -52,11 +62,5 @@ def addon():
 
 @pytest.fixture(scope="session")
 def avatar_path() -> Path:
-    """A small real avatar, made once by the engine from the sample photo and kept between runs."""
-    path = ROOT / "build" / "tests" / "avatar.npz"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        photo = ROOT / "engine" / "assets" / "files" / "samples" / "astronaut.png"
-        words = ["reconstruct", photo, "-o", path, "--name", "Astronaut", "--gaussians", "20000", "--refine", "0"]
-        subprocess.run([engine_python(), "-m", "engine", *words], check=True, cwd=ROOT)
-    return path
+    """See :func:`tests.addon.engine.sample_avatar`."""
+    return sample_avatar()

@@ -8,7 +8,7 @@ import threading
 import bpy
 import pytest
 
-from .waiting import STUB, is_alive, wait_for
+from .waiting import STUB, STUB_PYTHON, is_alive, wait_for
 
 HANDLERS = [name for name in dir(bpy.app.handlers) if isinstance(getattr(bpy.app.handlers, name), list)]
 MENUS = ("TOPBAR_MT_file_import", "TOPBAR_MT_file_export", "VIEW3D_MT_object", "VIEW3D_MT_add", "TOPBAR_MT_render")
@@ -77,7 +77,7 @@ def test_it_leaves_nothing_behind_even_in_the_middle_of_work(before, addon, tmp_
     monkeypatch.setenv("STUB", "slow")
     monkeypatch.setattr(preferences, "EXTENSION_DIR", STUB)
     monkeypatch.setattr(preferences, "user_dir", lambda: tmp_path / "user")
-    bpy.context.preferences.addons[addon].preferences.engine_python = sys.executable
+    bpy.context.preferences.addons[addon].preferences.engine_python = str(STUB_PYTHON)
     photo = tmp_path / "front.png"
     photo.write_bytes(b"a face")
     bpy.ops.gaussian_heads.add_photos(filepath=str(photo))

@@ -8,7 +8,7 @@ import bpy
 import numpy as np
 import pytest
 
-from .conftest import ROOT, engine_python
+from .engine import ROOT, engine_python
 
 PHOTO = ROOT / "engine" / "assets" / "files" / "samples" / "astronaut.png"
 

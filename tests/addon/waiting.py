@@ -1,19 +1,26 @@
-"""What tests of background work share: the engine's stand-in, waiting for something, whether a process lives."""
+"""What tests of background work share: the engine's stand-in, waiting for something, processes that live and die."""
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 STUB = Path(__file__).parent / "stub"
+# A virtual environment's python.exe only starts another one, whose process it is then that counts.
+STUB_PYTHON = Path(getattr(sys, "_base_executable", sys.executable) if os.name == "nt" else sys.executable)
+KILLED = "signal 9" if os.name == "posix" else "exit code"  # of a process that was killed; Windows has no signals
 
 
 def is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
+    return psutil.pid_exists(pid)
+
+
+def kill(pid: int) -> None:
+    """Ends a process as a crash would, without asking it."""
+    psutil.Process(pid).kill()
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 10.0) -> bool:

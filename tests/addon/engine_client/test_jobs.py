@@ -1,12 +1,11 @@
 """A reconstruction in the background: its progress, its end, and every way in which it can go wrong."""
 
 import os
-import signal
 import time
 
 import pytest
 
-from ..waiting import wait_for
+from ..waiting import KILLED, kill, wait_for
 
 
 @pytest.fixture
@@ -77,8 +76,8 @@ def test_the_engine_dies_and_the_next_job_starts_it_again(parts, engine, photo, 
     job = make_job(parts, engine, [photo])
     job.start()
     assert wait_for(lambda: job.snapshot().state == "running")
-    os.kill(engine.status.pid, signal.SIGKILL)
-    with pytest.raises(parts.errors.AddonError, match=r"stopped unexpectedly \(signal 9\)") as raised:
+    kill(engine.status.pid)
+    with pytest.raises(parts.errors.AddonError, match=rf"stopped unexpectedly \({KILLED}") as raised:
         job.wait_done(10)
     assert "Try again" in raised.value.hint
     monkeypatch.delenv("STUB")

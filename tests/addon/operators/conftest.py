@@ -1,13 +1,12 @@
 """An artist's Blender whose engine only speaks the protocol; every job results in the same real avatar."""
 
 import importlib
-import sys
 from types import SimpleNamespace
 
 import bpy
 import pytest
 
-from ..waiting import STUB
+from ..waiting import STUB, STUB_PYTHON
 
 
 @pytest.fixture
@@ -33,5 +32,5 @@ def stub(parts, addon, avatar_path, monkeypatch):
     """The add-on with the engine's stand-in; yields its parts."""
     monkeypatch.setenv("STUB_AVATAR", str(avatar_path))
     monkeypatch.setattr(parts.preferences, "EXTENSION_DIR", STUB)
-    bpy.context.preferences.addons[addon].preferences.engine_python = sys.executable
+    bpy.context.preferences.addons[addon].preferences.engine_python = str(STUB_PYTHON)
     return parts

@@ -28,16 +28,16 @@ def test_start_restart_stop(stub, capfd):
     assert wait_for(lambda: not is_alive(first) and not is_alive(second))
 
 
-def test_other_preferences_take_effect_at_once(stub, addon):
+def test_other_preferences_take_effect_at_once(stub, addon, tmp_path):
     engine = stub.engine.ENGINE
     preferences = bpy.context.preferences.addons[addon].preferences
     bpy.ops.gaussian_heads.start_engine()
     url = engine.wait_ready(30).url
-    preferences.engine_python = "/nowhere/python"
+    preferences.engine_python = str(tmp_path / "no python")
     assert engine.state == "stopped"
     bpy.ops.gaussian_heads.start_engine()
     assert wait_for(lambda: engine.state == "failed")
-    assert "/nowhere/python" in engine.message
+    assert str(tmp_path / "no python") in engine.message
     assert "preferences" in engine.status.hint
     preferences.engine_url, preferences.engine_token = url, "wrong"
     bpy.ops.gaussian_heads.start_engine()

@@ -1,18 +1,15 @@
 """From photos to a head in the scene: in the background for artists, at once for scripts, and through every mishap."""
 
 import importlib
-import os
 import shutil
-import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 import bpy  # isort: skip
 
-from ..conftest import ROOT, engine_python
-from ..waiting import wait_for
+from ..engine import ROOT, engine_python
+from ..waiting import KILLED, kill, wait_for
 
 FACE = ROOT / "engine" / "assets" / "files" / "samples" / "astronaut.png"
 
@@ -135,12 +132,12 @@ def test_the_real_engine_is_killed_in_a_job(real, photo):
     press_reconstruct(real)
     job = real.reconstruction.current().job
     assert wait_for(lambda: job.snapshot().state == "running", 60)
-    os.kill(real.engine.ENGINE.status.pid, signal.SIGKILL)
+    kill(real.engine.ENGINE.status.pid)
     assert wait_for(lambda: job.snapshot().is_over)
     let_timer_run(real)
     snapshot = job.snapshot()
     assert snapshot.state == "failed"
-    assert "stopped unexpectedly (signal 9)" in snapshot.message
+    assert f"stopped unexpectedly ({KILLED}" in snapshot.message
     assert "Try again" in snapshot.hint
     assert heads(real) == []
     assert not real.reconstruction.current().is_running
@@ -279,6 +276,6 @@ def test_what_cannot_begin_says_why(stub, tmp_path, addon):
     with pytest.raises(RuntimeError, match=r"gone\.pkl is not there"):
         reconstruct()
     bpy.context.scene.gaussian_heads.reconstruct.head_model = "MAKEHUMAN"
-    bpy.context.preferences.addons[addon].preferences.engine_python = str(Path("/nowhere/python"))
+    bpy.context.preferences.addons[addon].preferences.engine_python = str(tmp_path / "no python")
     with pytest.raises(RuntimeError, match="cannot be started"):
         reconstruct()

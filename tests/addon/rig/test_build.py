@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from mathutils import Matrix, Quaternion, Vector
 
-ROOT = Path(__file__).parents[3]
+from ..engine import ROOT, engine_python
+
 JOINTS = ("neck", "head", "jaw", "eyeLeft", "eyeRight")
 
 
@@ -51,10 +52,8 @@ def angles(a, b):
 def poses_beside_the_engine(rig, head, avatar_path, poses, tmp_path):
     """Blender in every pose, places, rotations and scales checked, beside all that the engine says of it."""
     (tmp_path / "poses.json").write_text(json.dumps(poses))
-    from ..conftest import engine_python
-
     words = [Path(__file__).with_name("engine_truth.py"), avatar_path, tmp_path / "poses.json", tmp_path / "truth.npz"]
-    subprocess.run([engine_python(), *words], check=True, env={"PYTHONPATH": str(ROOT)})
+    subprocess.run([engine_python(), *words], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
     truth = np.load(tmp_path / "truth.npz")
     quarter_turn = Matrix(rig.axes.ENGINE_TO_BLENDER.tolist()).to_quaternion()
     for number, pose in enumerate(poses):

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from ..conftest import ROOT, engine_python
+from ..engine import ROOT, engine_python
 from ..rig.test_motion import moving_path  # noqa: F401 - a fixture
 
 ENGINE_RENDER = """

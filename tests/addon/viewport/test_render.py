@@ -136,21 +136,29 @@ def test_over_the_scene_surfaces_hide_what_is_behind_them(part, head, camera, ou
     assert scene.render.image_settings.file_format == "PNG"
 
 
+def hide_heads(scene, file):
+    for obj in scene.objects:
+        obj.hide_set(obj.type == "POINTCLOUD")
+
+
 @pytest.mark.parametrize(
     ("break_it", "sentence"),
     [
-        (lambda scene: setattr(scene, "camera", None), "no camera"),
-        (lambda scene: [obj.hide_set(True) for obj in scene.objects if obj.type == "POINTCLOUD"], "No Gaussian head"),
-        (lambda scene: setattr(scene.render, "filepath", "/proc/nowhere/x"), "cannot be written"),
-        (lambda scene: setattr(scene.render, "filepath", "//x"), "not saved yet"),
-        (lambda scene: None, "no frames"),
-        (lambda scene: setattr(scene.render, "resolution_x", 65536), "GPU draws"),
+        (lambda scene, file: setattr(scene, "camera", None), "no camera"),
+        (hide_heads, "No Gaussian head"),
+        (lambda scene, file: setattr(scene.render, "filepath", str(file / "x")), "cannot be written"),
+        (lambda scene, file: setattr(scene.render, "filepath", "//x"), "not saved yet"),
+        (lambda scene, file: None, "no frames"),
+        (lambda scene, file: setattr(scene.render, "resolution_x", 65536), "GPU draws"),
     ],
 )
-def test_what_cannot_be_rendered_is_said(part, head, camera, output, break_it, sentence):
+def test_what_cannot_be_rendered_is_said(part, head, camera, output, tmp_path, break_it, sentence):
+    """``file`` is a file, below which nothing can be."""
     output.resolution_percentage = 100
     scenes = len(bpy.data.scenes)
-    break_it(bpy.context.scene)
+    file = tmp_path / "file"
+    file.touch()
+    break_it(bpy.context.scene, file)
     with pytest.raises(RuntimeError, match=sentence):
         bpy.ops.gaussian_heads.render_splats(animation="frames" in sentence, frame_start=5, frame_end=4)
     assert len(bpy.data.scenes) == scenes
