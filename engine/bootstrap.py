@@ -74,6 +74,7 @@ def import_hint(error: BaseException) -> str:
 
 
 def _load_libraries(folders: list[Path]) -> None:
+    assert sys.platform == "win32"
     for folder in filter(Path.is_dir, folders):
         os.add_dll_directory(str(folder))
     for name in PRELOADED:

@@ -13,6 +13,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import numba
 from numba.core.caching import (
@@ -24,13 +25,14 @@ from numba.core.caching import (
 )
 
 LOG = logging.getLogger(__name__)
+UNUSABLE = (OSError, EOFError, ValueError, pickle.UnpicklingError)
 
 
-def njit(**options) -> Callable[[Callable], Callable]:
+def njit(**options) -> Callable[[Callable], Any]:
     """``numba.njit`` with a cache on disk, in ``NUMBA_CACHE_DIR`` or beside the source."""
 
-    def compile_later(function: Callable) -> Callable:
-        dispatcher = numba.njit(**options)(function)
+    def compile_later(function: Callable) -> Any:
+        dispatcher: Any = numba.njit(**options)(function)
         dispatcher._cache = _open(function)  # what numba's own cache=True sets, too
         return dispatcher
 
@@ -40,7 +42,7 @@ def njit(**options) -> Callable[[Callable], Callable]:
 def threading_layer() -> str:
     """What numba's parallel kernels run on: ``omp``, ``tbb`` or ``workqueue``; empty before the first of them ran."""
     with suppress(ValueError):
-        return numba.threading_layer()
+        return numba.threading_layer()  # type: ignore[attr-defined]
     return ""
 
 
@@ -73,12 +75,13 @@ class _Cache(FunctionCache):
     def save_overload(self, sig, data) -> None:
         try:
             super().save_overload(sig, data)
-        except OSError as error:
+        except UNUSABLE as error:
             LOG.warning("The compiled %s cannot be kept: %s", self._py_func.__qualname__, error)
 
     def load_overload(self, sig, target_context):
-        with suppress(
-            OSError, EOFError, ValueError, pickle.UnpicklingError
-        ):  # a truncated or locked file is as good as none
+        try:
             return super().load_overload(sig, target_context)
-        return None
+        except UNUSABLE:  # a truncated file is worse than none: it would not be written anew
+            with suppress(OSError):
+                self.flush()
+            return None

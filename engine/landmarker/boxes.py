@@ -52,7 +52,8 @@ def _roi(points: np.ndarray) -> Roi:
     """From ``low``, ``high`` corner of the box, right eye, left eye, in pixels of the image."""
     low, high, right_eye, left_eye = points
     across = left_eye - right_eye
-    return Roi(*(low + high) / 2, AROUND * (high - low).max(), np.arctan2(across[1], across[0]))
+    x, y = (low + high) / 2
+    return Roi(x, y, AROUND * (high - low).max(), np.arctan2(across[1], across[0]))
 
 
 def _merge(values: np.ndarray, scores: np.ndarray) -> list[np.ndarray]:

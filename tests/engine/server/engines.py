@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
+import psutil
 import requests
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -59,15 +61,21 @@ class Engine:
 
 def family(pid: int) -> list[int]:
     """A process and those that it started."""
-    lists = [path.read_text().split() for path in Path(f"/proc/{pid}/task").glob("*/children")]
-    return [pid, *(int(child) for children in lists for child in children)]
+    return [pid, *(child.pid for child in psutil.Process(pid).children())]
 
 
 def is_running(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
+
+
+def answer(stream: IO[str]) -> dict:
+    """What the engine says once it is ready, or why it is not; before, it says how far its start is."""
+    while "ready" not in (said := json.loads(stream.readline())):
+        assert said["starting"] > 0
+    return said
 
 
 def launch(*words: str, **arguments) -> subprocess.Popen:
@@ -84,7 +92,7 @@ def running(*words: str, **arguments) -> Iterator[Engine]:
     try:
         session = requests.Session()
         session.headers["Authorization"] = f"Bearer {TOKEN}"
-        yield Engine(process, json.loads(process.stdout.readline()), session)
+        yield Engine(process, answer(process.stdout), session)
     finally:
         process.stdin.close()
         process.wait(PATIENCE)
