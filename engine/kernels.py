@@ -28,10 +28,10 @@ LOG = logging.getLogger(__name__)
 UNUSABLE = (OSError, EOFError, ValueError, pickle.UnpicklingError)
 
 
-def njit(**options) -> Callable[[Callable], Any]:
+def njit(**options) -> Callable[[Callable], Callable[..., Any]]:
     """``numba.njit`` with a cache on disk, in ``NUMBA_CACHE_DIR`` or beside the source."""
 
-    def compile_later(function: Callable) -> Any:
+    def compile_later(function: Callable) -> Callable[..., Any]:
         dispatcher: Any = numba.njit(**options)(function)
         dispatcher._cache = _open(function)  # what numba's own cache=True sets, too
         return dispatcher

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,7 @@ from engine import assets
 from engine.protobuf import message
 
 BUNDLE = "face_landmarker.task"
-ENGINE, CLASSIC = "OPENCV_FORCE_DNN_ENGINE", "1"
+NETWORKS = ("face_detector.tflite", "face_landmarks_detector.tflite", "face_blendshapes.tflite")
 _BUSY = threading.Lock()  # a network of OpenCV's keeps the image that it looks at
 
 
@@ -66,29 +67,15 @@ def canonical() -> Canonical:
 
 @lru_cache(maxsize=1)
 def _networks() -> Networks:
-    with zipfile.ZipFile(assets.path(BUNDLE)) as bundle:
-
-        def read(name: str) -> cv2.dnn.Net:
-            # From memory: OpenCV cannot open every path on Windows.
-            return cv2.dnn.readNetFromTFLite(np.frombuffer(bundle.read(f"{name}.tflite"), np.uint8))
-
-        with _classic_engine():
-            return Networks(
-                read("face_detector"), read("face_landmarks_detector"), read("face_blendshapes"), canonical()
-            )
-
-
-@contextmanager
-def _classic_engine() -> Iterator[None]:
-    """OpenCV 5's new engine gives a wrong presence of a face, and hides all of a network's outputs but one.
-
-    For a network in memory only this variable chooses; OpenCV asks for it at each reading. YuNet needs the new engine.
-    """
-    os.environ[ENGINE] = CLASSIC
-    try:
-        yield
-    finally:
-        del os.environ[ENGINE]
+    with zipfile.ZipFile(assets.path(BUNDLE)) as bundle, tempfile.TemporaryDirectory() as folder:
+        bundle.extractall(folder, NETWORKS)
+        # OpenCV 5's new engine gives a wrong presence of a face, and hides all of a network's outputs but one. Only for
+        # a file can the classic one be chosen, and on Windows OpenCV opens none whose path the code page cannot say.
+        with nullcontext() if folder.isascii() else chdir(folder):
+            where = folder if folder.isascii() else ""
+            paths = (os.path.join(where, name) for name in NETWORKS)
+            detector, mesh, blendshapes = (cv2.dnn.readNetFromTFLite(p, cv2.dnn.ENGINE_CLASSIC) for p in paths)
+    return Networks(detector, mesh, blendshapes, canonical())
 
 
 def _canonical(data: bytes) -> Canonical:

@@ -57,10 +57,10 @@ def _render(
     kept = np.flatnonzero(rects[:, 2]).astype(np.uint64)
     # positive floats sort like their bits; the index below them makes the order of equal depths definite
     order = np.sort(splats[kept, projection.DEPTH].view(np.uint32).astype(np.uint64) << np.uint64(32) | kept)
-    binned = tiles.bin_splats(order, rects, width, height)
+    offsets, binned, pairs, pair_offsets = tiles.bin_splats(order, rects, width, height)
     last = np.empty((height, width), np.int32)
-    _in_chunks(tiles.blend, splats, rects, binned[0], binned[1], renders, transmittances, last)
-    return _View(camera, lens, splats, rects, radii, *binned, transmittances, last)
+    _in_chunks(tiles.blend, splats, rects, offsets, binned, renders, transmittances, last)
+    return _View(camera, lens, splats, rects, radii, offsets, binned, pairs, pair_offsets, transmittances, last)
 
 
 def _in_chunks(kernel: Callable[..., None], *arguments: object) -> None:

@@ -1,8 +1,10 @@
 """The landmarker says what MediaPipe says, with one face, several or none, and from several threads at once."""
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -10,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from engine import assets
 from engine.arkit import ARKIT_NAMES
-from engine.landmarker import detect_faces
+from engine.landmarker import detect_faces, models
 from engine.landmarker.face import FACE_OVAL
 from engine.landmarker.models import canonical
 
@@ -74,3 +76,19 @@ def test_the_mesh_is_the_canonical_faces() -> None:
     assert set(FACE_OVAL) <= set(outline)  # its other rims are the eyes' and the mouth's
     assert mesh.weights.sum() > 0
     assert mesh.vertices.shape == (468, 3)
+
+
+def test_its_networks_are_read_where_a_users_name_is_not_ascii(tmp_path, monkeypatch) -> None:
+    """OpenCV opens files by the code page's names on Windows, so only relative ones may reach it."""
+    folder = tmp_path / "山田 太郎"
+    folder.mkdir()
+    read, opened = cv2.dnn.readNetFromTFLite, []
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(cv2.dnn, "readNetFromTFLite", lambda path, *rest: opened.append(path) or read(path, *rest))
+    models._networks.cache_clear()
+    before = Path.cwd()
+    assert len(detect_faces(photo("astronaut.png"))) == 1
+    assert len(opened) == 3
+    assert all(path.isascii() for path in opened)
+    assert Path.cwd() == before
+    assert list(folder.iterdir()) == []
