@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arkit import ARKIT_NAMES
 from ..errors import AddonError
+from ..files import unreadable
 
 MAX_BYTES = 512 * 2**20  # more than two hours at 60 frames a second
 MAX_ROWS = 500_000
@@ -90,7 +91,7 @@ def read_capture(path: Path, rate: float = 0.0, is_cancelled: Callable[[], bool]
             )
         text = path.read_text("utf-8-sig", errors="replace")
     except OSError as error:
-        raise AddonError(f"{path.name} cannot be read: {error.strerror}.", "Choose another file.") from error
+        raise unreadable(path, error, "Choose another file.") from error
     return parse_capture(text, path.name, rate, is_cancelled)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import requests
 
 from ..errors import AddonError
+from ..files import unreadable
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # the engine answers small questions at once, but shares its cores with a running job
@@ -396,4 +397,4 @@ def _not_understood(error: Exception) -> AddonError:
 
 
 def _unreadable(path: Path, error: OSError) -> AddonError:
-    return AddonError(f"{path.name} cannot be read ({error.strerror}).", "Remove it from the list, or add it again.")
+    return unreadable(path, error, "Remove it from the list, or add it again.")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AddonError
+from ..files import unreadable
 
 VERSION = 1
 MAX_BYTES = 1_000_000_000  # all arrays together, unpacked
@@ -105,7 +106,7 @@ def read_avatar(source: str | Path | bytes, name: str = "") -> AvatarFile:
     except AddonError:
         raise
     except OSError as error:
-        raise AddonError(f"{label} cannot be read ({error.strerror or error}).", "Check the path.") from error
+        raise unreadable(Path(label if isinstance(source, bytes) else source), error, "Check the path.") from error
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged bytes
         raise AddonError(f"{label} is no avatar file, truncated or damaged ({error}).", DAMAGED) from error
     metadata = _read_metadata(arrays.pop("metadata").tobytes(), label)
