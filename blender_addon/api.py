@@ -18,11 +18,12 @@ from pathlib import Path
 import bpy
 
 from .animation import capture, expressions, performance, poses
-from .engine_client.client import JobOptions
+from .engine_client.client import DEFAULT_HEAD, JobOptions
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
 from .errors import AddonError
 from .files import atomic_write
+from .paths import resolve
 from .rig import avatar_file, build, extract
 from .rig.heads import Head, active_head, all_heads, find_head
 from .viewport.render import RenderOptions, render_splats
@@ -70,8 +71,10 @@ def reconstruct(
     Raises:
         AddonError: no usable photo, no engine, a setting out of range, or a system that the engine does not have.
     """
+    if head_model != DEFAULT_HEAD:
+        head_model = str(resolve(head_model).absolute())  # the engine runs in another folder
     options = JobOptions(system, head_model, refine_seconds, count, frames)
-    paths = [Path(photo) for photo in photos]
+    paths = [resolve(photo) for photo in photos]
     job = ReconstructionJob(ENGINE, paths, name, options, avatar_file.read_avatar)
     job.start()
     job.wait_done()
@@ -80,7 +83,7 @@ def reconstruct(
 
 def import_head(path: str | Path) -> Head:
     """Bring an avatar file into the current scene."""
-    return build.build(avatar_file.read_avatar(Path(bpy.path.abspath(str(path)))), bpy.context)
+    return build.build(avatar_file.read_avatar(resolve(path)), bpy.context)
 
 
 def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool = True) -> None:
@@ -142,7 +145,7 @@ def import_capture(
     Raises:
         AddonError: no capture, or nothing in it fits.
     """
-    read = capture.read_capture(Path(bpy.path.abspath(str(path))))
+    read = capture.read_capture(resolve(path))
     return performance.import_capture(head, read, bpy.context.scene, start, strength, parts)
 
 
@@ -175,7 +178,7 @@ def export(head: Head, path: str | Path) -> None:
     Raises:
         AddonError: another ending, no engine (splat files only), or the file cannot be written.
     """
-    prepare_export(head, Path(bpy.path.abspath(str(path))))()
+    prepare_export(head, resolve(path))()
 
 
 def prepare_export(head: Head, path: Path) -> Callable[[], None]:

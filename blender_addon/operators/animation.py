@@ -11,6 +11,7 @@ from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, St
 from ..animation import bake, capture, performance, pose_assets, transfer
 from ..errors import AddonError
 from ..files import atomic_write
+from ..paths import resolve
 from ..rig.heads import Head
 from .on_head import OnHead, head_named
 from .pose import EVERY_JOINT, JOINT_ITEMS
@@ -95,7 +96,7 @@ class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         self._reading = None
-        path = Path(bpy.path.abspath(self.filepath))
+        path = resolve(self.filepath)
         # A script that calls this wants the keyframes when the call returns, and so does the redo panel.
         by_hand = self.options.is_invoke and not self.options.is_repeat and not bpy.app.background
         if by_hand and path.is_file() and path.stat().st_size > SMALL_FILE:
@@ -119,7 +120,7 @@ class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
         reading = self._reading
         if reading is not None and reading.error is not None:
             raise reading.error
-        path = Path(bpy.path.abspath(self.filepath))
+        path = resolve(self.filepath)
         recorded = reading.result if reading is not None else capture.read_capture(path, self.capture_rate)
         done = performance.import_capture(
             head,
@@ -177,7 +178,7 @@ class GAUSSIAN_HEADS_OT_export_capture(OnHead, _Range, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def run(self, context: bpy.types.Context, head: Head) -> str:
-        path = Path(bpy.path.abspath(self.filepath))
+        path = resolve(self.filepath)
         first, last = self.frames(context)
         if last < first:
             raise AddonError(f"The range {first} to {last} is empty.", "Choose an end that is not before the start.")
@@ -273,14 +274,14 @@ class GAUSSIAN_HEADS_OT_apply_expression_asset(OnHead, bpy.types.Operator):
     )
 
     def run(self, context: bpy.types.Context, head: Head) -> None:
-        name, library = self.asset, bpy.path.abspath(self.library)
+        name, library = self.asset, self.library
         if not name:
             active = context.asset
             if active is None or active.id_type != "ACTION":
                 raise AddonError("No expression asset is active.", "Click one in the asset browser, or name one.")
             name, library = active.name, "" if active.local_id else active.full_library_path
         if library:
-            missing = pose_assets.apply_from_library(head, Path(library), name, self.strength)
+            missing = pose_assets.apply_from_library(head, resolve(library), name, self.strength)
         else:
             action = bpy.data.actions.get(name)
             if action is None:

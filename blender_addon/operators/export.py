@@ -11,6 +11,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import api
 from ..errors import AddonError
+from ..paths import resolve
 from ..rig.heads import require_head
 
 POLL_SECONDS = 0.1
@@ -79,7 +80,7 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator):
         return api.active_head(context) is not None
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        path = Path(bpy.path.abspath(self.filepath))
+        path = resolve(self.filepath)
         try:
             write = api.prepare_export(require_head(context), path)
             if self.options.is_invoke:

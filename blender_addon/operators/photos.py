@@ -8,13 +8,14 @@ from pathlib import Path
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProperty
 
+from ..paths import resolve
 from ..tasks import photo_checks, watch
 from ..tasks.photo_files import CLIP_ENDINGS, ENDINGS, PHOTO_ENDINGS
 
 _GLOBS = {"PHOTOS": PHOTO_ENDINGS, "CLIPS": CLIP_ENDINGS, "ALL": ENDINGS}
 
 
-def add_paths(settings: bpy.types.PropertyGroup, paths: Iterable[Path]) -> tuple[int, list[str]]:
+def add_paths(settings: bpy.types.PropertyGroup, paths: Iterable[str | Path]) -> tuple[int, list[str]]:
     """Adds files to the list.
 
     Args:
@@ -26,7 +27,7 @@ def add_paths(settings: bpy.types.PropertyGroup, paths: Iterable[Path]) -> tuple
     known = {item.path for item in settings.items}
     added, refused = 0, []
     for path in paths:
-        path = Path(bpy.path.abspath(str(path))).absolute()
+        path = resolve(path).absolute()
         if path.suffix.lower() not in ENDINGS:
             refused.append(f"{path.name} is no photo or clip of a known kind.")
         elif not path.is_file():
@@ -53,7 +54,7 @@ def _check_soon(wants_engine: bool) -> None:
 class _AddFiles:
     """What adding files and adding a folder share."""
 
-    def _add(self, context: bpy.types.Context, paths: list[Path]) -> set[str]:
+    def _add(self, context: bpy.types.Context, paths: Iterable[str | Path]) -> set[str]:
         added, refused = add_paths(context.scene.gaussian_heads.photos, paths)
         for sentence in refused:
             self.report({"WARNING"}, sentence)
@@ -103,11 +104,9 @@ class GAUSSIAN_HEADS_OT_add_photos(_AddFiles, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        folder = Path(bpy.path.abspath(self.directory))
+        folder = resolve(self.directory)
         paths = [folder / file.name for file in self.files if file.name]
-        if not paths and self.filepath:
-            paths = [Path(self.filepath)]
-        return self._add(context, paths)
+        return self._add(context, paths or [self.filepath] * bool(self.filepath))
 
 
 class GAUSSIAN_HEADS_OT_add_folder(_AddFiles, bpy.types.Operator):
@@ -128,7 +127,7 @@ class GAUSSIAN_HEADS_OT_add_folder(_AddFiles, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        folder = Path(bpy.path.abspath(self.directory))
+        folder = resolve(self.directory)
         if not self.directory or not folder.is_dir():
             self.report({"ERROR"}, f"The folder {folder} is not there. Choose another one.")
             return {"CANCELLED"}

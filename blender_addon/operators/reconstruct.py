@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
+from ..paths import resolve
 from ..preferences import flame_path
 from ..properties import COUNTS
 from ..tasks import reconstruction
@@ -121,7 +120,7 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
         quality = panel.quality if self.quality == "PANEL" else self.quality
         head_model = self.head_model or (DEFAULT_HEAD if panel.head_model == "MAKEHUMAN" else str(flame_path()))
         if head_model != DEFAULT_HEAD:
-            head_model = str(Path(bpy.path.abspath(head_model)).absolute())
+            head_model = str(resolve(head_model).absolute())
         options = JobOptions(
             self.system or panel.system,
             head_model,
@@ -133,9 +132,9 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
         return reconstruction.Request(tuple(self._photos(context)), name, options)
 
     def _photos(self, context: bpy.types.Context) -> list[PhotoFile]:
-        folder = Path(bpy.path.abspath(self.directory))
+        folder = resolve(self.directory)
         named = [folder / file.name for file in self.files if file.name]
-        named += [Path(bpy.path.abspath(text.strip())) for text in self.filepaths.split(";") if text.strip()]
+        named += [resolve(text.strip()) for text in self.filepaths.split(";") if text.strip()]
         if named:
             return [PhotoFile(path.absolute()) for path in named]
         return [photo_file(item) for item in context.scene.gaussian_heads.photos.items]

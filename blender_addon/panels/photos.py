@@ -1,10 +1,9 @@
 """The photos panel: the photos of one person, in order, with what the engine says of each."""
 
-from pathlib import Path
-
 import bpy
 import bpy.utils.previews
 
+from ..paths import ending_of
 from ..tasks.photo_files import CLIP_ENDINGS
 from ..text import draw_text
 
@@ -25,7 +24,7 @@ def thumbnail(item: bpy.types.PropertyGroup) -> int:
     if item.image is not None:
         preview = item.image.preview
         return preview.icon_id if preview else 0
-    ending = Path(item.path).suffix.lower()
+    ending = ending_of(item.path)
     if bpy.app.background or _thumbnails is None or ending in UNKNOWN_TO_BLENDER:
         return 0
     if item.path not in _thumbnails:
@@ -41,7 +40,7 @@ class GAUSSIAN_HEADS_UL_photos(bpy.types.UIList):
         if icon_id := thumbnail(item):
             row.label(text=item.name, icon_value=icon_id)
         else:
-            is_clip = Path(item.path).suffix.lower() in CLIP_ENDINGS
+            is_clip = ending_of(item.path) in CLIP_ENDINGS
             row.label(text=item.name, icon="FILE_MOVIE" if is_clip else "FILE_IMAGE")
         verdict = row.row()
         verdict.alert = item.state == "BAD"

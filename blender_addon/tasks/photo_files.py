@@ -13,6 +13,7 @@ import numpy as np
 from ..engine_client.png import encode_png, srgb_pixels
 from ..errors import AddonError
 from ..files import atomic_write
+from ..paths import ending_of, resolve
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".heic", ".heif", ".tif", ".tiff", ".bmp")
 CLIP_ENDINGS = (".mp4", ".mov", ".webm")
@@ -35,7 +36,7 @@ def photo_file(item: bpy.types.PropertyGroup) -> PhotoFile:
         AddonError: its Blender image has no pixels.
     """
     if item.image is None:
-        return PhotoFile(Path(os.path.realpath(bpy.path.abspath(item.path))))
+        return PhotoFile(Path(os.path.realpath(resolve(item.path))))
     return _image_file(item.image)
 
 
@@ -47,11 +48,11 @@ def photo_key(item: bpy.types.PropertyGroup) -> str:
 def _image_file(image: bpy.types.Image) -> PhotoFile:
     """A Blender image's file. What Blender alone has is copied here, and compressed and written by ``prepare``."""
     if not image.is_dirty and image.packed_file is None and image.source in ("FILE", "MOVIE"):
-        path = Path(bpy.path.abspath(image.filepath, library=image.library))
+        path = resolve(image.filepath, image.library)
         if path.suffix.lower() in ENDINGS:
             return PhotoFile(path)
-    name = Path(image.name)
-    stem = bpy.path.clean_name(name.stem if name.suffix.lower() in ENDINGS else image.name)
+    ending = ending_of(image.name)
+    stem = bpy.path.clean_name(image.name[: -len(ending)] if ending in ENDINGS else image.name)
     folder = Path(bpy.app.tempdir) / "gaussian_heads" / str(image.session_uid)
     if not image.is_dirty and image.packed_file is not None and image.file_format in _PACKED_ENDINGS:
         data = image.packed_file.data

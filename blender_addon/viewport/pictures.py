@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import AddonError
 from ..files import atomic_write
+from ..paths import name_of, resolve
 
 SCRATCH = ".gaussian_heads_render"
 NAME = "splats"  # of pictures where only a folder is given
@@ -41,7 +42,7 @@ class Writer:
                 f"The output path {filepath} is relative to a .blend file that is not saved yet.",
                 "Save the file, or choose another output path.",
             )
-        self._filepath = filepath if Path(filepath).name and not filepath.endswith(("/", "\\")) else filepath + NAME
+        self._filepath = filepath if name_of(filepath) else filepath + NAME
         self._colors = scene.copy()
         self._depths = scene.copy()
         self._colors.name = self._depths.name = SCRATCH
@@ -77,10 +78,10 @@ class Writer:
         """Where a frame goes; None for a still, whose path gets no number."""
         scene = self._depths if depth else self._colors
         if frame is not None:
-            return Path(bpy.path.abspath(scene.render.frame_path(frame=frame)))
-        path = bpy.path.abspath(scene.render.filepath)
+            return resolve(scene.render.frame_path(frame=frame))
+        path = scene.render.filepath
         extension = scene.render.file_extension
-        return Path(
+        return resolve(
             path if path.lower().endswith(extension) or not scene.render.use_file_extension else path + extension
         )
 
@@ -131,12 +132,13 @@ class Writer:
 
 def depth_path(filepath: str) -> str:
     """The path of the depths beside a picture's: ``depth`` before the frame's number or the extension."""
-    folder, slash, name = filepath.rpartition(os.sep if os.sep in filepath else "/")
+    name = name_of(filepath)
     stem, extension = os.path.splitext(name)
     stem = stem if extension.lower() in bpy.path.extensions_image else name
     place = stem.find("#") if "#" in stem else len(stem)
     before = stem[:place].rstrip("_.-")
-    return folder + slash + (f"{before}_depth" if before else "depth") + ("_" + stem[place:] if stem[place:] else "")
+    after = "_" + stem[place:] if stem[place:] else ""
+    return filepath.removesuffix(name) + (f"{before}_depth" if before else "depth") + after
 
 
 def _set_format(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
@@ -181,7 +183,7 @@ def render_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> np.ndarray:
         raise AddonError(f"Blender could not render the scene ({error}).", "Press F12 to see why.") from error
     finally:
         render.resolution_x, render.resolution_y, render.resolution_percentage = before
-    with tempfile.TemporaryDirectory(prefix="gaussian_heads_") as folder:
+    with tempfile.TemporaryDirectory(prefix="gaussian_heads_", ignore_cleanup_errors=True) as folder:
         path = os.path.join(folder, "scene.png")
         with _as_png(scene):
             bpy.data.images["Render Result"].save_render(path, scene=scene)
