@@ -195,7 +195,7 @@ def test_the_table_is_whole_and_resumed(tmp_path, monkeypatch):
     assert {"drive, 300", "preview, 300"} <= failed <= {"drive, 300", "preview, 300", "draw 2DGS, 300"}
     assert rows["drive, 300"].error == "OutOfMemoryError: CUDA out of memory."
     assert rows["parity of gsplat with the CPU kernels"].figures["image"] == 0  # the CPU's kernels against themselves
-    page = (tmp_path / "gpu.md").read_text()
+    page = (tmp_path / "gpu.md").read_text("utf-8")
     assert all(f"| {name} |" in page for name in names)
     assert "Avat3r 53 FPS" in page and "engine train --system match" in page
 
@@ -220,7 +220,7 @@ def test_other_versions_and_a_stop_are_respected(tmp_path):
         path.write_text(damage)
         with pytest.raises(EngineError, match=r"rows\.json"):
             run(tasks, path, WHERE, CPU, Progress())
-        assert path.read_text() == damage
+        assert path.read_text("utf-8") == damage
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -231,7 +231,7 @@ def test_without_a_gpu_the_command_says_so(tmp_path, capsys):
 
 
 def test_the_page_lists_every_row_and_command():
-    page = (ROOT / "docs/gpu.md").read_text()
+    page = (ROOT / "docs/gpu.md").read_text("utf-8")
     for task in gpu.tasks(CPU, gpu.Sizes()):
         assert f"| {task.name} |" in page, task.name
     assert all(command in page for command in gpu.TRAINING)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -46,7 +46,7 @@ class Linear(nn.Module):
 
     def forward(self, batch: list, step: int) -> dict[str, Tensor]:
         if step == self.kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            psutil.Process().kill()
         time.sleep(self.pause)
         error = (self.network(batch[0]) - batch[0] @ TRUE.T).square().mean()
         factor = float("nan") if 0 <= step - self.broken < 5 else 1.0

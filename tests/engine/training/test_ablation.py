@@ -84,7 +84,7 @@ def test_a_real_network_is_trained_and_measured(monkeypatch, tmp_path):
     (finding,) = run(tmp_path)
     assert all(finding.differences[figure] == (0.0, 0.0) for figure in FIGURES) and finding.time > 0
     paths = [tmp_path / "out" / f"flexavatar-whole-{seed}" / "scores.json" for seed in range(2)]
-    stored, other = (json.loads(path.read_text())["scores"] for path in paths)
+    stored, other = (json.loads(path.read_text("utf-8"))["scores"] for path in paths)
     assert [(s["person"], s["photos"]) for s in stored] == [(0, 1), (0, 1), (0, 4), (0, 4)]
     assert all(5 < s["psnr"] < 50 and 0 < s["ssim"] < 1 and 0 < s["lpips"] < 1.5 for s in stored)
     assert stored[0]["psnr"] != stored[1]["psnr"] and stored[0]["psnr"] != other[0]["psnr"]  # seeds learn differently
@@ -102,7 +102,7 @@ def test_a_study_without_rare_expressions_is_refused_before_any_training(trained
 def test_damaged_scores_are_refused_by_name(trained, tmp_path, text):
     run(tmp_path)
     path = tmp_path / "out" / "flexavatar-whole-1" / "scores.json"
-    for damaged in (text, path.read_text().replace('"psnr"', '"loudness"')):
+    for damaged in (text, path.read_text("utf-8").replace('"psnr"', '"loudness"')):
         path.write_text(damaged)
         with pytest.raises(EngineError, match="flexavatar-whole-1.*scores.json"):
             run(tmp_path)

@@ -34,7 +34,7 @@ def provenance(weights: Path) -> dict:
 
 
 def rows(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
 def test_a_known_map_is_learned_and_the_weights_say_where_they_are_from(tmp_path):

@@ -208,7 +208,7 @@ def test_a_photo_is_added_at_the_command_line(still, tmp_path, monkeypatch):
     report = tmp_path / "two.json"
     words += ["--add", heads[0], "--refine", "2", "--json", str(report)]
     assert main(["reconstruct", photos[1], "-o", heads[1], *words]) == 0
-    assert str(tmp_path / "two.memory") in json.loads(report.read_text())["files"]
+    assert str(tmp_path / "two.memory") in json.loads(report.read_text("utf-8"))["files"]
     one, two = (load(Path(path)) for path in heads)
     assert [photo["name"] for photo in two.provenance["photos"]] == ["person_a_1.jpg", "person_a_2.jpg"]
     assert [view.name for view in two.views] == ["person_a_1.jpg", "person_a_2.jpg"]
