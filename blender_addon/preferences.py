@@ -1,5 +1,8 @@
 """The add-on's preferences: which engine to use, and where the artist's own files are."""
 
+import hashlib
+import os
+import sys
 from pathlib import Path
 
 import bpy
@@ -7,10 +10,12 @@ from bpy.props import StringProperty
 
 from .engine_client.client import check_url, is_loopback
 from .engine_client.engine import ENGINE, EngineSettings
+from .engine_client.runtime import sweep_after_uninstall
 from .errors import AddonError
 from .text import draw_text
 
 EXTENSION_DIR = Path(__file__).parent
+LOCAL_NAME = "gaussian_heads"  # below Windows' folder for local application data
 
 
 def _changed(preferences: "GaussianHeadsPreferences", context: bpy.types.Context) -> None:
@@ -90,19 +95,39 @@ def get_preferences() -> GaussianHeadsPreferences | None:
 
 
 def user_dir() -> Path:
-    """The extension's own folder in the artist's files: unpacked engine, caches, logs and the last heads."""
+    """The extension's own folder in the artist's files: logs and the last heads."""
     return Path(bpy.utils.extension_path_user(__package__, create=True))
+
+
+def local_dir() -> Path:
+    """The folder for what can be made again: the unpacked engine and its caches.
+
+    On Windows it is apart, named after this Blender's own folder: that one lies in the roaming profile, which companies
+    copy over the network at every login, and leaves too little of the 259 characters that a path may have.
+    """
+    user = user_dir()
+    local = os.environ.get("LOCALAPPDATA", "")
+    if sys.platform != "win32" or not local:
+        return user / "engine"
+    return Path(local) / LOCAL_NAME / hashlib.sha256(str(user).lower().encode()).hexdigest()[:6]
+
+
+def blender_dir() -> Path | None:
+    """The folder of Blender's program; None where Blender is a module."""
+    return Path(bpy.app.binary_path).parent if bpy.app.binary_path else None
 
 
 def engine_settings() -> EngineSettings:
     """The engine that the preferences ask for."""
     preferences = get_preferences()
     if preferences is None:
-        return EngineSettings(EXTENSION_DIR, user_dir())
+        return EngineSettings(EXTENSION_DIR, user_dir(), local_dir(), blender_dir())
     python = preferences.engine_python.strip()
     return EngineSettings(
         EXTENSION_DIR,
         user_dir(),
+        local_dir(),
+        blender_dir(),
         python=Path(bpy.path.abspath(python)) if python else None,
         url=preferences.engine_url.strip(),
         token=preferences.engine_token.strip(),
@@ -134,4 +159,8 @@ def register() -> None:
     ENGINE.configure(engine_settings())
 
 
-unregister = _unregister_classes
+def unregister() -> None:
+    _unregister_classes()
+    local, user = local_dir(), user_dir()
+    if user not in local.parents and local.is_dir():  # Blender removes only its own folder when it uninstalls
+        sweep_after_uninstall(EXTENSION_DIR, local)

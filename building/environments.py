@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import shutil
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +15,9 @@ from pathlib import Path
 from building import shell
 from building.shell import BUILD, ROOT, step
 
-# What the wheels expect of Linux, and the Debian or Ubuntu packages that bring it.
-LIBRARIES = {  # mediapipe and OpenCV
-    "libEGL.so.1": "libegl1",
-    "libGLESv2.so.2": "libgles2",
-    "libGL.so.1": "libgl1",
-    "libgthread-2.0.so.0": "libglib2.0-0",
-    "libxcb.so.1": "libxcb1",
-}
-BLENDER_LIBRARIES = {  # Blender as a module; it draws through EGL and Mesa's software renderer
+# What Blender as a module, which draws through EGL and Mesa's software renderer, expects of Linux, and the Debian or
+# Ubuntu packages that bring it. The engine's own wheels bring all that they need.
+BLENDER_LIBRARIES = {
     "libEGL.so.1": "libegl1",
     "libEGL_mesa.so.0": "libegl-mesa0",
     "libGL.so.1": "libgl1",
@@ -95,12 +91,30 @@ def pin(name: str, group: str = "engine") -> str:
 
 def blender(group: str) -> Environment | None:
     """An environment with Blender as a module, the version that an optional group pins; None without its Python."""
-    interpreter = sys.executable if sys.version_info[:2] == BLENDER_PYTHON else shutil.which("python3.11")
-    if interpreter is None:
+    if (interpreter := _blender_python()) is None:
         return None
     environment = Environment(BUILD / pin("bpy", group).replace("==", "-"))
     environment.install(pins(group, "addon"), interpreter)
     return environment
+
+
+def _blender_python() -> str | None:
+    """A Python of Blender's version: this one, one on the PATH, or one that Windows' launcher knows."""
+    if sys.version_info[:2] == BLENDER_PYTHON:
+        return sys.executable
+    version = "{}.{}".format(*BLENDER_PYTHON)
+    if os.name == "nt" and (launcher := shutil.which("py")):
+        command = [launcher, f"-{version}", "-c", "import sys; print(sys.executable)"]
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        return found.stdout.strip() if found.returncode == 0 else None
+    return shutil.which(f"python{version}")
+
+
+def platform_name() -> str:
+    """What Blender calls this machine's platform, such as ``"linux-x64"``; the extension may not be built for it."""
+    system = {"Linux": "linux", "Windows": "windows", "Darwin": "macos"}.get(platform.system(), platform.system())
+    machine = {"x86_64": "x64", "amd64": "x64"}.get(platform.machine().lower(), platform.machine().lower())
+    return f"{system}-{machine}"
 
 
 def check_libraries(libraries: dict[str, str]) -> None:

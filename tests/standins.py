@@ -12,7 +12,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from building import extension, wheels
+from building import environments, extension, wheels
 
 TAG = "cp{}{}".format(*sys.version_info)
 
@@ -54,7 +54,8 @@ def make_extension(folder: Path, chosen: list[Path], tag: str = TAG) -> Path:
     rows = [wheels.describe(path) for path in chosen]
     tools = make_installer_wheel(folder / "tools")
     source = chosen[0].parent
-    about = {"version": 1, "platform": "test", "accelerator": "cpu", "engine": "0" * 64}
+    about = {"version": 2, "platform": environments.platform_name(), "macos": "14.0", "accelerator": "cpu"}
+    about |= {"engine": "0" * 64}
     extension.stage_wheels(folder / "wheels", about, (tools.parent, wheels.describe(tools)), {tag: (source, rows)})
     return folder
 

@@ -19,12 +19,18 @@ from typing import IO, Any
 from ..errors import AddonError
 from ..files import keep_newest
 from .client import Client, EngineLost, is_loopback
+from .runtime import Runtime, release
+from .system import ending
 
-READY_SECONDS = 180.0  # a cold start reads torch from disk
+PATIENCE_SECONDS = (
+    180.0  # without any sign of the engine while it starts; a virus scanner may hold up one file for long
+)
+TICK_SECONDS = 0.1
 GRACE_SECONDS = 2.0  # from the end of its input to being killed
 LAST_WORDS_SECONDS = 0.3  # for what a dead engine wrote; processes that it started may keep its pipes open for longer
 LOG_BYTES = 1 << 20  # per log file, of which each Blender keeps two
 LOGS_KEPT = 6
+UNPACKING_HINT = "Go on working meanwhile. A virus scanner that looks at every file can make this take minutes."
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,9 @@ class EngineSettings:
 
     Attributes:
         extension_dir: folder that holds the ``engine`` package.
-        user_dir: the extension's own folder for what it unpacks, caches and logs.
+        user_dir: the extension's own folder for logs and the last heads.
+        local_dir: folder for what can be made again: the unpacked engine and its caches.
+        blender_dir: folder of Blender's program, where Windows keeps a library; None where there is none.
         python: interpreter with the engine's dependencies; None for the one that comes with the extension.
         url, token: a running engine to use instead of starting one; empty for none.
         online: whether an engine on another computer may be used.
@@ -41,6 +49,8 @@ class EngineSettings:
 
     extension_dir: Path
     user_dir: Path
+    local_dir: Path
+    blender_dir: Path | None = None
     python: Path | None = None
     url: str = ""
     token: str = ""
@@ -151,6 +161,7 @@ class Engine:
         for life in self._ending:
             life.thread.join(2 * GRACE_SECONDS)
         self._ending = []
+        release()
 
     def wait_ready(self, timeout: float | None = None, is_cancelled: Callable[[], bool] = lambda: False) -> Client:
         """Starts the engine where necessary and waits for it. Blocks.
@@ -241,12 +252,12 @@ class _Life:
         settings = self._settings
         if settings.python is not None:
             return settings.python, {}
-        from .runtime import Runtime
 
         def show(fraction: float, text: str) -> None:
-            self._publish(self, EngineStatus("unpacking", text, progress=fraction))
+            self._publish(self, EngineStatus("unpacking", text, UNPACKING_HINT, progress=fraction))
 
-        found = Runtime(settings.extension_dir, settings.user_dir).ensure(show, self.ending.is_set)
+        runtime = Runtime(settings.extension_dir, settings.local_dir, settings.blender_dir)
+        found = runtime.ensure(show, self.ending.is_set)
         self._publish(self, EngineStatus("starting", "The engine is starting."))
         return found
 
@@ -254,9 +265,9 @@ class _Life:
         token = secrets.token_urlsafe(32)
         process = self._spawn(python, extra, token)
         stderr = threading.Thread(target=self._log.pump, args=(process.stderr,), name="gaussian-heads-log", daemon=True)
-        lines: queue.Queue[bytes] = queue.Queue(maxsize=1)
+        lines: queue.Queue[bytes] = queue.Queue()
         stdout = threading.Thread(
-            target=_first_line, args=(process.stdout, lines), name="gaussian-heads-stdout", daemon=True
+            target=_hand_over, args=(process.stdout, lines), name="gaussian-heads-stdout", daemon=True
         )
         self._readers = [stderr, stdout]
         for reader in self._readers:
@@ -278,7 +289,7 @@ class _Life:
         # Blender's own PYTHON… variables would lead the engine's interpreter to Blender's libraries.
         own = ("PYTHON", "__PYVENV")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(own)}
-        environment.setdefault("NUMBA_CACHE_DIR", str(settings.user_dir / "numba"))
+        environment.setdefault("NUMBA_CACHE_DIR", str(settings.local_dir / "cache" / "numba"))
         environment |= {"PYTHONPATH": str(settings.extension_dir), "PYTHONNOUSERSITE": "1", "PYTHONUTF8": "1"}
         environment |= extra | {"GAUSSIAN_HEADS_TOKEN": token}
         settings.user_dir.mkdir(parents=True, exist_ok=True)
@@ -302,27 +313,47 @@ class _Life:
             ) from error
 
     def _await_ready(self, process: subprocess.Popen, lines: queue.Queue[bytes]) -> str:
-        """The address that the engine says; empty where it says none, or is to end."""
-        deadline = time.monotonic() + READY_SECONDS
+        """The address that the engine says; empty where it says none, or is to end.
+
+        Patience follows its signs, and counts what was waited, not what a clock says: computers sleep.
+        """
+        waited, words = 0.0, b""
         while not self.ending.is_set():
             try:
-                line = lines.get(timeout=0.1)
+                line = lines.get(timeout=TICK_SECONDS)
             except queue.Empty:
-                if time.monotonic() > deadline:
+                waited += TICK_SECONDS
+                if waited > PATIENCE_SECONDS:
                     raise AddonError(
-                        f"The engine did not start within {READY_SECONDS:.0f} seconds.", "Open its log, or restart it."
+                        f"The engine gave no sign for {PATIENCE_SECONDS:.0f} seconds while it started.",
+                        "Open its log, or restart it.",
                     ) from None
                 continue
-            return _address(line) if line else ""
+            if not line:
+                if words:
+                    raise AddonError(
+                        f"The engine did not say that it is ready, but: {words[:200].decode(errors='replace').strip()}",
+                        "Check the engine's Python in the preferences.",
+                    )
+                return ""
+            waited = 0.0
+            said = _said(line)
+            if "starting" in said:
+                text = f"The engine is starting: {said['starting']} of its parts are loaded."
+                self._publish(self, EngineStatus("starting", text))
+            elif "ready" in said:
+                return _address(said)
+            else:
+                words = line  # a library's: the engine's own comes later, or never
         return ""
 
     def _died(self, process: subprocess.Popen) -> AddonError:
         code = process.returncode
-        was_killed = code is not None and code < 0  # and then its log ends with something unrelated
-        how = f"signal {-code}" if was_killed else f"exit code {code}"
+        was_killed = code < 0 or code > 0xFFFF  # and then its log ends with something unrelated
         last = f" Its last words: {self._log.last[:300]}" if self._log.last and not was_killed else ""
         return AddonError(
-            f"The engine stopped unexpectedly ({how}).{last}", "Try again: it starts by itself. Its log says more."
+            f"The engine stopped unexpectedly ({ending(code)}).{last}",
+            "Try again: it starts by itself. Its log says more.",
         )
 
 
@@ -356,26 +387,30 @@ class _Log:
             return logging.NullHandler()
 
 
-def _first_line(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
-    """Hands over the first line (empty where the stream ends before), then keeps the pipe from filling up."""
+def _hand_over(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:
+    """Hands over every line, and an empty one at the end."""
     with stream:
-        lines.put(stream.readline(1 << 16))
-        for _ in stream:
-            pass
+        while line := stream.readline(1 << 16):
+            lines.put(line)
+    lines.put(b"")
 
 
-def _address(line: bytes) -> str:
+def _said(line: bytes) -> dict[str, Any]:
+    """A line of the engine's; empty where it is nothing of the kind."""
     try:
         said = json.loads(line)
-        if said["ready"]:
-            return str(said["url"])
-        error = AddonError(str(said["error"]["message"]), str(said["error"]["hint"]))
-    except (ValueError, KeyError, TypeError) as wrong:
-        raise AddonError(
-            f"The engine did not say that it is ready, but: {line[:200].decode(errors='replace').strip()}",
-            "Check the engine's Python in the preferences.",
-        ) from wrong
-    raise error
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def _address(said: dict[str, Any]) -> str:
+    if said["ready"]:
+        return str(said.get("url"))
+    error = said.get("error")
+    if not isinstance(error, dict):
+        raise AddonError("The engine cannot start, and does not say why.", "Open its log.")
+    raise AddonError(str(error.get("message")), str(error.get("hint")))
 
 
 def _ready(client: Client, pid: int | None) -> EngineStatus:

@@ -10,12 +10,12 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from ..errors import AddonError
-from . import unpack
+from . import sweep, system, unpack
 
-# Open files whose locks tell other Blenders that an engine may run from their folder, until this Blender ends.
+# Open files whose locks tell other Blenders that an engine may run from their folder, until this one lets go of them.
 _IN_USE: dict[Path, IO[bytes]] = {}
 
 
@@ -24,8 +24,9 @@ class EngineEnvironment(NamedTuple):
 
     Attributes:
         python: the interpreter.
-        environment: ``PYTHONPATH`` (the unpacked packages, then the extension's folder with the ``engine`` package) and
-            folders of the user's for what the engine caches; the extension's own folder may be read-only.
+        environment: ``PYTHONPATH`` (the unpacked packages, then the extension's folder with the ``engine`` package),
+            folders of the user's for what the engine caches (the extension's own folder may be read-only), and on
+            Windows where it finds the libraries that it does not bring.
     """
 
     python: Path
@@ -37,13 +38,17 @@ class Runtime:
 
     Args:
         extension_dir: the extension's folder.
-        user_dir: the extension's own folder of the user's (``bpy.utils.extension_path_user``); made where necessary.
+        local_dir: folder of the user's for what can be made again; made where necessary.
+        blender_dir: the folder of Blender's program; None where there is none.
         python: the interpreter to run the engine with; by default Blender's own.
     """
 
-    def __init__(self, extension_dir: Path, user_dir: Path, python: Path | None = None):
+    def __init__(
+        self, extension_dir: Path, local_dir: Path, blender_dir: Path | None = None, python: Path | None = None
+    ):
         self._extension_dir = extension_dir
-        self._user_dir = user_dir
+        self._local_dir = local_dir
+        self._blender_dir = blender_dir
         self._python = python or Path(sys.executable)
 
     def ensure(
@@ -60,30 +65,44 @@ class Runtime:
             is_cancelled: asked ten times a second.
 
         Raises:
-            AddonError: cancelled; the extension carries no packages, or none for this Python; a file of it is missing
-                or damaged; the disk is full or read-only.
+            AddonError: cancelled; the extension carries no packages, or none for this Python or system; a file of it is
+                missing or damaged; the disk is full or read-only; Windows lacks a library.
         """
-        if not (self._extension_dir / "wheels" / "lock.json").is_file():
-            raise AddonError(
-                "This copy of the extension does not bring the engine's packages.",
-                "Set Engine Python in the extension's preferences to a Python that has them, or install the zip file.",
-            )
+        lock = self._lock()
+        system.check(lock["platform"], lock["macos"])
+        folders = system.library_folders(self._blender_dir)
+        search = os.pathsep.join(map(str, folders))
+        libraries = {"GAUSSIAN_HEADS_LIBRARIES": search, "PATH": f"{search}{os.pathsep}{os.environ.get('PATH', '')}"}
         while not _hold(site := self._unpack(on_progress, is_cancelled)):
             pass  # another Blender removed it just now, as belonging to another version
-        cache = self._user_dir / "cache"
+        cache = self._local_dir / "cache"
         return EngineEnvironment(
             self._python,
             {
                 "PYTHONPATH": f"{site}{os.pathsep}{self._extension_dir}",
                 "GAUSSIAN_HEADS_CACHE": str(cache / "heads"),
-                "NUMBA_CACHE_DIR": str(cache / f"numba-{self._engine_id()}"),
-                "MPLCONFIGDIR": str(cache / "matplotlib"),
-            },
+                # Named by the engine's version: numba would not notice that a constant of another file has changed.
+                "NUMBA_CACHE_DIR": str(cache / f"numba-{lock['engine'][:8]}"),
+            }
+            | (libraries if folders else {}),
         )
 
-    def _engine_id(self) -> str:
-        """Names this version of the engine: numba would not notice that a constant of another file has changed."""
-        return json.loads((self._extension_dir / "wheels" / "lock.json").read_text("utf-8"))["engine"][:12]
+    def _lock(self) -> dict[str, Any]:
+        """What ``wheels/lock.json`` says of the whole; the rest of it is :mod:`unpack`'s.
+
+        Raises:
+            AddonError: it is missing or damaged.
+        """
+        try:
+            lock = json.loads((self._extension_dir / "wheels" / "lock.json").read_text("utf-8"))
+            return {name: str(lock[name]) for name in ("platform", "macos", "engine")}
+        except FileNotFoundError:
+            raise AddonError(
+                "This copy of the extension does not bring the engine's packages.",
+                "Set Engine Python in the extension's preferences to a Python that has them, or install the zip file.",
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise AddonError(f"The extension's list of packages is damaged ({error}).", unpack.AGAIN) from error
 
     def _unpack(self, on_progress: Callable[[float, str], None], is_cancelled: Callable[[], bool]) -> Path:
         """Runs the script and follows it; returns the folder of the unpacked packages."""
@@ -100,7 +119,7 @@ class Runtime:
                     continue
                 if not line:
                     raise AddonError(
-                        f"The engine could not be unpacked ({words or f'exit code {process.wait()}'}).",
+                        f"The engine could not be unpacked ({words or system.ending(process.wait())}).",
                         "Try again; if it stays so, install the extension again from its zip file.",
                     )
                 try:
@@ -121,8 +140,10 @@ class Runtime:
 
     def _spawn(self) -> subprocess.Popen:
         # -I: neither Blender's PYTHON… variables nor the user's own packages have a say.
-        command = [str(self._python), "-I", unpack.__file__, str(self._extension_dir), str(self._user_dir)]
-        hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+        command = [str(self._python), "-I", unpack.__file__, str(self._extension_dir), str(self._local_dir)]
+        hidden = {}
+        if sys.platform == "win32":
+            hidden["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         try:
             return subprocess.Popen(command, **streams, **hidden)
@@ -131,6 +152,19 @@ class Runtime:
                 f"Blender's Python {self._python} cannot be started ({error.strerror}).",
                 "Set Engine Python in the extension's preferences, or install Blender again.",
             ) from error
+
+
+def release() -> None:
+    """Let go of what was unpacked, once no engine runs: Windows removes no folder in which a file is open."""
+    while _IN_USE:
+        _IN_USE.popitem()[1].close()
+
+
+def sweep_after_uninstall(extension_dir: Path, local_dir: Path) -> subprocess.Popen:
+    """Starts a process that removes ``local_dir`` where Blender now uninstalls the extension (see :mod:`sweep`)."""
+    command = [sys.executable, "-I", sweep.__file__, str(extension_dir), str(local_dir)]
+    hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=local_dir.parent, **hidden)
 
 
 def _read(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:

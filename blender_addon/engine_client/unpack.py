@@ -1,14 +1,17 @@
 """Unpacks the extension's wheels into a folder of the user's; run as a script by the Python that runs the engine.
 
-``python -I unpack.py EXTENSION_DIR USER_DIR`` says on stdout, one JSON object a line, how far it is (``{"fraction",
+``python -I unpack.py EXTENSION_DIR LOCAL_DIR`` says on stdout, one JSON object a line, how far it is (``{"fraction",
 "text"}``) and at last where the packages are (``{"site"}``) or what went wrong (``{"message", "hint"}``). It ends as
 soon as nobody listens. It works wheel by wheel and marks each one that is complete, so that it may be killed at any
 moment and goes on from there; a marked wheel with missing or truncated files is unpacked again.
 
-    USER_DIR/engine/lock                one at a time unpacks or cleans up
-    USER_DIR/engine/<key>/site          what becomes the engine's site-packages; the key names Python and the wheels
-    USER_DIR/engine/<key>/done/<wheel>  written when the wheel is complete; holds the path of its RECORD
-    USER_DIR/engine/<key>/in-use        locked by every Blender whose engine may run from here
+    LOCAL_DIR/lock                one at a time unpacks or cleans up
+    LOCAL_DIR/<key>/site          what becomes the engine's site-packages; the key names Python and the wheels
+    LOCAL_DIR/<key>/done/<wheel>  written when the wheel is complete; holds the path of its RECORD
+    LOCAL_DIR/<key>/in-use        locked by every Blender whose engine may run from here
+
+What the engine never opens (``left_out`` in the list of wheels: headers, tests, programs) is not unpacked: every file
+is one more for a virus scanner, and Windows limits the length of paths.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -32,6 +36,9 @@ AGAIN = "Install the extension again from its zip file."
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 SPARE = 100_000_000  # bytes to leave free; file systems need some per file as well
 CHUNK = 1 << 20
+MAX_PATH = 259  # characters, without the zero at the end
+HELD = (5, 32, 33)  # Windows: access denied, sharing violation, lock violation
+TRIES = 20  # a tenth of a second apart
 
 
 class UnpackError(Exception):
@@ -44,12 +51,17 @@ class UnpackError(Exception):
 
 
 class Wheel(NamedTuple):
-    """One line of ``wheels/lock.json``: file name, bytes, sha256 (hexadecimal), bytes once unpacked."""
+    """One line of ``wheels/lock.json``: file name, bytes, sha256 (hexadecimal), and what is unpacked of it.
+
+    ``unpacked`` are bytes, ``files`` their number, ``longest`` the characters of the longest path.
+    """
 
     file: str
     size: int
     sha256: str
     unpacked: int
+    files: int
+    longest: int
 
 
 class Progress:
@@ -69,18 +81,19 @@ class Progress:
             self._say({"fraction": min(self._count / self._total, 1.0), "text": self.text})
 
 
-def unpack(extension_dir: Path, user_dir: Path, say: Callable[[dict[str, Any]], None]) -> Path:
+def unpack(extension_dir: Path, folder: Path, say: Callable[[dict[str, Any]], None]) -> Path:
     """Unpacks what is missing or damaged; returns the folder to put on the engine's ``PYTHONPATH``.
 
     Raises:
-        UnpackError: a wheel is missing or damaged, there is none for this Python, the disk is full or read-only.
+        UnpackError: a wheel is missing or damaged, there is none for this Python, the disk is full or read-only, paths
+            would be too long.
     """
-    folder = user_dir / "engine"
     try:
         lock = json.loads((extension_dir / "wheels" / "lock.json").read_text("utf-8"))
         keys = {tag: key(tag, [Wheel(**row) for row in rows]) for tag, rows in lock["pythons"].items()}
         tools = Wheel(**lock["installer"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        left_out = re.compile("|".join(f"(?:{pattern})" for pattern in lock["left_out"]) or "(?!)", re.IGNORECASE)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, re.error) as error:
         raise UnpackError(f"The extension's list of packages is damaged ({error}).", AGAIN) from error
     tag = "cp{}{}".format(*sys.version_info)
     if tag not in keys:
@@ -97,23 +110,53 @@ def unpack(extension_dir: Path, user_dir: Path, say: Callable[[dict[str, Any]], 
         with _locked(folder / "lock", lambda: say(waiting)):
             missing = [wheel for wheel in wheels if not _is_intact(target, wheel)]
             if missing:
-                _unpack_all(extension_dir / "wheels", tools, target, missing, say)
+                _check_length(target, missing)
+                _unpack_all(extension_dir / "wheels", tools, target, missing, left_out, say)
             (target / "in-use").touch()
             _remove_others(folder, set(keys.values()))
     except OSError as error:
         raise UnpackError(
-            f"The engine cannot be unpacked into {folder} ({error.strerror or error}).",
-            "Make sure that you may write there, then start the engine again.",
+            f"The engine cannot be unpacked into {folder} ({error.strerror or error}).", _way_out(error)
         ) from error
     return target / "site"
 
 
 def key(tag: str, wheels: list[Wheel]) -> str:
     """The folder's name for these wheels; short, since Windows limits the length of paths."""
-    return f"{tag}-{hashlib.sha256(''.join(sorted(w.sha256 for w in wheels)).encode()).hexdigest()[:12]}"
+    return f"{tag}-{hashlib.sha256(''.join(sorted(w.sha256 for w in wheels)).encode()).hexdigest()[:8]}"
 
 
-def _unpack_all(source: Path, tools: Wheel, target: Path, wheels: list[Wheel], say: Callable) -> None:
+def _check_length(target: Path, wheels: list[Wheel]) -> None:
+    """Windows opens no path of 260 characters and more, and says only that there is no such file."""
+    too_many = len(str(target / "site")) + 1 + max(wheel.longest for wheel in wheels) - MAX_PATH
+    if sys.platform == "win32" and too_many > 0:
+        raise UnpackError(
+            f"The folder {target.parent} is {too_many} characters too long for Windows.",
+            "Allow long paths in Windows, or set Engine Python in the extension's preferences.",
+        )
+
+
+def _way_out(error: OSError) -> str:
+    if getattr(error, "winerror", None) in HELD:
+        return "Another program, a virus scanner perhaps, has a file open there. Start the engine again in a minute."
+    return "Make sure that you may write there, then start the engine again."
+
+
+def patiently(act: Callable[[], Any]) -> Any:
+    """Do something to a file; on Windows again for a moment while another program looks at it."""
+    for _ in range(TRIES):
+        try:
+            return act()
+        except OSError as error:
+            if getattr(error, "winerror", None) not in HELD:
+                raise
+            time.sleep(0.1)
+    return act()
+
+
+def _unpack_all(
+    source: Path, tools: Wheel, target: Path, wheels: list[Wheel], left_out: re.Pattern, say: Callable
+) -> None:
     needed = sum(wheel.unpacked for wheel in wheels) + SPARE
     if shutil.disk_usage(target.parent).free < needed:
         raise _too_full(target, needed)
@@ -124,15 +167,18 @@ def _unpack_all(source: Path, tools: Wheel, target: Path, wheels: list[Wheel], s
     sys.path.insert(0, str(source / tools.file))  # the library that installs wheels is used from its own wheel
     (target / "done").mkdir(parents=True, exist_ok=True)
     for number, wheel in enumerate(wheels, 1):
-        progress.text = f"Unpacking the engine: {wheel.file.split('-')[0]} ({number} of {len(wheels)})."
+        left = sum(w.files for w in wheels[number - 1 :])
+        progress.text = (
+            f"Unpacking the engine, once: {wheel.file.split('-')[0]} ({number} of {len(wheels)}), {left} files to go."
+        )
         _check(source, wheel, progress)
         marker = target / "done" / wheel.file
         marker.unlink(missing_ok=True)
         try:
-            record = _install(source / wheel.file, target, progress)
+            record = _install(source / wheel.file, target, left_out, progress)
             temporary = marker.with_suffix(".part")
             temporary.write_text(record, "utf-8")
-            os.replace(temporary, marker)
+            patiently(lambda: os.replace(temporary, marker))  # noqa: B023 - it is called at once
         except OSError as error:
             if error.errno in FULL:
                 raise _too_full(target, sum(w.unpacked for w in wheels[number - 1 :]) + SPARE) from error
@@ -155,7 +201,7 @@ def _check(source: Path, wheel: Wheel, progress: Progress) -> None:
         raise UnpackError(f"The extension's file {wheel.file} is damaged.", AGAIN)
 
 
-def _install(path: Path, target: Path, progress: Progress) -> str:
+def _install(path: Path, target: Path, left_out: re.Pattern, progress: Progress) -> str:
     """Installs one wheel over whatever is there of it; returns the path of its RECORD below ``site``."""
     from installer import install
     from installer.destinations import SchemeDictionaryDestination
@@ -171,6 +217,8 @@ def _install(path: Path, target: Path, progress: Progress) -> str:
 
         def get_contents(self) -> Iterator:
             for record, stream, is_executable in super().get_contents():
+                if left_out.fullmatch(record[0]):
+                    continue
                 yield record, _Counted(stream, progress), is_executable
 
     class Destination(SchemeDictionaryDestination):
@@ -235,7 +283,7 @@ def _is_intact(target: Path, wheel: Wheel) -> bool:
 
 def _remove_others(folder: Path, keep: set[str]) -> None:
     """Removes what older extensions unpacked, unless a Blender still uses it."""
-    for other in folder.iterdir():
+    for other in [*folder.glob("cp*"), *folder.glob("removed-*")]:
         if other.is_dir() and other.name not in keep and not _is_used(other):
             try:
                 # At once out of sight, so that nothing starts from a half-removed folder.

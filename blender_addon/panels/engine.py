@@ -12,7 +12,14 @@ ICONS = {
     "ready": "CHECKMARK",
     "failed": "ERROR",
 }
-FACTS = {"Device": "device", "Splatting": "backend", "Engine": "version", "Python": "python", "Torch": "torch"}
+FACTS = {
+    "Device": "device",
+    "Splatting": "backend",
+    "Threads": "threading_layer",
+    "Engine": "version",
+    "Python": "python",
+    "Torch": "torch",
+}
 
 
 class GAUSSIAN_HEADS_PT_engine(bpy.types.Panel):

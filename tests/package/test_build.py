@@ -94,6 +94,7 @@ def test_blenders_tests_count_and_what_cannot_run_is_said(
     monkeypatch.setattr(Environment, "install", lambda self, wanted: None)
     monkeypatch.setattr(build, "check_libraries", lambda libraries: None)
     monkeypatch.setattr(build, "test_addon", lambda: True)
+    monkeypatch.setattr(build, "test_windows", lambda: True)
     monkeypatch.setattr(build, "test_real_blender", lambda: outcome)
     assert build.main(["test"]) == code
     assert ("SKIPPED real Blender: this needs root." in capfd.readouterr().err) == isinstance(outcome, str)

@@ -1,15 +1,13 @@
 """The engine client with an engine that only speaks the protocol."""
 
 import importlib
-import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import bpy  # noqa: F401  Blender's modules are there once it is imported
 import pytest
 
-from ..waiting import STUB, is_alive, wait_for
+from ..waiting import STUB, STUB_PYTHON, is_alive, wait_for
 
 
 @pytest.fixture
@@ -21,7 +19,7 @@ def parts(addon):
 
 @pytest.fixture
 def settings(parts, tmp_path):
-    return parts.engine.EngineSettings(STUB, tmp_path / "user", python=Path(sys.executable))
+    return parts.engine.EngineSettings(STUB, tmp_path / "user", tmp_path / "local", python=STUB_PYTHON)
 
 
 @pytest.fixture

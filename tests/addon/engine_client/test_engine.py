@@ -1,13 +1,15 @@
 """The engine comes when it is needed, says what ails it, comes again after its death, and leaves with Blender."""
 
 import dataclasses
+import importlib
 import os
-import signal
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
-from ..waiting import is_alive, wait_for
+from ..waiting import KILLED, is_alive, kill, wait_for
 
 
 def test_it_starts_by_itself_undisturbed_by_blenders_and_the_users_environment(engine, settings, monkeypatch, tmp_path):
@@ -30,7 +32,7 @@ def test_it_starts_by_itself_undisturbed_by_blenders_and_the_users_environment(e
         "PYTHONPATH": str(settings.extension_dir),
         "PYTHONNOUSERSITE": "1",
         "PYTHONUTF8": "1",
-        "NUMBA_CACHE_DIR": str(settings.user_dir / "numba"),
+        "NUMBA_CACHE_DIR": str(settings.local_dir / "cache" / "numba"),
     }
     assert engine.wait_ready(1) is client
     assert wait_for(engine.log_path.exists)
@@ -52,9 +54,9 @@ def test_two_blenders_have_an_engine_each(parts, engine, settings):
 def test_after_its_death_it_says_so_and_comes_again(engine):
     engine.wait_ready(30)
     pid = engine.status.pid
-    os.kill(pid, signal.SIGKILL)
+    kill(pid)
     assert wait_for(lambda: engine.state == "failed")
-    assert "stopped unexpectedly (signal 9)" in engine.message
+    assert f"stopped unexpectedly ({KILLED}" in engine.message
     assert engine.client is None
     assert engine.status.hint
     assert engine.wait_ready(30).health()["pid"] != pid
@@ -69,7 +71,7 @@ def test_killed_while_it_starts(engine, parts, monkeypatch):
     assert wait_for(lambda: spawned)
     spawned[0].kill()
     assert wait_for(lambda: engine.state == "failed")
-    assert "signal 9" in engine.message
+    assert KILLED in engine.message
     monkeypatch.delenv("STUB")
     assert engine.wait_ready(30).health()["version"] == "stub"
 
@@ -78,7 +80,6 @@ def test_killed_while_it_starts(engine, parts, monkeypatch):
     ("mode", "sentence"),
     [
         ("crash", "exit code 1). Its last words: ImportError: a library is missing"),
-        ("babble", "Hello"),
         ("refuse", "A data file is missing. Install the extension again."),
     ],
 )
@@ -93,17 +94,54 @@ def test_what_keeps_it_from_starting_is_said(engine, parts, monkeypatch, mode, s
 
 def test_one_that_never_gets_ready_is_given_up(engine, parts, monkeypatch):
     monkeypatch.setenv("STUB", "silent")
-    monkeypatch.setattr(parts.engine, "READY_SECONDS", 0.5)
-    with pytest.raises(parts.errors.AddonError, match="did not start"):
+    monkeypatch.setattr(parts.engine, "PATIENCE_SECONDS", 0.5)
+    with pytest.raises(parts.errors.AddonError, match="gave no sign"):
         engine.wait_ready(30)
 
 
-@pytest.mark.parametrize("python", ["/nowhere/python", "/etc/hostname", "/bin/true"])
-def test_a_wrong_python_is_named_or_noticed(engine, parts, settings, python):
-    engine.configure(dataclasses.replace(settings, python=Path(python)))
+def test_patience_follows_its_signs_and_a_librarys_words_do_no_harm(engine, parts, monkeypatch):
+    """A virus scanner makes every import slow; torch prints a notice."""
+    monkeypatch.setenv("STUB", "babble")
+    monkeypatch.setattr(parts.engine, "PATIENCE_SECONDS", 1.0)
+    engine.start()
+    assert wait_for(lambda: "300 of its parts" in engine.message)
+    assert engine.wait_ready(30).health()["version"] == "stub"
+
+
+def test_a_program_that_is_no_engine_is_quoted(engine, parts, settings, tmp_path):
+    script = tmp_path / "engine.py"
+    script.write_text("print('Dear Sir')")
+    engine.configure(dataclasses.replace(settings, extension_dir=tmp_path))
+    with pytest.raises(parts.errors.AddonError, match="is ready, but: Dear Sir"):
+        engine.wait_ready(30)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (3221225477, "0xC0000005: it crashed"),
+        (0xC0000135, r"0xC0000135: a library is missing; .*https://.*"),
+        (-4, "signal 4: its processor is too old"),
+        (-11, "signal 11: it crashed"),
+        (3, "exit code 3"),
+    ],
+)
+def test_an_exit_code_is_put_into_words(addon, code, words):
+    assert re.fullmatch(words, importlib.import_module(f"{addon}.engine_client.system").ending(code))
+
+
+@pytest.mark.parametrize("kind", ["missing", "no program", "another program"])
+def test_a_wrong_python_is_named_or_noticed(engine, parts, settings, tmp_path, kind):
+    python = tmp_path / "python"
+    if kind == "no program":
+        python.write_text("Dear Sir")
+    elif kind == "another program":  # of those that every system has, and that end at once
+        python = Path(shutil.which("true") or shutil.which("hostname"))
+    engine.configure(dataclasses.replace(settings, python=python))
     with pytest.raises(parts.errors.AddonError) as raised:
         engine.wait_ready(30)
-    assert python in str(raised.value) or "exit code" in str(raised.value)
+    said = ("exit code", "is ready, but") if kind == "another program" else (str(python),)
+    assert any(words in str(raised.value) for words in said)
     engine.configure(settings)
     assert engine.state == "stopped"
     engine.wait_ready(30)

@@ -1,7 +1,8 @@
 """A stand-in for the engine that speaks its protocol at once and needs no packages; STUB in the environment sets how.
 
 STUB: empty (jobs are done after a few questions), slow (jobs never end), silent (never ready), crash (dies at start),
-babble (says something else), refuse (says why it cannot start). STUB_AVATAR: the file that every job results in.
+babble (says something else first, and is slow), refuse (says why it cannot start). STUB_AVATAR: the file that every job
+results in.
 """
 
 import email
@@ -128,8 +129,11 @@ def main() -> None:
         sys.exit("ImportError: a library is missing")
     if MODE == "silent":
         time.sleep(60)
-    if MODE == "babble":
+    if MODE == "babble":  # as libraries do, and then it takes its time
         print("Hello", flush=True)
+        for count in range(1, 9):
+            print(json.dumps({"starting": 100 * count}), flush=True)
+            time.sleep(0.2)
     if MODE == "refuse":
         error = {"type": "AssetError", "message": "A data file is missing.", "hint": "Install the extension again."}
         print(json.dumps({"ready": False, "error": error}), flush=True)
