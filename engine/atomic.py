@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from pathlib import Path
 from engine.errors import OutputError
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+HELD = {5, 32, 33}  # Windows: access denied, sharing violation, lock violation
+TRIES, PAUSE = 20, 0.05  # s between them
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -38,7 +41,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         yield temporary
         _flush(temporary)
-        os.replace(temporary, target)
+        replace(temporary, target)
     except OSError as error:
         raise _output_error(target, error) from error
     finally:
@@ -47,6 +50,22 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     if os.name == "posix":
         with suppress(OSError):  # the file is complete already; some network folders cannot be flushed
             _flush(target.parent)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Put a file in another's place; on Windows again for a moment while a virus scanner or an indexer looks at it.
+
+    Raises:
+        OSError: that is not possible.
+    """
+    for _ in range(TRIES):
+        try:
+            return os.replace(source, target)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in HELD:
+                raise
+            time.sleep(PAUSE)
+    os.replace(source, target)
 
 
 def make_folder(folder: Path) -> None:

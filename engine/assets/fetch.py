@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import tarfile
 import tempfile
 import zipfile
@@ -18,6 +17,7 @@ from typing import IO
 from engine import assets
 from engine.assets.pins import Member, Package
 from engine.assets.registries import download
+from engine.atomic import replace
 from engine.errors import AssetError
 from engine.progress import Progress
 
@@ -155,4 +155,4 @@ def _check(what: str, found: str, pinned: str) -> None:
 
 def _move(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, target)
+    replace(source, target)
