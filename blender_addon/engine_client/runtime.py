@@ -7,6 +7,7 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -162,9 +163,11 @@ def release() -> None:
 
 def sweep_after_uninstall(extension_dir: Path, local_dir: Path) -> subprocess.Popen:
     """Starts a process that removes ``local_dir`` where Blender now uninstalls the extension (see :mod:`sweep`)."""
-    command = [sys.executable, "-I", sweep.__file__, str(extension_dir), str(local_dir)]
+    # Its words, not its file: that may be gone before Python opens it, and no folder may be held.
+    words = Path(sweep.__file__).read_text("utf-8")
+    command = [sys.executable, "-I", "-c", words, str(extension_dir), str(local_dir)]
     hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=local_dir.parent, **hidden)
+    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tempfile.gettempdir(), **hidden)
 
 
 def _read(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:

@@ -1,6 +1,6 @@
 """Removes what the extension unpacked, once Blender has uninstalled it; run as a script by Blender's Python.
 
-``python -I sweep.py EXTENSION_DIR LOCAL_DIR`` waits for the extension's folder to vanish, for good and not just for an
+With the words EXTENSION_DIR LOCAL_DIR it waits for the extension's folder to vanish, for good and not just for an
 update, then removes LOCAL_DIR, which Blender does not know of. It gives up after a minute, or when Blender ends and the
 extension is still there.
 """

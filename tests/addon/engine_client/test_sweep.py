@@ -2,17 +2,10 @@
 
 import importlib
 import shutil
-import subprocess
-import sys
 
 import pytest
 
 from ..waiting import wait_for
-
-
-@pytest.fixture
-def sweep(addon, monkeypatch):
-    return importlib.import_module(f"{addon}.engine_client.sweep")
 
 
 @pytest.fixture
@@ -24,9 +17,8 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def process(sweep, folders):
-    words = [sys.executable, "-I", sweep.__file__, *map(str, folders)]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE)
+def process(addon, folders):
+    process = importlib.import_module(f"{addon}.engine_client.runtime").sweep_after_uninstall(*folders)
     yield process
     process.kill()
     process.stdin.close()
