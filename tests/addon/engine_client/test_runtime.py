@@ -236,3 +236,51 @@ def test_an_extension_without_packages_or_for_another_python_says_so(runtime, fa
 
     with pytest.raises(failure, match="cannot be started"):
         runtime.Runtime(extension, user, python=tmp_path / "no" / "python").ensure()
+
+
+def test_what_the_engine_never_opens_is_not_unpacked(runtime, tmp_path, user):
+    files = {
+        "lean/__init__.py": b"",
+        "lean/include/deep.h": b"int x;",
+        "lean/tests/test_lean.py": b"",
+        "lean/tool.exe": b"MZ",
+        "lean-1.0.dist-info/licenses/LICENSE": b"MIT",
+    }
+    extension = make_extension(tmp_path / "extension", [make_wheel(tmp_path, "lean", files)])
+    site = site_of(runtime.Runtime(extension, user).ensure())
+    there = {path.relative_to(site).as_posix() for path in site.rglob("*") if path.is_file()}
+    assert {"lean/__init__.py", "lean-1.0.dist-info/licenses/LICENSE"} <= there
+    assert not there & {"lean/include/deep.h", "lean/tests/test_lean.py", "lean/tool.exe"}
+    told = []
+    runtime.Runtime(extension, user).ensure(lambda *news: told.append(news))
+    assert told == []  # what was left out is not missed
+
+
+def test_a_folder_too_deep_for_windows_is_said_before_anything_is_written(runtime, monkeypatch, tmp_path):
+    unpack = runtime.unpack
+    monkeypatch.setattr(unpack.sys, "platform", "win32")
+    deep = tmp_path.joinpath(*["d" * 50] * 4) / "cp311-01234567"
+    wheel = unpack.Wheel("a.whl", 1, "", 1, 1, longest=260 - len(str(deep / "site")) - 2)
+    unpack._check_length(deep, [wheel])
+    with pytest.raises(unpack.UnpackError, match=r"3 characters too long for Windows"):
+        unpack._check_length(deep, [wheel._replace(longest=wheel.longest + 3)])
+
+
+def test_a_file_that_a_virus_scanner_holds_is_tried_again_and_named(runtime, monkeypatch):
+    class Held(PermissionError):
+        winerror = 32
+
+    unpack, tries = runtime.unpack, []
+    monkeypatch.setattr(unpack.time, "sleep", lambda seconds: None)
+
+    def act() -> str:
+        tries.append(1)
+        if len(tries) < 5:
+            raise Held
+        return "done"
+
+    assert unpack.patiently(act) == "done"
+    assert "virus scanner" in unpack._way_out(Held())
+    assert "may write there" in unpack._way_out(PermissionError())
+    with pytest.raises(PermissionError):
+        unpack.patiently(lambda: (_ for _ in ()).throw(PermissionError()))
