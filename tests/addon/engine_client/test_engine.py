@@ -20,7 +20,8 @@ def test_it_starts_by_itself_undisturbed_by_blenders_and_the_users_environment(e
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    for name in [name for name in os.environ if name.startswith("NUMBA")]:
+        monkeypatch.delenv(name)
 
     assert engine.state == "stopped"
     client = engine.wait_ready(30)
