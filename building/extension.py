@@ -8,7 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
-from building import environments, shell, wheels
+from building import contents, environments, gates, shell, wheels
 from building.environments import ENGINE, pins
 from building.shell import BUILD, ROOT, step
 from engine import assets
@@ -31,14 +31,21 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path) -
     if shell.run(ENGINE.python, "-m", "engine.assets", "engine"):
         raise SystemExit("The data files could not be fetched; the message above says why.")
     tags = [wheels.tag(python) for python in pythons]
-    name = f"gaussian_heads-{environments.project()['version']}-{platform}-{accelerator}-{'.'.join(tags)}"
+    oldest = wheels.MACOS["MACOSX_DEPLOYMENT_TARGET"]
+    system = platform.replace("macos", f"macos{oldest.partition('.')[0]}")  # who downloads it sees what it needs
+    name = f"gaussian_heads-{environments.project()['version']}-{system}-{accelerator}-{'.'.join(tags)}"
     stage = BUILD / "stage" / name
     shutil.rmtree(stage, ignore_errors=True)
     step(f"Staging {name}")
     stage_code(stage, platform)
     stage_assets(stage / "engine" / "assets" / "files")
-    collected = {wheels.tag(python): wheels.collect(platform, python, accelerator) for python in pythons}
-    about = {"version": 1, "platform": platform, "accelerator": accelerator, "engine": _digest(stage / "engine")}
+    collected = {}
+    for python in pythons:
+        collected[wheels.tag(python)] = folder, rows = wheels.collect(platform, python, accelerator)
+        gates.check(platform, python, accelerator, folder, rows)
+    about = {"version": 2, "platform": platform, "macos": oldest}
+    about |= {"accelerator": accelerator, "engine": _digest(stage / "engine")}
+    about |= {"left_out": contents.left_out(platform, accelerator)}
     stage_wheels(stage / "wheels", about, wheels.installer(), collected)
     step("Building with Blender's own builder")
     archive = output.absolute() / f"{name}.zip"
@@ -50,7 +57,8 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path) -
     if accelerator == "cuda":
         print(
             "For the GPU the machine needs NVIDIA's driver (CUDA 13); without one the engine uses the CPU. gsplat\n"
-            "compiles its kernels on first use: that takes CUDA's nvcc and a C++ compiler on the artist's machine."
+            "compiles its kernels on first use: that takes CUDA's nvcc, a C++ compiler, ninja and Python's headers on\n"
+            "the artist's machine."
         )
     return archive
 
@@ -91,7 +99,8 @@ def stage_wheels(
     """All wheels, those that several Pythons share once, and the list that the extension unpacks them by.
 
     Args:
-        about: further entries of the list; ``engine`` names the version of the engine's code.
+        about: further entries of the list; ``engine`` names the version of the engine's code, ``left_out`` may say
+            what is not unpacked where it is not :data:`contents.LEFT_OUT`.
         installer: folder and line of the library that installs them.
         collected: per tag of a Python (``cp311``) the folder and the lines of its wheels.
     """
@@ -100,7 +109,8 @@ def stage_wheels(
         for row in rows:
             if not (folder / row["file"]).exists():
                 _link(source / row["file"], folder / row["file"])
-    lock = about | {"installer": installer[1], "pythons": {tag: rows for tag, (_, rows) in collected.items()}}
+    lock = {"left_out": contents.LEFT_OUT} | about | {"installer": installer[1]}
+    lock |= {"pythons": {tag: rows for tag, (_, rows) in collected.items()}}
     (folder / "lock.json").write_text(json.dumps(lock, indent=1), "utf-8")
 
 
@@ -108,7 +118,7 @@ def build(stage: Path, archive: Path) -> None:
     """Build the zip with the builder that Blender brings, and let it validate the result."""
     environment = environments.blender(BUILDER_GROUP)
     if environment is None:
-        raise SystemExit("Blender's builder comes with its Python module, which needs python3.11 on the PATH.")
+        raise SystemExit("Blender's builder comes with its Python module, which needs Python 3.11.")
     builder = next(environment.folder.rglob("bl_pkg/cli/blender_ext.py"))
     archive.parent.mkdir(parents=True, exist_ok=True)
     for words in (("build", "--source-dir", stage, "--output-filepath", archive), ("validate", archive)):

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
-from building import shell
+from building import contents, shell
 from building.environments import ENGINE, pin, pins
 from building.shell import BUILD, step
 
@@ -36,8 +36,21 @@ TORCH_BUILDS = {
     ("windows-x64", "cuda"): "+cu130",
     ("macos-arm64", "cpu"): "",
 }
-# Required by others, used by none here: fetching data is build.py's, triton (190 MB) is torch.compile's.
-NOT_SHIPPED = ("pip", "triton")
+# Required by others, imported by none of the engine's ways.
+NOT_SHIPPED = (
+    "pip",  # fetching data is build.py's
+    "triton",  # 190 MB for torch.compile
+    "networkx",  # for torch.compile
+    "ninja",  # for compiling gsplat's kernels: no launcher of ours would be on the PATH of who does
+    "hf-xet",  # a transfer client for Hugging Face, with sockets of its own
+    "fsspec",  # Hugging Face as a file system
+    "typer",  # for the command lines of Hugging Face and transformers
+    "shellingham",  # for typer
+    "flatbuffers",  # for onnxruntime's tools
+    "markdown-it-py",  # Markdown in rich
+    "mdurl",  # for markdown-it-py
+)
+COMPILING = ("setuptools",)  # by which PyTorch compiles gsplat's kernels; not shipped where there are none
 
 
 def collect(platform: str, python: str, accelerator: str) -> tuple[Path, list[dict]]:
@@ -49,23 +62,29 @@ def collect(platform: str, python: str, accelerator: str) -> tuple[Path, list[di
         accelerator: ``cpu`` or ``cuda``.
 
     Returns:
-        The folder, and one dict per wheel as in ``wheels/lock.json``: file, size, sha256, unpacked.
+        The folder, and one dict per wheel as in ``wheels/lock.json``; see :func:`describe`.
     """
     if (platform, accelerator) not in TORCH_BUILDS:
         raise SystemExit(f"There is no {accelerator} build of PyTorch for {platform}; use --accelerator cpu.")
-    torch = pin("torch") + TORCH_BUILDS[platform, accelerator]
-    wanted = [p for p in pins("engine", *["cuda"] * (accelerator == "cuda")) if _name(p) not in (*NOT_SHIPPED, "torch")]
+    never = (*NOT_SHIPPED, *(() if accelerator == "cuda" else COMPILING))
+    ours = [p for p in pins("engine", *["cuda"] * (accelerator == "cuda")) if _name(p) not in (*never, "torch")]
+    asked = {
+        "wanted": [*ours, pin("torch") + TORCH_BUILDS[platform, accelerator]],
+        "never": list(never),
+        "left_out": list(contents.left_out(platform, accelerator)),
+    }
     folder = BUILD / "wheels" / f"{platform}-{tag(python)}-{accelerator}"
-    return folder, _cached(folder, [*wanted, torch], platform, python)
+    return folder, _cached(folder, asked, platform, python)
 
 
 def installer() -> tuple[Path, dict]:
     """The wheel of the library that installs wheels: its folder and its line of the lock."""
     folder = BUILD / "wheels" / "tools"
-    wanted = pin("installer", "package")
-    if not (rows := _known(folder, [wanted])):
-        _download(folder, [wanted], "linux-x64", PYTHONS[0])
-        rows = _remember(folder, [wanted], [wanted])
+    wanted = [pin("installer", "package")]
+    asked = {"wanted": wanted, "left_out": list(contents.LEFT_OUT)}
+    if not (rows := _known(folder, asked)):
+        _download(folder, wanted, "linux-x64", PYTHONS[0])
+        rows = _remember(folder, asked, wanted)
     return folder, rows[0]
 
 
@@ -73,28 +92,28 @@ def tag(python: str) -> str:
     return f"cp{python.replace('.', '')}"
 
 
-def _cached(folder: Path, wanted: list[str], platform: str, python: str) -> list[dict]:
-    if rows := _known(folder, wanted):
+def _cached(folder: Path, asked: dict[str, list[str]], platform: str, python: str) -> list[dict]:
+    if rows := _known(folder, asked):
         return rows
     step(f"Collecting the wheels for Python {python} on {platform}")
     folder.mkdir(parents=True, exist_ok=True)
-    torch = wanted[-1]
+    torch = asked["wanted"][-1]
     if "+" in torch:
         _download(
             folder, [torch], platform, python,
             f"{torch} is not on the plain registry. Point pip at an index or a folder that has PyTorch's builds "
             "(PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS), or take the other accelerator.",
         )  # fmt: skip
-    resolved = _resolve(folder, wanted, platform, python)
+    resolved = _resolve(folder, asked, platform, python)
     _download(folder, resolved, platform, python)
-    return _remember(folder, wanted, resolved)
+    return _remember(folder, asked, resolved)
 
 
-def _resolve(folder: Path, wanted: list[str], platform: str, python: str) -> list[str]:
+def _resolve(folder: Path, asked: dict[str, list[str]], platform: str, python: str) -> list[str]:
     """All that the wanted packages need, as exact pins."""
     for name, lines in {
-        "wanted.txt": wanted,
-        "never.txt": [f"{name}; python_version < '3'" for name in NOT_SHIPPED],
+        "wanted.txt": asked["wanted"],
+        "never.txt": [f"{name}; python_version < '3'" for name in asked["never"]],
     }.items():
         (folder / name).write_text("\n".join(lines) + "\n", "utf-8")
     output = folder / "resolved.txt"
@@ -111,38 +130,46 @@ def _download(folder: Path, exact: list[str], platform: str, python: str, hint: 
     words += [word for name in PLATFORMS[platform][1] for word in ("--platform", name)]
     words += ["--implementation", "cp", "--python-version", python]
     words += [word for abi in (tag(python), "abi3", "none") for word in ("--abi", abi)]
+    exact = [line.replace("==", "===") for line in exact]  # two of them would also take another build: 2.13.0+cpu
     if shell.run(ENGINE.python, "-m", "pip", "download", *words, *exact):
         raise SystemExit(hint or "The wheels could not be downloaded; pip's message above says why.")
 
 
-def _known(folder: Path, wanted: list[str]) -> list[dict]:
-    """The wheels of an earlier run for the same pins, as long as all of them are there."""
+def _known(folder: Path, asked: dict[str, list[str]]) -> list[dict]:
+    """The wheels of an earlier run that asked the same, as long as all of them are there."""
     listing = folder / "wheels.json"
     if listing.exists():
         known = json.loads(listing.read_text("utf-8"))
-        if known["wanted"] == wanted and all((folder / row["file"]).exists() for row in known["wheels"]):
+        if known.get("asked") == asked and all((folder / row["file"]).exists() for row in known["wheels"]):
             return known["wheels"]
     return []
 
 
-def _remember(folder: Path, wanted: list[str], resolved: list[str]) -> list[dict]:
+def _remember(folder: Path, asked: dict[str, list[str]], resolved: list[str]) -> list[dict]:
     """List the wheels of the resolved pins, remove others, and keep the list for the next run."""
     files = {_identity(*path.name.split("-")[:2]): path for path in folder.glob("*.whl")}
     chosen = [files.pop(_identity(*line.split("=="))) for line in resolved]
     for path in files.values():
         path.unlink()
-    rows = [describe(path) for path in chosen]
-    (folder / "wheels.json").write_text(json.dumps({"wanted": wanted, "wheels": rows}, indent=1), "utf-8")
+    rows = [describe(path, asked["left_out"]) for path in chosen]
+    (folder / "wheels.json").write_text(json.dumps({"asked": asked, "wheels": rows}, indent=1), "utf-8")
     return rows
 
 
-def describe(path: Path) -> dict:
-    """The line of ``wheels/lock.json`` for a wheel."""
+def describe(path: Path, left_out: Iterable[str] = contents.LEFT_OUT) -> dict:
+    """The line of ``wheels/lock.json`` for a wheel: its file's name, size and sha256, and of what is unpacked of it the
+    bytes (``unpacked``), how many ``files``, and the characters of the ``longest`` path below the packages' folder."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    with zipfile.ZipFile(path) as archive:
-        unpacked = sum(info.file_size for info in archive.infolist())
-    return {"file": path.name, "size": path.stat().st_size, "sha256": digest, "unpacked": unpacked}
+    kept = contents.kept(path, left_out)
+    return {
+        "file": path.name,
+        "size": path.stat().st_size,
+        "sha256": digest,
+        "unpacked": sum(info.file_size for info in kept),
+        "files": len(kept),
+        "longest": max((len(contents.unpacked_path(info.filename)) for info in kept), default=0),
+    }
 
 
 def _name(requirement: str) -> str:

@@ -20,6 +20,7 @@ def open_model(path: Path) -> onnxruntime.InferenceSession:
 def open_bytes(model: bytes) -> onnxruntime.InferenceSession:
     """A CPU session for a serialised ONNX model."""
     onnxruntime.set_default_logger_severity(ERRORS_ONLY)
+    onnxruntime.disable_telemetry_events()  # on Windows the system would pass them on; bootstrap.py silences the rest
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     # Threads that wait in a busy loop starve the others when the machine also renders.
