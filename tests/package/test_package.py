@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from building import extension, wheels
+from building import binaries, contents, extension, gates, wheels
 from building.environments import pins, project
 from engine.assets.pins import packages
 from tests.standins import TAG, make_installer_wheel, make_wheel
@@ -38,10 +38,16 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         PYTHON: (shared.parent, [wheels.describe(path) for path in (shared, only)]),
         "3.99": (shared.parent, [wheels.describe(shared)]),
     }
+    checked = []
+    check = gates.check
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(binaries, "FOLDER", folder / "binaries")
         patch.setattr(wheels, "collect", lambda platform, python, accelerator: collected[python])
         patch.setattr(wheels, "installer", lambda: (tools.parent, wheels.describe(tools)))
-        return extension.package("linux-x64", [PYTHON, "3.99"], "cpu", folder / "dist")
+        patch.setattr(gates, "check", lambda *words: checked.append(words) or check(*words))
+        zipped = extension.package("linux-x64", [PYTHON, "3.99"], "cpu", folder / "dist")
+    assert checked == [("linux-x64", python, "cpu", *collected[python]) for python in (PYTHON, "3.99")]
+    return zipped
 
 
 def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Path) -> None:
@@ -65,6 +71,8 @@ def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Pat
     assert "wheels" not in manifest  # Blender itself is to install none of them
     assert manifest["version"] == project()["version"]
     assert all(len(reason) <= 64 for reason in manifest["permissions"].values())
+    assert lock["version"] == 2
+    assert lock["left_out"] == list(contents.LEFT_OUT)
     assert [row["file"].split("-")[0] for row in lock["pythons"][TAG]] == ["shared", "only"]
     listed = {row["file"] for rows in lock["pythons"].values() for row in rows} | {lock["installer"]["file"]}
     assert {f"wheels/{file}" for file in listed} == {name for name in names if name.endswith(".whl")}
@@ -114,7 +122,7 @@ def test_it_asks_for_exactly_what_is_pinned(monkeypatch: pytest.MonkeyPatch, tmp
             (folder / "resolved.txt").write_text("\n".join([*wanted, "needed-too==2.0"]), "utf-8")
         else:
             for pin in (word for word in words if "==" in word):
-                make_wheel(folder, pin.split("==")[0].replace("-", "_"), {}, pin.split("==")[1])
+                make_wheel(folder, pin.split("===")[0].replace("-", "_"), {}, pin.split("===")[1])
         return 0
 
     monkeypatch.setattr(wheels, "BUILD", tmp_path)
