@@ -43,7 +43,7 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         _flush(temporary)
         replace(temporary, target)
     except OSError as error:
-        raise _output_error(target, error) from error
+        raise output_error(target, error) from error
     finally:
         with suppress(OSError):  # after the replacement, or without a folder, there is nothing to remove
             temporary.unlink()
@@ -106,7 +106,8 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def _output_error(target: Path, error: OSError) -> OutputError:
+def output_error(target: Path, error: OSError) -> OutputError:
+    """Why ``target`` could not be written, and the way out that fits."""
     folder = target.parent.absolute()
     if error.errno in FULL:
         return OutputError(

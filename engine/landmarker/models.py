@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from contextlib import chdir, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
 
 from engine import assets
+from engine.atomic import output_error
 from engine.protobuf import message
 
 BUNDLE = "face_landmarker.task"
@@ -52,7 +54,7 @@ def loaded() -> Iterator[Networks]:
     """The networks, for this thread alone while the block runs.
 
     Raises:
-        AssetError: the bundle has not been fetched.
+        AssetError: the bundle has not been fetched. OutputError: it does not fit into the folder for temporary files.
     """
     with _BUSY:
         yield _networks()
@@ -68,7 +70,10 @@ def canonical() -> Canonical:
 @lru_cache(maxsize=1)
 def _networks() -> Networks:
     with zipfile.ZipFile(assets.path(BUNDLE)) as bundle, tempfile.TemporaryDirectory() as folder:
-        bundle.extractall(folder, NETWORKS)
+        try:
+            bundle.extractall(folder, NETWORKS)
+        except OSError as error:
+            raise output_error(Path(folder, BUNDLE), error) from error
         # OpenCV 5's new engine gives a wrong presence of a face, and hides all of a network's outputs but one. Only for
         # a file can the classic one be chosen, and on Windows OpenCV opens none whose path the code page cannot say.
         with nullcontext() if folder.isascii() else chdir(folder):
