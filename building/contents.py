@@ -21,7 +21,7 @@ LEFT_OUT = (
     *SOURCES,
     r".*\.(lib|a|pdb|cmake|pc)",  # read by linkers and debuggers
     r".*\.pyi",  # read by type checkers
-    r"(.*/)?tests?/.*",  # of packages; PyTorch's for Linux are 116 programs
+    r"(.*/)?tests?/.*",  # of packages; for Linux PyTorch has a hundred programs there
     r"sympy/(.*/)?(benchmarks|test-examples)/.*",
     r"gsplat/(.*/)?doc/.*",  # of a library of its sources
     # Programs, and scripts that set up a shell. ffmpeg is one that the engine runs; PyTorch insists that its manager of
@@ -34,9 +34,10 @@ LEFT_OUT = (
     # Licences that stand elsewhere in their wheel.
     r"cv2/license(-3rd-party)?\.txt",
     r"numpy/(ma|random)/license(\.md)?",
-    # Those of what PyTorch's own third parties bring along in turn: copies, and of tools for its tests; names of up to
-    # 167 characters. PyTorch's and its third parties' are kept.
-    r"torch-[^/]+\.dist-info/licenses/third_party/[^/]+/.+/.+",
+    # Those of what PyTorch's third parties bring along in turn, in names of up to 167 characters: copies, and those of
+    # tools, tests and parts for other systems. Those of oneDNN, libuv, libnop and clog, which are linked in, are kept.
+    r"torch-[^/]+\.dist-info/licenses/third_party/"
+    r"(?!(ideep/mkl-dnn|tensorpipe/third_party/lib(uv|nop)|cpuinfo/deps/clog)/[^/]+$)[^/]+/.+/.+",
     # What the engine never imports. Of transformers it takes DINOv3, whose base classes name the other two.
     r"transformers/models/(?!__init__\.py$|(auto|dinov3_vit|encoder_decoder)/).*",
     r"onnxruntime/(backend|datasets|quantization|tools|transformers)/.*",

@@ -101,9 +101,9 @@ def check(platform: str, python: str, accelerator: str, folder: Path, rows: list
     if wrong:
         raise SystemExit(f"{len(wrong)} reasons against the wheels for {name}:\n" + "\n".join(f"  {w}" for w in wrong))
     size = sum(size for _, size in bundle.files.values())
-    longest = len(SITE) + max(map(len, bundle.files), default=0)
+    longest = max(map(len, bundle.files), default=0)
     sockets = sorted({bundle.files[path][0] for path, binary in bundle.binaries.items() if binary.sockets})
-    print(f"{name}: {len(bundle.files)} files, {size / 1e6:.0f} MB unpacked, longest path {longest}")
+    print(f"{name}: {len(bundle.files)} files, {size / 1e6:.0f} MB unpacked, longest path {longest} + {len(SITE)}")
     print(f"Of {len(bundle.binaries)} binaries these could open sockets: {', '.join(sockets) or 'none'}")
 
 
@@ -117,7 +117,7 @@ def _sizes(bundle: Bundle) -> Iterator[str]:
 
 
 def _paths(bundle: Bundle) -> Iterator[str]:
-    if bundle.platform.startswith("windows") or bundle.accelerator == "cpu":
+    if bundle.platform.startswith("windows"):  # the others allow thousands
         for path, (wheel, _) in bundle.files.items():
             if (length := len(SITE) + len(path)) > LONGEST:
                 yield f"{wheel}: {path}: {length} characters below the user's folder, more than {LONGEST}"

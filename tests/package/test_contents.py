@@ -86,6 +86,7 @@ def test_what_nobody_opens_is_left_out(tmp_path: Path) -> None:
         "imageio_ffmpeg/binaries/ffmpeg-win-x86_64.exe": b"MZ",
         "torch/bin/torch_shm_manager": b"",
         "torch-1.0.dist-info/licenses/third_party/fmt/LICENSE": b"free",
+        "torch-1.0.dist-info/licenses/third_party/ideep/mkl-dnn/LICENSE": b"free",
         "transformers/models/dinov3_vit/modeling_dinov3_vit.py": b"",
         "onnxruntime/capi/onnxruntime_pybind11_state.pyd": b"",
     }
