@@ -109,7 +109,7 @@ def local_dir() -> Path:
     local = os.environ.get("LOCALAPPDATA", "")
     if sys.platform != "win32" or not local:
         return user / "engine"
-    return Path(local) / LOCAL_NAME / hashlib.sha256(str(user).lower().encode()).hexdigest()[:4]
+    return Path(local) / LOCAL_NAME / hashlib.sha256(str(user).lower().encode()).hexdigest()[:3]
 
 
 def blender_dir() -> Path | None:

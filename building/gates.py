@@ -21,7 +21,7 @@ from building.systems import System
 Entry = TypeVar("Entry")
 
 # The folder of all packages, below the user's own: as preferences.py and unpack.py of the add-on name it.
-SITE = "AppData/Local/gaussian_heads/0123/cp311-01234567/site/"
+SITE = "AppData/Local/gaussian_heads/012/cp311-01234567/site/"
 LONGEST = 135  # characters below the user's folder; Windows allows 259 in all, and profiles lie on servers too
 MOST_FILES = 12_000  # a virus scanner reads every one
 MOST_BYTES = 1_000_000_000
