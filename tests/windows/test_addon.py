@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from building.shell import ROOT
-from tests.addon.engine import NONE, VARIABLE as ENGINE_VARIABLE, sample_avatar
+from tests.addon.engine import VARIABLE as ENGINE_VARIABLE, sample_avatar
+from tests.windows.questions import answered
 from tests.windows.wine import ROOT_VARIABLE, WindowsPython
 
 MINUTES = 8
@@ -22,24 +23,24 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture
-def windows():
+def windows(tmp_path):
     """Windows' Python, whose temporary files go with the test."""
-    windows = WindowsPython(Path(os.environ[ROOT_VARIABLE]))
-    yield windows
-    for path in windows.temporary.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    yield WindowsPython(Path(os.environ[ROOT_VARIABLE]), temporary)
+    shutil.rmtree(temporary)
 
 
 def test_the_addons_tests_pass_on_windows(windows, tmp_path):
     sample_avatar()  # the engine that makes it is this machine's
     environment = {
-        ENGINE_VARIABLE: NONE,
         "PYTHONPATH": ";".join(map(windows.path, (windows.site, ROOT))),
         "PYTHONDONTWRITEBYTECODE": "1",  # this machine's Python would read it
     }
     log = tmp_path / "pytest.log"
-    with log.open("wb") as output:
+    with log.open("wb") as output, answered(windows) as address:
         words = ("-m", "pytest", "tests/addon", "-p", "no:cacheprovider", "-q", "-rfEs", "--durations=5")
+        environment[ENGINE_VARIABLE] = address
         code = windows.run(
             windows.python, *words, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=60 * MINUTES,
             check=False,

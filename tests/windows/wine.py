@@ -49,14 +49,18 @@ chroot "$0" {APT} update
 chroot "$0" {APT} install -y --no-install-recommends {" ".join(PACKAGES)} >/dev/null
 chroot "$0" apt-get clean
 """
-# $0: the folder, then a command. Wine counts processors in /sys.
-ENTER = """
+TEMPORARY = "users/root/AppData/Local/Temp"  # on drive C
+# $0: the folder, $1: the folder for temporary files, then a command. Wine counts processors in /sys.
+ENTER = f"""
 set -e
 mount -t proc proc "$0/proc"
 mount --bind /sys "$0/sys"
 mount -t tmpfs shm "$0/dev/shm"
 mount -t tmpfs tmp "$0/tmp"
 mount --rbind / "$0/host"
+temporary="$0/prefix/drive_c/{TEMPORARY}"
+[ ! -d "$temporary" ] || mount --bind "$1" "$temporary"
+shift
 chroot "$0" "$@"  # no exec: the first process has to look after what others leave behind
 """
 # A Windows program and its arguments. Blender draws with OpenGL, which needs a screen.
@@ -104,22 +108,22 @@ class WindowsPython:
 
     Args:
         root: the folder; need not exist before :meth:`set_up`.
+        temporary: where programs have their temporary files; on Windows' own drive by default.
 
     Attributes:
         blender: laid out as Blender's own folder: ``python3.dll`` is here, and not beside the interpreter.
         python: the interpreter.
         site: folder with ``bpy``, pytest and what the add-on's tests need.
         drive_c: Windows' own drive; it keeps what programs write there, while the registry forgets at the end of a run.
-        temporary: Windows' folder for temporary files, on that drive.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, temporary: Path | None = None):
         self.root = root.absolute()
         self.blender = self.root / "blender"
         self.python = self.blender / "4.5" / "python" / "bin" / "python.exe"
         self.site = self.root / "site"
         self.drive_c = self.root / "wine" / "prefix" / "drive_c"
-        self.temporary = self.drive_c / "users" / "root" / "AppData" / "Local" / "Temp"
+        self._temporary = temporary.absolute() if temporary else self.drive_c / TEMPORARY
         self._runtime = self.root / "runtime"  # Microsoft's C++ runtime
 
     def set_up(self) -> None:
@@ -134,6 +138,13 @@ class WindowsPython:
     def path(path: Path) -> str:
         """A path of this machine as Windows programs see it, such as ``Z:\\folder\\file``."""
         return "Z:" + str(path.absolute()).replace("/", "\\")
+
+    def here(self, path: str) -> Path:
+        """Where this machine has a file of Windows', such as ``C:\\users\\file``."""
+        drive, below = path[:2].upper(), path[2:].lstrip("\\").replace("\\", "/")
+        if drive == "C:" and below.startswith(TEMPORARY):
+            return self._temporary / below.removeprefix(TEMPORARY).lstrip("/")
+        return {"C:": self.drive_c, "Z:": Path("/")}[drive] / below
 
     def command(
         self,
@@ -181,7 +192,7 @@ class WindowsPython:
         variables = [f"{key}={value}" for key, value in (VARIABLES | dict(env or {})).items()]
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         inside = ["env", "-i", "-C", cwd, *variables, *words]
-        return [*namespaces, "bash", "-c", ENTER, str(self.root / "wine"), *inside]
+        return [*namespaces, "bash", "-c", ENTER, str(self.root / "wine"), str(self._temporary), *inside]
 
     def _tool(self, name: str, *words: str | Path) -> str:
         """Run a tool of the compiler for Windows and return what it says."""

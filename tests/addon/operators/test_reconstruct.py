@@ -2,13 +2,12 @@
 
 import importlib
 import shutil
-import subprocess
 
 import pytest
 
 import bpy  # isort: skip
 
-from ..engine import ROOT, engine_python
+from ..engine import ROOT, ask_engine, engine_python
 from ..waiting import KILLED, kill, wait_for
 
 FACE = ROOT / "engine" / "assets" / "files" / "samples" / "astronaut.png"
@@ -32,8 +31,7 @@ def real(parts, addon, monkeypatch):
 
 
 def test_the_panel_offers_the_engines_systems(addon):
-    command = [engine_python(), "-c", "from engine.pipeline import SYSTEMS; print(*SYSTEMS)"]
-    known = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
+    known = ask_engine("-c", "from engine.pipeline import SYSTEMS; print(*SYSTEMS)").split()
     settings = bpy.context.scene.gaussian_heads.reconstruct
     offered = settings.bl_rna.properties["system"].enum_items
     assert [item.identifier for item in offered] == known

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix, Quaternion, Vector
 
-from ..engine import ROOT, engine_python
+from ..engine import ask_engine
 
 JOINTS = ("neck", "head", "jaw", "eyeLeft", "eyeRight")
 
@@ -53,7 +53,7 @@ def poses_beside_the_engine(rig, head, avatar_path, poses, tmp_path):
     """Blender in every pose, places, rotations and scales checked, beside all that the engine says of it."""
     (tmp_path / "poses.json").write_text(json.dumps(poses))
     words = [Path(__file__).with_name("engine_truth.py"), avatar_path, tmp_path / "poses.json", tmp_path / "truth.npz"]
-    subprocess.run([engine_python(), *words], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    ask_engine(*words)
     truth = np.load(tmp_path / "truth.npz")
     quarter_turn = Matrix(rig.axes.ENGINE_TO_BLENDER.tolist()).to_quaternion()
     for number, pose in enumerate(poses):

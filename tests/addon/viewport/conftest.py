@@ -4,7 +4,6 @@ import functools
 import importlib
 import json
 import math
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from mathutils import Matrix
 
-from ..engine import ROOT, engine_python
+from ..engine import ask_engine
 from ..rig.test_motion import moving_path  # noqa: F401 - a fixture
 
 ENGINE_RENDER = """
@@ -59,8 +58,7 @@ def engine_picture(avatar_path, tmp_path_factory):
 
     @functools.cache  # importing torch takes longer than all else here
     def render(wish: str, path: Path) -> np.ndarray:
-        command = [engine_python(), "-c", ENGINE_RENDER, str(path), str(output)]
-        subprocess.run(command, input=wish, text=True, check=True, cwd=ROOT)
+        ask_engine("-c", ENGINE_RENDER, path, output, question=wish)
         return np.load(output)
 
     def draw(camera, pose, size, path=avatar_path) -> np.ndarray:
@@ -90,7 +88,7 @@ def read_png(tmp_path):
 
     def read(path) -> np.ndarray:
         output = tmp_path / "read.npy"
-        subprocess.run([engine_python(), "-c", READ_PNG, str(path), str(output)], check=True)
+        ask_engine("-c", READ_PNG, path, output)
         return np.load(output)
 
     return read
