@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from tests.addon.engine import VARIABLE as ENGINE_VARIABLE, sample_avatar
 from tests.windows.questions import answered
 from tests.windows.wine import ROOT_VARIABLE, WindowsPython
 
+# Run side by side. Wine is slow to start processes, which is what the tests of these folders do.
+STARTERS = ("tests/addon/engine_client", "tests/addon/operators")
+PARTS = (STARTERS, ("tests/addon", *(f"--ignore={folder}" for folder in STARTERS)))
 MINUTES = 8
 LINES = 80  # shown of a failure
 
@@ -22,30 +26,30 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def windows(tmp_path):
-    """Windows' Python, whose temporary files go with the test."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    yield WindowsPython(Path(os.environ[ROOT_VARIABLE]), temporary)
-    shutil.rmtree(temporary)
-
-
-def test_the_addons_tests_pass_on_windows(windows, tmp_path):
-    sample_avatar()  # the engine that makes it is this machine's
-    environment = {
-        "PYTHONPATH": ";".join(map(windows.path, (windows.site, ROOT))),
-        "PYTHONDONTWRITEBYTECODE": "1",  # this machine's Python would read it
-    }
-    log = tmp_path / "pytest.log"
+def run(words: tuple[str, ...], folder: Path) -> tuple[int, str]:
+    """Exit code and last lines of pytest on Windows; its files are below ``folder``."""
+    log, temporary = folder / "pytest.log", folder / "temporary"
+    temporary.mkdir(parents=True)
+    windows = WindowsPython(Path(os.environ[ROOT_VARIABLE]), temporary)
+    options = ("-p", "no:cacheprovider", "-q", "-rfEs", "--durations=5")
     with log.open("wb") as output, answered(windows) as address:
-        words = ("-m", "pytest", "tests/addon", "-p", "no:cacheprovider", "-q", "-rfEs", "--durations=5")
-        environment[ENGINE_VARIABLE] = address
+        environment = {
+            ENGINE_VARIABLE: address,
+            "PYTHONPATH": ";".join(map(windows.path, (windows.site, ROOT))),
+            "PYTHONDONTWRITEBYTECODE": "1",  # this machine's Python would read it
+        }
         code = windows.run(
-            windows.python, *words, cwd=ROOT, env=environment, stdout=output, stderr=output, timeout=60 * MINUTES,
-            check=False,
+            windows.python, "-m", "pytest", *words, *options, cwd=ROOT, env=environment, stdout=output, stderr=output,
+            timeout=60 * MINUTES, check=False,
         ).returncode  # fmt: skip
-    said = "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-LINES:])
-    if code:
-        pytest.fail(f"exit code {code}; the last it said:\n{said}", pytrace=False)
-    print(said)
+    shutil.rmtree(temporary)
+    return code, "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-LINES:])
+
+
+def test_the_addons_tests_pass_on_windows(tmp_path):
+    sample_avatar()  # the engine that makes it is this machine's
+    with ThreadPoolExecutor() as pool:
+        ended = list(pool.map(run, PARTS, (tmp_path / str(number) for number in range(len(PARTS)))))
+    if failed := [f"exit code {code}; the last it said:\n{said}" for code, said in ended if code]:
+        pytest.fail("\n\n".join(failed), pytrace=False)
+    print("\n\n".join(said for _, said in ended))
