@@ -12,6 +12,7 @@ from .engine_client.client import check_url, is_loopback
 from .engine_client.engine import ENGINE, EngineSettings
 from .engine_client.runtime import sweep_after_uninstall
 from .errors import AddonError
+from .paths import resolve
 from .text import draw_text
 
 EXTENSION_DIR = Path(__file__).parent
@@ -128,7 +129,7 @@ def engine_settings() -> EngineSettings:
         user_dir(),
         local_dir(),
         blender_dir(),
-        python=Path(bpy.path.abspath(python)) if python else None,
+        python=resolve(python) if python else None,
         url=preferences.engine_url.strip(),
         token=preferences.engine_token.strip(),
         online=bpy.app.online_access,
@@ -145,7 +146,7 @@ def flame_path() -> Path:
     text = preferences.flame_path.strip() if preferences else ""
     if not text:
         raise AddonError("No FLAME file is set.", "Set yours in the preferences, or choose the default head.")
-    path = Path(bpy.path.abspath(text))
+    path = resolve(text)
     if not path.is_file():
         raise AddonError(f"The FLAME file {path} is not there.", "Choose it again in the extension's preferences.")
     return path

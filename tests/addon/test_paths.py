@@ -12,6 +12,8 @@ from types import SimpleNamespace
 import bpy
 import pytest
 
+# Blender 4.5 wants a flag of properties that take two slashes, which 4.2 does not know.
+pytestmark = pytest.mark.filterwarnings("ignore:.*blend relative:RuntimeWarning")
 PARTS = ("api", "errors", "operators.photos", "panels.photos", "paths", "tasks.photo_files", "viewport.pictures")
 
 
@@ -105,7 +107,6 @@ def test_depths_lie_beside_the_pictures(parts, text, depth):
     assert os.path.splitext(parts.viewport_pictures.depth_path(text))[0] == os.path.splitext(depth)[0]
 
 
-@pytest.mark.filterwarnings("ignore:.*blend relative:RuntimeWarning")  # 4.5 wants a flag that 4.2 does not know
 def test_photos_beside_the_blend_file_are_found(parts, home):
     (home / "photos").mkdir()
     for name in ("a.jpg", "b.JPG"):
@@ -119,6 +120,15 @@ def test_photos_beside_the_blend_file_are_found(parts, home):
     bpy.ops.gaussian_heads.clear_photos()
     bpy.ops.gaussian_heads.add_folder(directory="//photos")
     assert [item.name for item in items] == ["a.jpg", "b.JPG"]
+
+
+def test_the_preferences_know_two_slashes(addon, home):
+    module = importlib.import_module(f"{addon}.preferences")
+    preferences = bpy.context.preferences.addons[addon].preferences
+    (home / "flame.pkl").touch()
+    preferences.flame_path, preferences.engine_python = "//flame.pkl", "//venv\\python"
+    assert module.flame_path() == home / "flame.pkl"
+    assert module.engine_settings().python == home / "venv" / "python"
 
 
 def test_scripts_may_use_two_slashes_everywhere(parts, home, monkeypatch):
