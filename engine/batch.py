@@ -111,7 +111,7 @@ def save_blend(blender: Path, head: Path, blend: Path) -> None:
     """
     with atomic_write(blend) as temporary:
         command = [str(blender), "--background", "--factory-startup", "--python-exit-code", "5"]
-        command += ["--python-expr", SCRIPT.read_text(), "--", str(head.absolute()), str(temporary.absolute())]
+        command += ["--python-expr", SCRIPT.read_text("utf-8"), "--", str(head.absolute()), str(temporary.absolute())]
         way_out = "Install the extension in that Blender (4.2 or newer) and start it once; then try again."
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=BLENDER_SECONDS)

@@ -312,25 +312,27 @@ def _locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 def try_lock(file: IO[bytes], *, shared: bool = False) -> bool:
-    """Locks an open file until it is closed; False where others hold a lock that forbids it.
+    """Locks an open file until it is closed; False where others hold a lock that forbids it."""
+    if sys.platform == "win32":
+        import ctypes
+        import msvcrt
 
-    Windows knows no shared lock here; none is needed, since it refuses to rename a folder that a program runs from.
-    """
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            if not shared:
-                file.seek(0)
-                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+        at_once, exclusive, held = 1, 2, 33  # LOCKFILE_FAIL_IMMEDIATELY, LOCKFILE_EXCLUSIVE_LOCK, ERROR_LOCK_VIOLATION
+        lock = ctypes.WinDLL("kernel32", use_last_error=True).LockFileEx
+        lock.argtypes = (ctypes.c_void_p, *[ctypes.c_uint32] * 4, ctypes.c_void_p)
+        first_byte = ctypes.create_string_buffer(32)  # OVERLAPPED, all zeros
+        flags = at_once if shared else at_once | exclusive
+        if lock(msvcrt.get_osfhandle(file.fileno()), flags, 0, 1, 0, first_byte):
+            return True
+        if ctypes.get_last_error() == held:
             return False
-        raise
+        raise ctypes.WinError(ctypes.get_last_error())
+    import fcntl
+
+    try:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
     return True
 
 
@@ -343,7 +345,10 @@ def _too_full(target: Path, needed: int) -> UnpackError:
 
 
 def _say(said: dict[str, Any]) -> None:
-    print(json.dumps(said), flush=True)
+    try:
+        print(json.dumps(said), flush=True)
+    except OSError:  # Blender is gone; Windows says "invalid argument"
+        os._exit(1)
 
 
 def main() -> int:
@@ -358,9 +363,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        code = main()
-    except BrokenPipeError:
-        code = 1  # Blender is gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that closing stdout does not fail once more
-    sys.exit(code)
+    sys.exit(main())

@@ -27,10 +27,6 @@ SMALL = {
 }
 
 
-# Open: they fail under Wine, for reasons of closed pipes and of open folders that it lets be renamed.
-NOT_ON_WINE = pytest.mark.skipif(sys.platform == "win32", reason="fails under Wine; not understood yet")
-
-
 @pytest.fixture
 def runtime(addon):
     return importlib.import_module(f"{addon}.engine_client.runtime")
@@ -133,7 +129,6 @@ def test_it_survives_being_killed_at_any_moment(runtime, extension, user, wheel_
     assert done == {path: path.stat().st_mtime_ns for path in done}  # complete wheels were not unpacked again
 
 
-@NOT_ON_WINE
 @for_long
 def test_unpacking_ends_with_blender(start):
     process = start()
@@ -151,7 +146,6 @@ def test_it_can_be_cancelled_and_goes_on_later(runtime, failure, extension, user
     assert_complete(site_of(runtime.Runtime(extension, user).ensure()), wheel_files)
 
 
-@NOT_ON_WINE
 @for_long
 def test_of_two_blenders_one_waits_for_the_other(runtime, extension, user, wheel_files, start):
     first, second = start(), start()
@@ -232,7 +226,6 @@ def test_a_disk_that_fills_up_meanwhile(runtime, failure, tmp_path, user):
         subprocess.run(["umount", "--lazy", user], check=True)  # this Blender holds a file open in there
 
 
-@NOT_ON_WINE
 def test_older_versions_are_removed_unless_another_blender_uses_them(runtime, extension, user):
     for name in ("cp311-old", "cp311-used", "removed-1"):
         (user / name / "site").mkdir(parents=True)
