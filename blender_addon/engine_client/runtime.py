@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
@@ -167,7 +168,9 @@ def sweep_after_uninstall(extension_dir: Path, local_dir: Path) -> subprocess.Po
     words = Path(sweep.__file__).read_text("utf-8")
     command = [sys.executable, "-I", "-c", words, str(extension_dir), str(local_dir)]
     hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tempfile.gettempdir(), **hidden)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tempfile.gettempdir(), **hidden)
+    atexit.register(process.stdin.close)  # open until Blender ends, though nothing of this extension is kept till then
+    return process
 
 
 def _read(stream: IO[bytes], lines: queue.Queue[bytes]) -> None:

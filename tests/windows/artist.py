@@ -87,5 +87,6 @@ shutil.rmtree(preferences.user_dir())
 began = clock()
 while local.exists() and clock() - began < 60:
     time.sleep(0.2)
-seen["left"] = [str(path) for path in (extension, local, local.parent) if path.exists()]
+seen["left"] = [str(path) for path in (extension, local.parent) for path in (path, *path.rglob("*")) if path.exists()]
+seen["sweep_s"] = clock() - began
 Path(sys.argv[1]).write_text(json.dumps(seen), "utf-8")

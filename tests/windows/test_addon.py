@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +20,7 @@ STARTERS = ("tests/addon/engine_client", "tests/addon/operators")
 PARTS = (STARTERS, ("tests/addon", *(f"--ignore={folder}" for folder in STARTERS)))
 MINUTES = 8
 LINES = 80  # shown of a failure
+CRASH = "Windows fatal exception: access violation"  # as Python's faulthandler says
 
 pytestmark = pytest.mark.skipif(
     ROOT_VARIABLE not in os.environ,
@@ -43,13 +45,27 @@ def run(words: tuple[str, ...], folder: Path) -> tuple[int, str]:
             timeout=60 * MINUTES, check=False,
         ).returncode  # fmt: skip
     shutil.rmtree(temporary)
-    return code, "\n".join(log.read_text("utf-8", errors="replace").splitlines()[-LINES:])
+    lines = log.read_text("utf-8", errors="replace").splitlines()
+    return code, "\n".join([*[line for line in lines[:-LINES] if CRASH in line], *lines[-LINES:]])
+
+
+def run_again(words: tuple[str, ...], folder: Path) -> tuple[int, str]:
+    """Once more, and not without a word, where Blender itself crashed; a test that fails is never tried again.
+
+    After a hundred tests in one process the module has crashed inside an operator of its own under Wine, in one of a dozen
+    runs; the same tests alone have not in twenty-five, and Linux' Blender never has.
+    """
+    code, said = run(words, folder / "1")
+    if code and CRASH in said:
+        warnings.warn(f"Blender crashed under Wine; {' '.join(words)} are run once more:\n{said}", stacklevel=1)
+        code, said = run(words, folder / "2")
+    return code, said
 
 
 def test_the_addons_tests_pass_on_windows(tmp_path):
     sample_avatar()  # the engine that makes it is this machine's
     with ThreadPoolExecutor() as pool:
-        ended = list(pool.map(run, PARTS, (tmp_path / str(number) for number in range(len(PARTS)))))
+        ended = list(pool.map(run_again, PARTS, (tmp_path / str(number) for number in range(len(PARTS)))))
     if failed := [f"exit code {code}; the last it said:\n{said}" for code, said in ended if code]:
         pytest.fail("\n\n".join(failed), pytrace=False)
     print("\n\n".join(said for _, said in ended))

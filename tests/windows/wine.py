@@ -77,7 +77,7 @@ VARIABLES = {
     "LIBGL_ALWAYS_SOFTWARE": "1",
     "PATH": "/usr/bin:/bin:/usr/lib/wine",
     "WINEDEBUG": "-all",
-    "WINEDLLOVERRIDES": f"mscoree,mshtml=;ucrtbase=n;{','.join(RUNTIMES)}=n,b",
+    "WINEDLLOVERRIDES": f"mscoree,mshtml,winedbg.exe=;ucrtbase=n;{','.join(RUNTIMES)}=n,b",
     "WINEPREFIX": "/prefix",
     "XDG_RUNTIME_DIR": "/tmp",
 }

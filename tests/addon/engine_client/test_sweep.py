@@ -1,5 +1,6 @@
 """What was unpacked away from Blender's own folders goes when the extension is uninstalled, and only then."""
 
+import gc
 import importlib
 import shutil
 
@@ -23,6 +24,15 @@ def process(addon, folders):
     process.kill()
     process.stdin.close()
     process.wait()
+
+
+def test_it_goes_with_the_extension_though_nobody_keeps_the_process(addon, folders):
+    extension, local = folders
+    importlib.import_module(f"{addon}.engine_client.runtime").sweep_after_uninstall(extension, local)
+    gc.collect()
+    assert not wait_for(lambda: not local.exists(), 3)  # it has not taken that for Blender's end
+    shutil.rmtree(extension)
+    assert wait_for(lambda: not local.parent.exists(), 30)
 
 
 def test_it_goes_with_the_extension(process, folders):
