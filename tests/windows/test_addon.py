@@ -52,8 +52,8 @@ def run(words: tuple[str, ...], folder: Path) -> tuple[int, str]:
 def run_again(words: tuple[str, ...], folder: Path) -> tuple[int, str]:
     """Once more, and not without a word, where Blender itself crashed; a test that fails is never tried again.
 
-    After a hundred tests in one process the module has crashed inside an operator of its own under Wine, in one of a dozen
-    runs; the same tests alone have not in twenty-five, and Linux' Blender never has.
+    After a hundred tests in one process the module has crashed inside an operator of its own under Wine, in one of a
+    dozen runs; the same tests alone have not in twenty-five, and Linux' Blender never has.
     """
     code, said = run(words, folder / "1")
     if code and CRASH in said:
