@@ -109,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source-photos", type=Path, metavar="DIR", help="ready-made split: photos to reconstruct")
     sub.add_argument("--held-out", type=int, metavar="N", help="instead: all systems on N synthetic people")
     sub.add_argument("--target-photos", type=Path, metavar="DIR", help="ready-made split: photos to compare with")
+    sub.add_argument("--looks", nargs="+", type=Path, metavar="HEAD", help="instead: judge the looks of avatar files")
+    sub.add_argument("--photos", type=Path, metavar="DIR", help="of --looks: where the heads' photos lie")
     sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the strip and the yaw sweep")
     _json_option(sub)
     add_options(sub)
@@ -363,8 +365,8 @@ def _export(options: argparse.Namespace, progress: Progress) -> None:
 def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
     from engine.evaluation.run import evaluate_clip, evaluate_split
 
-    if options.held_out:
-        _evaluate_held_out(options, progress)
+    if options.held_out or options.looks:
+        (_evaluate_held_out if options.held_out else _evaluate_looks)(options, progress)
         return
     split = (options.source_photos, options.target_photos)
     if options.clip and not any(split):
@@ -373,7 +375,7 @@ def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
         result = evaluate_split(*split, _options(options), progress)
     else:
         raise EngineError(
-            "Nothing to evaluate.", "Give a clip, both --source-photos and --target-photos, or --held-out."
+            "Nothing to evaluate.", "Give a clip, both --source-photos and --target-photos, --held-out or --looks."
         )
     if options.output:
         result.write_pictures(options.output)
@@ -396,6 +398,16 @@ def _evaluate_held_out(options: argparse.Namespace, progress: Progress) -> None:
             means = (sum(getattr(s, f) for s in of_system) / len(of_system) for f in ("psnr", "ssim", "lpips"))
             table.add_row(name, *(f"{mean:.4g}" for mean in means))
         Console().print(table)
+
+
+def _evaluate_looks(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.evaluation.looks.people import judge_heads, looks_table
+
+    found = judge_heads(options.looks, options.photos, options.output, progress)
+    if options.json:
+        _write_json(options.json, {"heads": {name: looks.to_json() for name, looks in found.items()}})
+    if options.json != "-":
+        Console(width=max(CONSOLE.width, 140)).print(looks_table(found))
 
 
 def _serve(options: argparse.Namespace) -> None:

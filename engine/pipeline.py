@@ -17,6 +17,7 @@ from engine.avatar import Avatar, SourceView, load
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.parametric import ParametricHead
+from engine.models.parts import furnish
 from engine.models.surface import COUNT, HeadGaussians, surface
 from engine.photos import load_photos
 from engine.photos.outliers import SAME_PERSON
@@ -135,7 +136,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     progress.start("tracking")
     tracked = track(photos, head, progress)
     progress.start(options.system)
-    model = SYSTEMS[options.system](photos, tracked, head, progress, options)
+    model = furnish(SYSTEMS[options.system](photos, tracked, head, progress, options), photos, head)
     progress.start("refinement")
     seconds = options.refine_seconds - options.own_seconds
     model, views = refine(model, photos, model.views, head, progress, seconds)
@@ -181,7 +182,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     progress.start("tracking")
     tracked = keepsake.place(chosen.photos, head)
     progress.start(options.system)
-    model = add(keepsake, chosen.photos, tracked, head, progress)
+    model = furnish(add(keepsake, chosen.photos, tracked, head, progress), chosen.photos, head)
     progress.start("refinement")
     model, views = refine(model, chosen.photos, model.views, head, progress, options.refine_seconds)
     progress.start("avatar")

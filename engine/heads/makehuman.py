@@ -22,6 +22,13 @@ DECIMETRE = 0.1  # the base mesh's unit
 CUT = 4.4  # dm; a little below the collar bone (joints at 5.2) of the base mesh
 SHOULDER = 2.0  # dm; where the arms are cut off (shoulder joints at 1.7)
 GAZE_DEGREES = {"In": 30.0, "Out": 30.0, "Up": 25.0, "Down": 30.0}  # ARKit's range, as ICT-FaceKit has it
+TONGUE_LIFT = (0.0, 0.06, 0.04)  # dm, of tongueOut: over the lower teeth from where jawOpen has laid the tongue
+UPPER_ARCH, LOWER_ARCH = (0.0, -0.040, 0.0), (0.0, -0.012, -0.030)  # dm: incisors show 2 to 4 mm under a parted lip and
+# overlap the lower ones by 2 mm
+UPPER_WIDTH, LOWER_WIDTH, ARCH_BEND = 0.87, 0.81, 2.2  # of MakeHuman's widths, and 1/dm: its canines stick out of the
+# corners of the lips
+TONGUE_FLAT, TONGUE_NARROW = 0.3, 0.88  # of its height over the floor and of its width, in a wide open mouth
+TONGUE_BACK, TONGUE_SINK = 0.08, 0.16  # dm that it draws back then, and how steeply it falls towards the throat
 SOLID_PARTS = {
     "eyes": ("helper-l-eye", "helper-r-eye"),
     "teeth": ("helper-upper-teeth", "helper-lower-teeth"),
@@ -142,11 +149,31 @@ def _expressions(folder: Path, count: int, keep: np.ndarray, shape: np.ndarray, 
         centre = (points.max(axis=0) + points.min(axis=0)) / 2
         basis[k, ball] = (points - centre) @ Rotation.from_rotvec(angle * np.array(axis, float)).as_matrix().T
         basis[k, ball] -= points - centre
-    # The face unit leaves the tongue behind, where it would fill the open mouth: let it ride on the lower teeth.
-    jaw_open = ARKIT_NAMES.index("jawOpen")
-    lower_teeth = regions["teeth"] & (shape[:, 1] < shape[regions["teeth"], 1].mean())
-    basis[jaw_open, regions["tongue"]] = 1.1 * basis[jaw_open, lower_teeth].mean(axis=0)
     return basis
+
+
+def _open_mouth(deltas: np.ndarray, shape: np.ndarray, lower: np.ndarray, tongue: np.ndarray) -> None:
+    """Let lower arch and tongue turn with the jaw in ``deltas`` [K, 3] of jawOpen: the face unit bends the one a little
+    and leaves the other behind, where it would fill the open mouth. The tongue settles on the mouth's floor."""
+    rest, opened = shape[lower], (shape + deltas)[lower]
+    turn, _ = Rotation.align_vectors(opened - opened.mean(axis=0), rest - rest.mean(axis=0))
+    floor = rest[:, 1].min()
+    settled = shape[tongue] * [TONGUE_NARROW, 1, 1] - [0, 0, TONGUE_BACK]
+    settled[:, 1] = floor + TONGUE_FLAT * (settled[:, 1] - floor)
+    settled[:, 1] -= TONGUE_SINK * (settled[:, 2].max() - settled[:, 2])
+    for part, points in ((lower, rest), (tongue, settled)):
+        deltas[part] = turn.apply(points - rest.mean(axis=0)) + opened.mean(axis=0) - shape[part]
+
+
+def _bite(shape: np.ndarray, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    """``shape`` [K, 3] with the arches where an adult's are: MakeHuman closes its lips before teeth that stop at the
+    lips' line, so that a parted mouth would show none of the upper ones."""
+    shape = shape.copy()
+    for arch, width, shift in ((upper, UPPER_WIDTH, UPPER_ARCH), (lower, LOWER_WIDTH, LOWER_ARCH)):
+        shape[arch, 0] *= width
+        shape[arch, 2] -= ARCH_BEND * shape[arch, 0] ** 2
+        shape[arch] += shift
+    return shape
 
 
 def build(seed: int = 0) -> ParametricHead:
@@ -204,7 +231,13 @@ def build(seed: int = 0) -> ParametricHead:
     is_skin[base.group("body")] = True
     skin = is_skin[keep]
     regions = _regions(base, keep, skin, weights[keep], shape, faces)
+    lower = np.zeros(count, bool)
+    lower[base.group("helper-lower-teeth")] = True
+    lower = lower[keep]
+    shape = _bite(shape, regions["teeth"] & ~lower, lower)
     expressions = _expressions(root / "faceunits", count, keep, shape, regions)
+    expressions[ARKIT_NAMES.index("tongueOut"), regions["tongue"]] += TONGUE_LIFT
+    _open_mouth(expressions[ARKIT_NAMES.index("jawOpen")], shape, lower, regions["tongue"])
 
     origin = (regressor @ shape)[JOINTS.index("head")]
     template = ((shape - origin) * DECIMETRE).astype(np.float32)

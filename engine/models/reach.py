@@ -27,5 +27,5 @@ def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
 
 
 def bounded(changes: torch.Tensor, room: torch.Tensor) -> torch.Tensor:
-    """Changes [N, C] drawn softly into their room [N, 1], to either side of 0; small ones stay as they are."""
+    """Changes [N, C] drawn softly into their room [N, 1 or C], to either side of 0; small ones stay as they are."""
     return room * torch.tanh(changes / room)

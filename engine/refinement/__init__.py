@@ -10,9 +10,9 @@ import torch
 
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
-from engine.gaussians.gaussians import BoundGaussians
+from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.parametric import ParametricHead
-from engine.models.reach import INNER, bounded, member, reach
+from engine.models.reach import bounded, reach
 from engine.models.surface import HeadGaussians
 from engine.models.surface.texture import HALF
 from engine.perceptual import ssim_map
@@ -35,6 +35,7 @@ COLOR_SMOOTHNESS = 0.002
 STRAY = 0.05  # of sRGB's range, by which colours at the rim of what is seen may change: it must not become a dark seam
 SCALE_PRIOR = 0.02
 BLURRED = 2  # times the size that covers the skin: where a network's Gaussians are larger it only guessed their places
+ASIDE = 0.6  # of the size that covers the skin, three quarters of the spacing: how far a Gaussian may move along it
 LOOSE = 0.9  # the largest opacity to start from: the optimizer can hardly lower those near 1 (networks give 0.999)
 EXPRESSION_PRIOR = 0.05
 
@@ -54,18 +55,22 @@ class _Unknowns:
     def __init__(self, start: HeadGaussians, head: ParametricHead):
         g = start.gaussians
         blurred = g.scales.amax(dim=1, keepdim=True) > BLURRED * start.cover.amax(dim=1, keepdim=True)
-        self.start = replace(g, offsets=torch.where(blurred, 0.0, g.offsets))
+        self.start = replace(g, offsets=torch.where(blurred & ~start.fixed[:, None], 0.0, g.offsets))
         self.colors = g.colors.clone().requires_grad_()
         self.opacities = torch.logit(g.opacities.clamp(1e-3, LOOSE)).requires_grad_()
         self.scales = start.cover.log().requires_grad_()
         self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
         self.quats = g.quats.clone().requires_grad_()
         self.rest_scales = start.cover.log()
-        self.reach = reach(g, head)
-        self.inner = member(g, head, *INNER)
-        # What no photo shows well must not be painted to explain one, but may give way at the silhouette; the mouth's
-        # inside is left alone altogether.
-        self.unseen = (start.seen <= HALF) | self.inner
+        # Along the skin by less than half a spacing: further, and neighbours change places, which hatches the skin.
+        self.reach = reach(g, head).expand(-1, 3).clone()
+        on_surface = g.parts == PARTS.index("surface")
+        aside = (ASIDE * start.cover.amax(dim=1, keepdim=True)).expand(-1, 2)
+        self.reach[on_surface, :2] = torch.minimum(self.reach[:, :2], aside)[on_surface]
+        self.fixed = start.fixed
+        # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
+        # is left alone altogether.
+        self.unseen = (start.seen <= HALF) | self.fixed
         self.room = STRAY ** (1 - ((start.seen - HALF) / (1 - HALF)).clamp(0, 1))[:, None]
 
     def groups(self) -> list[dict]:
@@ -84,7 +89,7 @@ class _Unknowns:
                 parameter.grad[self.unseen] = 0
         for parameter in (self.opacities, self.moves):
             if parameter.grad is not None:
-                parameter.grad[self.inner] = 0
+                parameter.grad[self.fixed] = 0
 
     def gaussians(self) -> BoundGaussians:
         return replace(

@@ -45,6 +45,7 @@ class HeadGaussians:
         cover: [N, 3] metres, scales with which they just cover the surface; refinement starts there. A network's own
             are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
         seen: [N] 0..1, how squarely some photo shows them; the less, the less refinement may change their colour.
+        fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so; [0] before there are any.
         gains: [P, 3] exposure of each photo against the first.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
         views: one per photo, as the system left them.
@@ -61,6 +62,7 @@ class HeadGaussians:
     views: tuple[View, ...]
     eigenbasis: Eigenbasis | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    fixed: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
 
 
 @dataclass(frozen=True)

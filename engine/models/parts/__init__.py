@@ -1,0 +1,123 @@
+"""Eyes, lids, lashes, teeth, tongue and the mouth's inside: drawn for every system alike, from what photos can tell.
+
+These move by centimetres under keys and show what no photo did. They are built whole, in the photos' light, and stay as
+they are: neither a network's guess nor refinement may paint them to explain one photo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
+from engine.heads.parametric import ParametricHead
+from engine.heads.portrait import eyeballs
+from engine.models.parts import eyes, lids, mouth
+from engine.models.parts.light import Light, light_on
+from engine.models.parts.placing import tie
+from engine.models.surface import HeadGaussians
+from engine.models.surface.beyond import still_triangles
+from engine.models.surface.texture import HALF
+from engine.photos.photo import Photo
+
+OPACITY = 0.97  # of recoloured skin and lining
+FEWEST = 50  # seen skin Gaussians, under which daylight on plain skin is assumed
+SKIN = np.array([0.78, 0.60, 0.52])
+
+
+def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead) -> HeadGaussians:
+    """The head with these parts drawn: new Gaussians in place of eyes, teeth and lashes, new colours on lids, tongue and
+    the mouth's skin. All of them are ``fixed``."""
+    g = model.gaussians
+    triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
+    vertices = model.rig.neutral.numpy().astype(np.float64)
+    position = np.einsum("nkc,nk->nc", vertices[head.faces[triangles]], g.barycentrics.numpy())
+    colors, seen = g.colors.numpy().astype(np.float64), model.seen.numpy() > HALF
+
+    def on(faces: np.ndarray) -> np.ndarray:
+        return faces[triangles] & surface
+
+    skin = on(lids.around(head)) & seen
+    known = (position[skin], colors[skin]) if skin.sum() > FEWEST else (vertices[head.regions["face"]], SKIN[None])
+    light = light_on(known[1]) if skin.any() else Light(1.0, 1.0)
+    front = float(vertices[head.regions["teeth"], 2].max()) if head.regions["teeth"].any() else 0.0
+
+    fold, tongue, lining = (on(f) for f in (lids.folds(head), *(head.face_region(n) for n in ("tongue", "mouth_interior"))))
+    moved = np.einsum("nk,nk->n", lids.blink(head)[head.faces[triangles[fold]]], g.barycentrics.numpy()[fold])
+    repainted = colors.copy()
+    share = np.zeros((int(fold.sum()), 1))
+    if skin.sum() > FEWEST:
+        share = np.where(on(head.face_region("lids"))[fold], 1.0, lids.cover(moved))[:, None]
+        repainted[fold] += share * (lids.lid_skin(position[fold], moved, *known) - colors[fold])
+    repainted[lining] = mouth.lining_colors(position[lining], front, light)
+    repainted[tongue] = mouth.tongue_colors(position[tongue], front, light)
+
+    arches = mouth.arches(head)
+    on_teeth = on(arches["upper"] | arches["lower"])
+    enamel = mouth.enamel(colors[on_teeth & seen], light)
+    balls = eyeballs(vertices, head.regions["eyes"])
+    look = eyes.measure(photos, light)
+    brows = colors[on(head.face_region("brows")) & seen]
+    hair = np.median(brows, axis=0) * 0.6 if len(brows) else lids.DARK
+    still, drawn = still_triangles(head), []
+    for name, faces in arches.items():
+        strokes = mouth.teeth(head, vertices, faces, name == "upper", enamel, light)
+        drawn.append(tie(strokes, model.rig, np.flatnonzero(faces)))
+    for ball in balls:
+        side = np.sign(ball.centre[0]) * vertices[head.faces].mean(axis=1)[:, 0] > 0
+        drawn.append(tie(eyes.draw(ball, look), model.rig, np.flatnonzero(head.face_region("eyes") & side)))
+        drawn.append(tie(eyes.glint(ball, look, light), model.rig, still))
+    strokes = lids.lashes(head, vertices, balls, hair)
+    if len(strokes.means):
+        drawn.append(tie(strokes, model.rig, np.flatnonzero(head.face_region("lashes"))))
+
+    replaced = on(head.face_region("eyes", "lashes")) | on_teeth
+    clean = tongue | lining
+    clean[fold] = share[:, 0] > 0
+    painted = _repainted(model, repainted, clean)
+    return _with(painted, ~replaced, torch.from_numpy(clean), drawn)
+
+
+def _repainted(model: HeadGaussians, colors: np.ndarray, where: np.ndarray) -> HeadGaussians:
+    """Gaussians of a mask [N] flat on the skin, just covering it, in new colours and without a motion of their own."""
+    g, mask = model.gaussians, torch.from_numpy(where)
+    column = mask[:, None]
+    made = replace(
+        g,
+        colors=torch.where(column, torch.from_numpy(colors).float(), g.colors),
+        offsets=torch.where(column, 0.0, g.offsets),
+        quats=torch.where(column, torch.tensor([1.0, 0, 0, 0]), g.quats),
+        scales=torch.where(column, model.cover, g.scales),
+        opacities=torch.where(mask, OPACITY, g.opacities),
+    )
+    eigenbasis = model.eigenbasis
+    if eigenbasis is not None:
+        eigenbasis = replace(eigenbasis, basis=eigenbasis.basis * ~column)
+    return replace(model, gaussians=made, eigenbasis=eigenbasis)
+
+
+def _with(model: HeadGaussians, keep: np.ndarray, fixed: torch.Tensor, drawn: Sequence[BoundGaussians]) -> HeadGaussians:
+    """The kept Gaussians [N] bool and those that were drawn."""
+    mask = torch.from_numpy(keep)
+    gaussians = select(model.gaussians, mask)
+    for part in drawn:
+        gaussians = concatenate(gaussians, part)
+    added = len(gaussians) - int(mask.sum())
+    renumber = torch.cumsum(mask, 0) - 1
+    pairs = model.pairs[mask[model.pairs].all(dim=1)]
+    eigenbasis = model.eigenbasis
+    if eigenbasis is not None:
+        eigenbasis = replace(eigenbasis, basis=functional.pad(eigenbasis.basis[:, mask], (0, 0, 0, added)))
+    return replace(
+        model,
+        gaussians=gaussians,
+        cover=torch.cat([model.cover[mask], gaussians.scales[-added:]]),
+        seen=torch.cat([model.seen[mask], torch.zeros(added)]),
+        fixed=torch.cat([fixed[mask], torch.ones(added, dtype=torch.bool)]),
+        pairs=renumber[pairs],
+        eigenbasis=eigenbasis,
+    )
