@@ -17,7 +17,7 @@ from engine.avatar import Avatar, SourceView, load
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.parametric import ParametricHead
-from engine.models.parts import furnish
+from engine.models.parts import close_lids, furnish
 from engine.models.surface import COUNT, HeadGaussians, surface
 from engine.photos import load_photos
 from engine.photos.outliers import SAME_PERSON
@@ -141,6 +141,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     seconds = options.refine_seconds - options.own_seconds
     model, views = refine(model, photos, model.views, head, progress, seconds)
     progress.start("avatar")
+    model = close_lids(model, head)
     tracked = replace(tracked, views=views)
     avatar = make_avatar(name, head, model, photos, tracked, options)
     progress.finish()
@@ -186,6 +187,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     progress.start("refinement")
     model, views = refine(model, chosen.photos, model.views, head, progress, options.refine_seconds)
     progress.start("avatar")
+    model = close_lids(model, head)
     tracked = replace(tracked, views=views)
     made = make_avatar(name, head, model, chosen.photos, tracked, replace(options, count=keepsake.count))
     photos = [*avatar.provenance["photos"], *made.provenance["photos"]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.parametric import ParametricHead
 
 REACH = {"face": 0.006, "inner": 0.001, "hair": 0.02, "beyond": 0.02}  # m along each axis (ours)
+LID = 0.0012  # m that a blink moves skin, from which it may not stand out over the eye
 INNER = ("mouth_interior", "teeth", "tongue")
 
 
@@ -17,12 +19,27 @@ def member(gaussians: BoundGaussians, head: ParametricHead, *regions: str) -> to
     return torch.from_numpy(head.face_region(*regions))[gaussians.triangles] & on_surface
 
 
+def blink(head: ParametricHead) -> np.ndarray:
+    """[V] metres that closing both eyes moves each vertex."""
+    both = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
+    return np.linalg.norm(np.sum(both, axis=0), axis=1)
+
+
+def lid_faces(head: ParametricHead) -> np.ndarray:
+    """[F] bool: the face's triangles that a blink moves over the eye, and the lids' inner rims."""
+    moved = blink(head)[head.faces].max(axis=1) > LID
+    return (moved & head.face_region("face")) | head.face_region("lids")
+
+
 def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
     """[N, 1] metres: little inside mouth and eyes, where Gaussians would stick out of lips and lids; most for hair."""
     found = torch.full((len(gaussians),), REACH["face"])
     found[member(gaussians, head, "scalp", "neck", "torso")] = REACH["hair"]
     found[gaussians.parts != PARTS.index("surface")] = REACH["beyond"]
-    found[member(gaussians, head, "eyes", *INNER)] = REACH["inner"]
+    found[member(gaussians, head, "eyes", "lids", *INNER)] = REACH["inner"]
+    found[(gaussians.parts == PARTS.index("surface")) & torch.from_numpy(lid_faces(head))[gaussians.triangles]] = (
+        REACH["inner"]
+    )
     return found[:, None]
 
 

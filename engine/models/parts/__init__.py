@@ -1,4 +1,4 @@
-"""Eyes, lids, lashes, teeth, tongue and the mouth's inside: drawn for every system alike, from what photos can tell.
+"""Eyes, lashes, teeth, tongue and the mouth's inside, drawn for every system alike, and lids that close.
 
 These move by centimetres under keys and show what no photo did. They are built whole, in the photos' light, and stay as
 they are: neither a network's guess nor refinement may paint them to explain one photo.
@@ -16,22 +16,23 @@ from torch.nn import functional
 from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs
-from engine.models.parts import eyes, lids, mouth
-from engine.models.parts.light import Light, light_on
+from engine.models.parts import eyes, lashes, mouth
+from engine.models.parts.lids import close_lids
+from engine.models.parts.light import light_on
 from engine.models.parts.placing import tie
 from engine.models.surface import HeadGaussians
 from engine.models.surface.beyond import still_triangles
 from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
 
+__all__ = ["close_lids", "furnish"]
+
 OPACITY = 0.97  # of recoloured skin and lining
-FEWEST = 50  # seen skin Gaussians, under which daylight on plain skin is assumed
-SKIN = np.array([0.78, 0.60, 0.52])
 
 
 def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead) -> HeadGaussians:
-    """The head with these parts drawn: new Gaussians in place of eyes, teeth and lashes, new colours on lids, tongue and
-    the mouth's skin. All of them are ``fixed``."""
+    """The head with these parts drawn: new Gaussians in place of eyes, teeth and lashes, new colours on tongue and the
+    mouth's skin. All of them are ``fixed``."""
     g = model.gaussians
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
     vertices = model.rig.neutral.numpy().astype(np.float64)
@@ -41,18 +42,11 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     def on(faces: np.ndarray) -> np.ndarray:
         return faces[triangles] & surface
 
-    skin = on(lids.around(head)) & seen
-    known = (position[skin], colors[skin]) if skin.sum() > FEWEST else (vertices[head.regions["face"]], SKIN[None])
-    light = light_on(known[1]) if skin.any() else Light(1.0, 1.0)
+    light = light_on(colors[on(head.face_region("face") & ~head.face_region("lips", "brows")) & seen])
     front = float(vertices[head.regions["teeth"], 2].max()) if head.regions["teeth"].any() else 0.0
 
-    fold, tongue, lining = (on(f) for f in (lids.folds(head), *(head.face_region(n) for n in ("tongue", "mouth_interior"))))
-    moved = np.einsum("nk,nk->n", lids.blink(head)[head.faces[triangles[fold]]], g.barycentrics.numpy()[fold])
+    tongue, lining = (on(head.face_region(name)) for name in ("tongue", "mouth_interior"))
     repainted = colors.copy()
-    share = np.zeros((int(fold.sum()), 1))
-    if skin.sum() > FEWEST:
-        share = np.where(on(head.face_region("lids"))[fold], 1.0, lids.cover(moved))[:, None]
-        repainted[fold] += share * (lids.lid_skin(position[fold], moved, *known) - colors[fold])
     repainted[lining] = mouth.lining_colors(position[lining], front, light)
     repainted[tongue] = mouth.tongue_colors(position[tongue], front, light)
 
@@ -62,7 +56,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     balls = eyeballs(vertices, head.regions["eyes"])
     look = eyes.measure(photos, light)
     brows = colors[on(head.face_region("brows")) & seen]
-    hair = np.median(brows, axis=0) * 0.6 if len(brows) else lids.DARK
+    hair = np.median(brows, axis=0) * 0.6 if len(brows) else lashes.DARK
     still, drawn = still_triangles(head), []
     for name, faces in arches.items():
         strokes = mouth.teeth(head, vertices, faces, name == "upper", enamel, light)
@@ -71,13 +65,12 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
         side = np.sign(ball.centre[0]) * vertices[head.faces].mean(axis=1)[:, 0] > 0
         drawn.append(tie(eyes.draw(ball, look), model.rig, np.flatnonzero(head.face_region("eyes") & side)))
         drawn.append(tie(eyes.glint(ball, look, light), model.rig, still))
-    strokes = lids.lashes(head, vertices, balls, hair)
+    strokes = lashes.draw(head, vertices, balls, hair)
     if len(strokes.means):
         drawn.append(tie(strokes, model.rig, np.flatnonzero(head.face_region("lashes"))))
 
     replaced = on(head.face_region("eyes", "lashes")) | on_teeth
     clean = tongue | lining
-    clean[fold] = share[:, 0] > 0
     painted = _repainted(model, repainted, clean)
     return _with(painted, ~replaced, torch.from_numpy(clean), drawn)
 
@@ -100,7 +93,9 @@ def _repainted(model: HeadGaussians, colors: np.ndarray, where: np.ndarray) -> H
     return replace(model, gaussians=made, eigenbasis=eigenbasis)
 
 
-def _with(model: HeadGaussians, keep: np.ndarray, fixed: torch.Tensor, drawn: Sequence[BoundGaussians]) -> HeadGaussians:
+def _with(
+    model: HeadGaussians, keep: np.ndarray, fixed: torch.Tensor, drawn: Sequence[BoundGaussians]
+) -> HeadGaussians:
     """The kept Gaussians [N] bool and those that were drawn."""
     mask = torch.from_numpy(keep)
     gaussians = select(model.gaussians, mask)

@@ -100,7 +100,9 @@ def _plain(colors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 
 def _glint(colors: np.ndarray, offset: np.ndarray) -> np.ndarray | None:
     """[2] where the brightest spot on an iris lies, or None."""
-    near = (np.linalg.norm(offset, axis=1) < 0.8) & (offset[:, 1] < 0.15)  # below, it would be the white beside the iris
+    near = (np.linalg.norm(offset, axis=1) < 0.8) & (
+        offset[:, 1] < 0.15
+    )  # below, it would be the white beside the iris
     if near.sum() < LEAST:
         return None
     grey = colors[near] @ GREY

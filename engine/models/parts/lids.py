@@ -1,57 +1,112 @@
-"""Clean lids, lashes and the shadow under them.
+"""Lids that close: what a photo shows of an open lid belongs to the open lid.
 
-What a photo shows of an open lid is its crease, its shadow and its lashes, on skin that a blink unfolds to ten times
-the area. None of it may colour that skin: it is filled from the brow bone and the cheek, and lashes and shadow are
-Gaussians of their own on the lash strips.
+An open lid's crease, shadow and lashes lie on skin that a blink unfolds to ten times its area, and would look like a
+bruise on it. So they stay for the open eye alone: as the lids close, an eigenbasis turns that skin into what the skin
+around the eyes says, flat and evenly lit, with a soft crease.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import torch
 from scipy.spatial import cKDTree
 
+from engine.gaussians.eigenbasis import Eigenbasis
+from engine.gaussians.gaussians import PARTS
 from engine.heads.parametric import ParametricHead
-from engine.heads.portrait import Eyeball
 from engine.models.parts.light import GREY
-from engine.models.parts.placing import Strokes
+from engine.models.surface import HeadGaussians
+from engine.models.surface.texture import HALF
 
 FOLD, SOFT = 0.003, 0.0012  # m that a blink moves skin: from the first on it is lid, from the second it fades in
+RIM = 0.005  # m around the lids over which shadows of the open eye are lifted, too
 SAMPLES, NEAREST = 2500, 64  # of the skin around, and how many of them colour a place on a lid
 HUE_BLUR, LEVEL_BLUR = 0.015, 0.005  # m under which they count alike, for hue and for brightness
-SHADE = (0.72, 0.92, 1.02)  # of the cheeks' luminance: least at a lid's border, least in its middle, most
+SHADE = (0.76, 0.92, 1.02)  # of the cheeks' luminance: least at a lid's border, least in its middle, most
 INNER = 0.007  # m of blink from which it is the middle
-CREASE, CREASE_AT, CREASE_WIDE = 0.14, 0.0035, 0.0015  # how much darker; m of blink at which it lies, and how wide
-GRAIN = 0.012  # of sRGB's range, standard deviation of the skin's grain
-LASHES = {"upper": (46, 0.75), "lower": (18, 0.45)}  # how many, and how much of the strip's height they take
-LASH_THICK = (0.00007, 0.00003)  # m, standard deviation across, at root and tip
-LASH_STEPS = 4
-MARGIN_STEPS = 90
-UNDER_LID = 0.0011  # m below the upper lid's margin at which its shadow is deepest
-DARK = np.array([0.10, 0.075, 0.065])
+CREASE, CREASE_AT, CREASE_WIDE = 0.10, 0.0035, 0.0015  # how much darker; m of blink at which it lies, and how wide
+BRIGHTEST = 1.08  # of the closed lid's luminance, that an open one may have
+GRAIN = 0.012  # of the cheeks' luminance, standard deviation of the skin's grain
+OPACITY = 0.97
+FEWEST = 50  # seen skin Gaussians, under which nobody can say what the lids' colour is
+FAINT = 0.05  # of a blink, under which a key does not move the lids
+SIDES = ("Left", "Right")
 
 
-def blink(head: ParametricHead) -> np.ndarray:
-    """[V] metres that closing both eyes moves each vertex."""
-    both = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
-    return np.linalg.norm(np.sum(both, axis=0), axis=1)
+def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
+    """The head with an eigenbasis, or two more directions of it, that cleans each eye's lids as they close."""
+    g = model.gaussians
+    triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
+    barycentrics, vertices = g.barycentrics.numpy(), model.rig.neutral.numpy().astype(np.float64)
+    position = np.einsum("nkc,nk->nc", vertices[head.faces[triangles]], barycentrics)
+    colors = g.colors.numpy().astype(np.float64)
+    blinks = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in SIDES]
+    moved = np.einsum("nk,nk->n", np.linalg.norm(np.sum(blinks, axis=0), axis=1)[head.faces[triangles]], barycentrics)
+    plain = head.face_region("face") & ~head.face_region("lips", "brows")
+    rims = head.face_region("lids")[triangles] & surface
+    lid = (plain[triangles] & surface & (moved > SOFT)) | rims
+    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & (model.seen.numpy() > HALF)
+    if around.sum() < FEWEST or not lid.any():
+        return model
+    far, _ = cKDTree(position[lid]).query(position, distance_upper_bound=2 * RIM)
+    near = plain[triangles] & surface & ~lid & np.isfinite(far)
+    share = np.where(rims, 1.0, _smooth((moved - SOFT) / (FOLD - SOFT))) * lid
+    share[near] = np.exp(-((far[near] / RIM) ** 2))
+    touched = np.flatnonzero(share > 0.02)
+    clean = lid_skin(position[touched], moved[touched], position[around], colors[around])
+    lifted = near[touched]  # around the lids, shadows are lifted and nothing is darkened
+    clean[lifted] = np.maximum(clean[lifted], colors[touched][lifted])
+    model = _without_eyes(model, touched, clean, share[touched])
+    basis = torch.zeros(len(SIDES), len(g), 14)
+    for row, sign in zip(basis, (1, -1), strict=True):
+        mine = sign * position[touched, 0] > 0
+        at = torch.from_numpy(touched[mine])
+        row[at] = _change(model, at, torch.from_numpy(clean[mine]).float(), lifted[mine])
+        row[at] *= torch.from_numpy(share[touched[mine]]).float()[:, None]
+    gains = torch.zeros(len(head.expression_names) + 3 * len(head.joint_names), len(SIDES))
+    for column, blink in enumerate(blinks):  # what else moves the lids closes them by as much
+        along = np.tensordot(head.expression_basis, blink, axes=2) / np.square(blink).sum()
+        gains[: len(along), column] = torch.from_numpy(np.where(along > FAINT, along, 0.0)).float()
+    if model.eigenbasis is not None:
+        basis = torch.cat([model.eigenbasis.basis, basis])
+        gains = torch.cat([model.eigenbasis.gains, gains], dim=1)
+    return replace(model, eigenbasis=Eigenbasis(basis, gains))
 
 
-def folds(head: ParametricHead) -> np.ndarray:
-    """[F] bool: triangles of skin that a photo of open eyes says little about: lids and their inner rims."""
-    moved = blink(head)[head.faces].max(axis=1) > SOFT
-    return (moved & head.face_region("face")) | head.face_region("lids")
+def _without_eyes(model: HeadGaussians, at: np.ndarray, clean: np.ndarray, share: np.ndarray) -> HeadGaussians:
+    """Where lids were tracked too low, the eye's white lies on them: what is brighter than skin becomes skin, and all
+    takes on the skin's hue. Lashes and creases, which are darker, stay."""
+    colors = model.gaussians.colors.numpy().copy()
+    level, most = colors[at] @ GREY, clean @ GREY
+    skin = clean * np.minimum(level / np.maximum(most, 1e-3), BRIGHTEST)[:, None]
+    colors[at] += share[:, None] * (skin - colors[at])
+    return replace(model, gaussians=replace(model.gaussians, colors=torch.from_numpy(colors).float()))
 
 
-def around(head: ParametricHead) -> np.ndarray:
-    """[F] bool: plain skin that a blink hardly touches."""
-    plain = head.face_region("face") & ~head.face_region("lips", "brows", "lids")
-    return plain & (blink(head)[head.faces].max(axis=1) < SOFT)
+def _change(model: HeadGaussians, at: torch.Tensor, clean: torch.Tensor, lifted: np.ndarray) -> torch.Tensor:
+    """[M, 14] from the Gaussians ``at`` [M] to flat ones that cover the skin in ``clean`` [M, 3] colours; of those
+    that are ``lifted`` [M] only the colour."""
+    g = model.gaussians
+    turned = torch.where(g.quats[at, :1] < 0, -1.0, 1.0)
+    change = torch.cat(
+        [
+            -g.offsets[at],
+            turned * torch.tensor([1.0, 0, 0, 0]) - g.quats[at],
+            (model.cover[at] / g.scales[at]).log(),
+            (torch.logit(torch.tensor(OPACITY)) - torch.logit(g.opacities[at].clamp(1e-4, 1 - 1e-4)))[:, None],
+            clean - g.colors[at],
+        ],
+        dim=1,
+    )
+    change[torch.from_numpy(lifted), :11] = 0
+    return change
 
 
-def cover(moved: np.ndarray) -> np.ndarray:
-    """[M] 0..1: how much of the skin that a blink moves by ``moved`` [M] metres is lid."""
-    s = np.clip((moved - SOFT) / (FOLD - SOFT), 0, 1)
-    return s * s * (3 - 2 * s)
+def _smooth(x: np.ndarray) -> np.ndarray:
+    x = np.clip(x, 0, 1)
+    return x * x * (3 - 2 * x)
 
 
 def lid_skin(
@@ -79,130 +134,3 @@ def lid_skin(
     level *= 1 - CREASE * np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2))
     level += random.normal(0, GRAIN, len(level)) * cheek
     return np.clip(hue / np.maximum(hue @ GREY, 1e-3)[:, None] * level[:, None], 0, 1)
-
-
-def lashes(head: ParametricHead, vertices: np.ndarray, balls: tuple[Eyeball, Eyeball], hair: np.ndarray) -> Strokes:
-    """Lashes, the lids' dark margins, and the upper lid's shadow on the eye, on the head's lash strips.
-
-    Args:
-        vertices: [V, 3] metres, the person's neutral mesh. hair: [3] colour of the brows.
-
-    Returns:
-        Strokes; none where the head model has no lashes.
-    """
-    dark = np.minimum(DARK + 0.15 * hair, hair)
-    parts = []
-    for ball, side in zip(balls, (1, -1), strict=True):
-        for upper in (True, False):
-            rows = _rows(head, vertices, ball, side, upper)
-            if rows is not None:
-                parts += [_hairs(*rows, dark, upper), _margin(rows[0], ball, dark, upper)]
-                if upper:
-                    parts.append(_shadow(rows[0], ball))
-    return Strokes(*(np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros((0, 3)) for name in FIELDS))
-
-
-FIELDS = ("means", "along", "normals", "scales", "opacities", "colors")
-
-
-def _rows(
-    head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int, upper: bool
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The lid's margin and the lashes' tips, [MARGIN_STEPS, 3] each, from the nose outwards."""
-    region = head.regions.get("lashes")
-    if region is None or not region.any():
-        return None
-    strip = region & (side * head.template[:, 0] > 0)
-    links = head.faces[strip[head.faces].all(axis=1)]
-    labels = _components(links, len(vertices))
-    groups = [np.flatnonzero(strip & (labels == label)) for label in np.unique(labels[strip])]
-    if len(groups) != 2:
-        return None
-    members = max(groups, key=lambda g: vertices[g, 1].mean()) if upper else min(groups, key=lambda g: vertices[g, 1].mean())
-    away = np.linalg.norm(vertices[members] - ball.centre, axis=1) / ball.radius
-    depth = _depths(links, members, members[away < ROOT])
-    rows = [members[depth == level] for level in (1, depth.max())]
-    return _along(vertices[rows[0]], side), _along(vertices[rows[1]], side)
-
-
-ROOT = 1.1  # radii of the eyeball within which a strip's vertices are its root, hidden in the lid
-
-
-def _components(links: np.ndarray, count: int) -> np.ndarray:
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    i, j = links[:, [0, 1, 2]].ravel(), links[:, [1, 2, 0]].ravel()
-    return connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)), directed=False)[1]
-
-
-def _depths(links: np.ndarray, members: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """[len(members)] steps along edges from the strip's root."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import dijkstra
-
-    i, j = links[:, [0, 1, 2]].ravel(), links[:, [1, 2, 0]].ravel()
-    count = int(links.max()) + 1
-    graph = coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)).tocsr()
-    steps = dijkstra(graph, directed=False, indices=roots, unweighted=True, min_only=True)[members]
-    return np.where(np.isfinite(steps), steps, 0).astype(int)
-
-
-def _along(points: np.ndarray, side: int) -> np.ndarray:
-    """[MARGIN_STEPS, 3] a row of vertices as a curve, evenly sampled from the nose outwards."""
-    points = points[np.argsort(side * points[:, 0])]
-    length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
-    at = np.linspace(0, length[-1], MARGIN_STEPS)
-    return np.stack([np.interp(at, length, points[:, k]) for k in range(3)], axis=1)
-
-
-def _hairs(margin: np.ndarray, tips: np.ndarray, dark: np.ndarray, upper: bool) -> Strokes:
-    """Thin strokes from the margin towards the strip's tips, denser outwards, slightly irregular."""
-    count, height = LASHES["upper" if upper else "lower"]
-    random = np.random.default_rng(1 + upper)
-    at = np.sort(random.uniform(0.12, 0.97, count)) * (MARGIN_STEPS - 1)
-    lean = np.clip(at + random.normal(0, 1.2, count) + 3, 0, MARGIN_STEPS - 1)
-    index = np.arange(MARGIN_STEPS)
-    root = np.stack([np.interp(at, index, margin[:, k]) for k in range(3)], axis=1)
-    tip = np.stack([np.interp(lean, index, tips[:, k]) for k in range(3)], axis=1)
-    tip = root + (tip - root) * (height * random.uniform(0.8, 1.1, count))[:, None]
-    knots = np.linspace(0, 1, LASH_STEPS + 1)
-    bow = 0.12 * np.linalg.norm(tip - root, axis=1)[:, None] * np.array([0, -0.6 if upper else 0.6, 0.8])
-    curve = root[:, None] * (1 - knots)[None, :, None] + tip[:, None] * knots[None, :, None]
-    curve = curve + bow[:, None] * (4 * knots * (1 - knots))[None, :, None]
-    means, along = (curve[:, 1:] + curve[:, :-1]) / 2, curve[:, 1:] - curve[:, :-1]
-    thick = np.interp((knots[1:] + knots[:-1]) / 2, (0, 1), LASH_THICK)
-    length = np.linalg.norm(along, axis=2) * 0.45
-    wide = np.broadcast_to(thick, length.shape)
-    scales = np.stack([length, wide, wide], axis=2)
-    flat = len(at) * LASH_STEPS
-    normals = np.tile([0.0, 0.3, 1.0], (flat, 1))
-    opacity = np.tile(np.linspace(0.5, 0.25, LASH_STEPS), len(at)) * (1.0 if upper else 0.35)
-    return Strokes(
-        means.reshape(-1, 3), along.reshape(-1, 3), normals, scales.reshape(-1, 3), opacity, np.tile(dark, (flat, 1))
-    )
-
-
-def _margin(margin: np.ndarray, ball: Eyeball, dark: np.ndarray, upper: bool) -> Strokes:
-    """The line from which the lashes grow."""
-    means, along = (margin[1:] + margin[:-1]) / 2, margin[1:] - margin[:-1]
-    count = len(means)
-    length = np.linalg.norm(along, axis=1) * 0.9
-    thick = 0.00026 if upper else 0.00014
-    scales = np.stack([length, np.full(count, thick), np.full(count, 0.0001)], axis=1)
-    fade = np.interp(np.arange(count) / count, (0, 0.2, 0.9, 1), (0.0, 0.75, 0.8, 0.3)) * (0.85 if upper else 0.12)
-    return Strokes(means, along, means - ball.centre, scales, fade, np.tile(dark, (count, 1)))
-
-
-def _shadow(margin: np.ndarray, ball: Eyeball) -> Strokes:
-    """A soft dark band on the eye under the upper lid's margin; it goes down with the lid."""
-    points = margin[::3]
-    below = points + np.array([0, -1.0, 0]) * UNDER_LID
-    away = below - ball.centre
-    means = ball.centre + away / np.linalg.norm(away, axis=1, keepdims=True) * (ball.radius + 0.0003)
-    along = np.gradient(means, axis=0)
-    count = len(means)
-    length = np.linalg.norm(along, axis=1)
-    scales = np.stack([length, np.full(count, 0.0008), np.full(count, 0.00008)], axis=1)
-    fade = np.interp(np.arange(count) / count, (0, 0.15, 0.85, 1), (0.0, 0.26, 0.26, 0.0))
-    return Strokes(means, along, means - ball.centre, scales, fade, np.tile(0.35 * DARK, (count, 1)))

@@ -127,7 +127,7 @@ def _dentition(
     low = np.clip(height / tall, -0.2, 1.2)[:, None]
     # enamel is warmer at the neck, and lets the dark through at its edge
     enamel = color * (1 - 0.10 * low * [0.5, 0.9, 1.6]) * (1 - 0.16 * aside[:, None] ** 4)
-    enamel = enamel * (1 - 0.10 * np.exp(-(np.clip(height, 0, None) / 0.7) ** 2))[:, None]
+    enamel = enamel * (1 - 0.10 * np.exp(-((np.clip(height, 0, None) / 0.7) ** 2)))[:, None]
     width = np.array(widths)[which]
     near = np.clip(np.minimum(across, 1 - across), 0, 1) * width  # mm to the gap
     opened = 0.12 + 0.35 * np.exp(-np.clip(height, 0, None) / 0.9)  # corners are rounded
