@@ -37,9 +37,9 @@ def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
     found[member(gaussians, head, "scalp", "neck", "torso")] = REACH["hair"]
     found[gaussians.parts != PARTS.index("surface")] = REACH["beyond"]
     found[member(gaussians, head, "eyes", "lids", *INNER)] = REACH["inner"]
-    found[(gaussians.parts == PARTS.index("surface")) & torch.from_numpy(lid_faces(head))[gaussians.triangles]] = (
-        REACH["inner"]
-    )
+    found[(gaussians.parts == PARTS.index("surface")) & torch.from_numpy(lid_faces(head))[gaussians.triangles]] = REACH[
+        "inner"
+    ]
     return found[:, None]
 
 

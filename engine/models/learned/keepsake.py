@@ -20,7 +20,7 @@ from engine.heads.rig import make_rig
 from engine.models.kit.memory import TokenMemory
 from engine.models.learned.capture import Coat, put_on
 from engine.models.surface import HeadGaussians, Painted
-from engine.models.surface.texture import GAIN_LIMITS, SQUARELY
+from engine.models.surface.texture import GAIN_LIMITS
 from engine.photos.photo import Photo
 from engine.tracking import Subject, drive_landmarks
 from engine.tracking.solver import EYES, LIPS, TO_CAMERA, landmark_model
@@ -28,6 +28,7 @@ from engine.tracking.tracked import Tracked, View
 
 SUFFIX = ".memory"
 LARGEST = 1 << 30  # bytes; hundreds of photos of any preset stay below
+SQUARELY = 0.95  # of being seen
 ALIKE = 500  # texels that both coats show squarely, from which their exposures are compared
 MADE_UP = 0.05  # weight of a texel that no photo shows, so that coats pass into each other without a seam
 SHARES = ("colors", "seen", "presence")  # of a coat, 0..1, kept in bytes

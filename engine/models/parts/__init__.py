@@ -22,6 +22,7 @@ from engine.models.parts.light import light_on
 from engine.models.parts.placing import tie
 from engine.models.surface import HeadGaussians
 from engine.models.surface.beyond import still_triangles
+from engine.models.surface.rounding import rounded
 from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
 
@@ -31,8 +32,8 @@ OPACITY = 0.97  # of recoloured skin and lining
 
 
 def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead) -> HeadGaussians:
-    """The head with these parts drawn: new Gaussians in place of eyes, teeth and lashes, new colours on tongue and the
-    mouth's skin. All of them are ``fixed``."""
+    """The head with round skin and these parts drawn: new Gaussians in place of eyes, teeth and lashes, new colours on
+    tongue and the mouth's skin. All that is drawn is ``fixed``."""
     g = model.gaussians
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
     vertices = model.rig.neutral.numpy().astype(np.float64)
@@ -72,6 +73,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     replaced = on(head.face_region("eyes", "lashes")) | on_teeth
     clean = tongue | lining
     painted = _repainted(model, repainted, clean)
+    painted = replace(painted, gaussians=rounded(painted.gaussians, head, model.rig))
     return _with(painted, ~replaced, torch.from_numpy(clean), drawn)
 
 

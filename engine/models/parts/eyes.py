@@ -75,7 +75,7 @@ def measure(photos: Sequence[Photo], light: Light) -> EyeLook:
 
 
 def _sight(photo: Photo, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
-    """Pixels of an open eye: colours [M, 3], places [M, 2] in radii of the iris around it, its centre and radius, px."""
+    """An open eye: colours [M, 3], places [M, 2] in radii of the iris about its centre, centre, radius, px."""
     points = photo.landmarks[:, :2].astype(np.float64)
     centre = points[first]
     radius = float(np.linalg.norm(points[first + 1 : first + 5] - centre, axis=1).mean())

@@ -1,4 +1,4 @@
-"""Lashes, the lids' dark margins and the shadow under them: strokes on the head's lash strips, which move with the lids."""
+"""Lashes, the lids' dark margins and the shadow under them: strokes on the lash strips, which move with the lids."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def _rows(
     groups = [np.flatnonzero(strip & (labels == label)) for label in np.unique(labels[strip])]
     if len(groups) != 2:
         return None
-    members = (
-        max(groups, key=lambda g: vertices[g, 1].mean()) if upper else min(groups, key=lambda g: vertices[g, 1].mean())
-    )
+    members = sorted(groups, key=lambda group: vertices[group, 1].mean())[int(upper)]
     away = np.linalg.norm(vertices[members] - ball.centre, axis=1) / ball.radius
     depth = _depths(links, members, members[away < ROOT])
     rows = [members[depth == level] for level in (1, depth.max())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter
@@ -25,7 +26,10 @@ COVERED = 0.6  # alpha of the render above which the mesh's Gaussians fill a pix
 SMOOTHING = 10  # px, of the depth that is carried outwards
 STRAY = 6  # px beyond another photo's matte from which a Gaussian is taken away
 TORSO_STEPS = 20
-BEHIND = 0.004  # m behind the nearest silhouette
+BEHIND, FALL = 0.006, 0.8  # m behind the nearest silhouette, and further behind per m away from it: a sheet that faced
+# the camera would stand out from a turned head like a fin
+RIM = 4  # px: what is thinner than twice that is the soft edge of the mesh itself
+CORE = 4  # px inside the matte's sure part, from where its border takes its colours: its own carry the background
 FLATNESS = (0.65, 0.65, 0.65)  # standard deviations in strides: across, down, along the ray
 LEVEL = 0.3  # sideways distance counts this much of height: long hair then takes the neck's motion at its own level,
 # which passes smoothly from head to torso, instead of tearing between a near ear and a near shoulder
@@ -97,6 +101,13 @@ def _beyond_matte(
     return torch.from_numpy(out)
 
 
+def _broad(need: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """[H, W] bool: what is left of a mask without its thin parts; the photo's border counts as going on."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1,) * 2)
+    opened = cv2.morphologyEx((need | ~valid).astype(np.uint8), cv2.MORPH_OPEN, disc)
+    return cv2.dilate(opened, disc).astype(bool)
+
+
 def _fill(
     photo: Photo,
     view: View,
@@ -107,14 +118,16 @@ def _fill(
     still: torch.Tensor,
 ) -> BoundGaussians | None:
     need = (photo.alpha > 0.1) & (alpha <= COVERED) & photo.valid
+    need &= _broad(need, photo.valid)
     on_grid = np.zeros_like(need)
     on_grid[::STRIDE, ::STRIDE] = True
     row, column = np.nonzero(need & on_grid)
     silhouette = np.isfinite(g.raster.depth)
     if not len(row) or not silhouette.any():
         return None
-    where = distance_transform_edt(~silhouette, return_distances=False, return_indices=True)
-    depth = gaussian_filter(g.raster.depth[tuple(where)], SMOOTHING)[row, column] + BEHIND
+    away, where = distance_transform_edt(~silhouette, return_indices=True)
+    depth = gaussian_filter(g.raster.depth[tuple(where)], SMOOTHING)[row, column]
+    depth += BEHIND + FALL * away[row, column] * depth / view.K[0, 0]
     x = (column + 0.5 - view.K[0, 2]) / view.K[0, 0] * depth
     y = (row + 0.5 - view.K[1, 2]) / view.K[1, 1] * depth
     to_world = np.linalg.inv(view.viewmat)
@@ -125,7 +138,9 @@ def _fill(
     facing = matrix_to_quat(torch.from_numpy(to_world[:3, :3]).float())
     scales = torch.from_numpy(depth / view.K[0, 0] * STRIDE).float()[:, None] * torch.tensor(FLATNESS)
     a = photo.alpha[row, column]
-    colors = np.where((a > 0.95)[:, None], photo.image[row, column], photo.foreground[row, column])
+    sure = distance_transform_edt(photo.alpha > 0.95)
+    inner = distance_transform_edt(sure <= CORE, return_distances=False, return_indices=True)
+    colors = photo.image[inner[0], inner[1]][row, column] if (sure > CORE).any() else photo.foreground[row, column]
     on_torso = rig.skin_weights[rig.faces[triangles]].mean(dim=1)[:, 0] > 0.5
     parts = torch.where(on_torso, PARTS.index("torso"), PARTS.index("hair")).to(torch.uint8)
     return bind(

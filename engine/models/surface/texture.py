@@ -29,12 +29,15 @@ TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that l
 FOLD_RADIUS = 0.05  # m per radian, when hair is folded
 NEIGHBOURS = 64
 FIELD_SAMPLES, FIELD_BLUR = 3000, 0.006  # known texels behind a smooth field; m under which they count alike
+ASIDE, REMOTE = 0.02, 0.09  # m from what is known: from the one on the other side counts too, from the other as much
+# What no photo shows of parts that are drawn later (engine.models.parts); networks read it.
+UNSEEN = {
+    "mouth_interior": (0.13, 0.04, 0.04),
+    "tongue": (0.50, 0.22, 0.22),
+    "teeth": (0.74, 0.70, 0.63),
+    "eyes": (0.88, 0.86, 0.84),
+}
 SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
-UNSEEN_MOUTH = {"mouth_interior": (0.13, 0.04, 0.04), "tongue": (0.50, 0.22, 0.22), "teeth": (0.74, 0.70, 0.63)}
-LID_SHADE = 0.8  # of the face's median skin, the darkest that a lid's fold may be
-UNFOLDED = 0.003  # m that a blink moves the skin, from which it counts as a lid's fold
-SQUARELY = 0.95  # of being seen, from which a fold's own colour stays
-UNSEEN_EYE = (0.88, 0.86, 0.84)
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ class _Surroundings:
 def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarray:
     """[N, 3] colours everywhere: mirrored skin and folded hair, matched to their surroundings; else what lies near."""
     colors, sure, seen = texture.colors.copy(), texture.sure, texture.seen > HALF
-    inner = texels.member(head, *UNSEEN_MOUTH, "eyes", "lashes")
+    inner = texels.member(head, *UNSEEN, "lashes")
     scalp, lids = texels.member(head, "scalp"), texels.member(head, "lids")
     torso, neck = texels.member(head, "torso"), texels.member(head, "neck")
     rest = ~inner & ~scalp & ~lids & ~torso & ~neck
@@ -175,12 +178,17 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
     )
     for group, known, twin_of in groups:
         known, unknown = np.flatnonzero(known), np.flatnonzero(group & (texture.seen < 1))
-        if len(known) < 50:
-            known = np.flatnonzero(seen & ~inner)
+        if len(known) < 50:  # plain skin then, and not its detail far away from where it was seen
+            known, twin_of = np.flatnonzero(plain & seen), _mirror
         if not len(unknown) or not len(known):
             continue
         field = _Surroundings(texels.position[known], colors[known])
         near, distance = field.at(texels.position[unknown])
+        # far from all that is known, both sides count alike, or the two would meet in a seam
+        other, _ = field.at(texels.position[unknown] * [-1, 1, 1])
+        remote = np.clip((distance - ASIDE) / (REMOTE - ASIDE), 0, 1)[:, None]
+        remote = remote * remote * (3 - 2 * remote) / 2
+        near = near * (1 - remote) + other * remote
         reach, twin = twin_of(texels.position[known], texels.position[unknown])
         around_twin, _ = field.at(texels.position[known[twin]])
         # the borrowed detail takes on the light of the place where it is put
@@ -190,18 +198,11 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
         made_up = lent * fade + near * (1 - fade)
         share = texture.seen[unknown, None]
         colors[unknown] = texture.colors[unknown] * share + made_up * (1 - share)
-    skin = colors[sure & texels.member(head, "face")]
-    if len(skin):  # an open lid's crease lies in shadow; the skin that comes out of it to close the eye does not
-        fold = _lid_folds(head, texels) & (texture.seen < SQUARELY)
-        colors[fold] = np.maximum(colors[fold], LID_SHADE * np.median(skin, axis=0))
-    return _inner_colors(head, texels, colors, seen)
-
-
-def _lid_folds(head: ParametricHead, texels: Texels) -> np.ndarray:
-    """[N] bool: the skin above the lashes that a blink unfolds."""
-    blinks = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
-    moved = np.linalg.norm(np.sum(blinks, axis=0), axis=1)
-    return (texels.sample(head.faces, moved[:, None])[:, 0] > UNFOLDED) & texels.member(head, "face")
+    face = seen & texels.member(head, "face", "lips")
+    light = np.clip(np.median(colors[face], axis=0).mean() / 0.55, 0.4, 1.2) if face.any() else 1.0
+    for name, color in UNSEEN.items():
+        colors[texels.member(head, name) & ~seen] = np.array(color) * light
+    return colors
 
 
 def _mirror(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -238,33 +239,3 @@ def _hair_only(
     spread = np.maximum(1.4826 * np.median(np.abs(face - middle), axis=0), 0.02)
     is_hair = known & (np.abs((colors - middle) / spread).max(axis=1) > SKIN_SPREAD)
     return is_hair if is_hair.sum() > 0.15 * known.sum() else known
-
-
-def _inner_colors(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Mouth, teeth, tongue and eyes where no photo shows them, in the light that falls on the face."""
-    face = seen & texels.member(head, "face", "lips")
-    light = np.clip(np.median(colors[face], axis=0).mean() / 0.55, 0.4, 1.2) if face.any() else 1.0
-    for name, color in UNSEEN_MOUTH.items():
-        unknown = texels.member(head, name) & ~seen
-        colors[unknown] = np.array(color) * light
-    eyes = texels.member(head, "eyes")
-    for side in (texels.position[:, 0] > 0, texels.position[:, 0] <= 0):
-        ball = eyes & side
-        if ball.any():
-            colors[ball] = _eyeball(texels.position[ball], colors[ball], seen[ball], np.array(UNSEEN_EYE) * light)
-    return colors
-
-
-def _eyeball(position: np.ndarray, colors: np.ndarray, seen: np.ndarray, white: np.ndarray) -> np.ndarray:
-    """[M, 3] a whole eyeball from its seen sector: unseen rings take the median colour of their angle to the gaze."""
-    centre = (position.max(axis=0) + position.min(axis=0)) / 2
-    ray = position - centre
-    angle = np.arccos(np.clip(ray[:, 2] / np.linalg.norm(ray, axis=1), -1, 1))
-    edges = np.deg2rad([0, 8, 13, 18, 23, 28, 34, 42])
-    out = colors.copy()
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        ring = (angle >= low) & (angle < high)
-        fill = np.median(colors[ring & seen], axis=0) if (ring & seen).sum() > 5 else white
-        out[ring & ~seen] = fill
-    out[(angle >= edges[-1]) & ~seen] = white
-    return out
