@@ -35,6 +35,7 @@ class Photo:
         focal: focal length in window pixels from EXIF, or None where the file does not say.
         embedding: [128] float32 unit-length SFace identity, from the largest face.
         sharpness: variance of the Laplacian of the face at a common scale, over that of its greys; low is blurred.
+        density: pixels of the original photo per window pixel; below 1 the window was enlarged and is soft.
         warnings: sentences for the report ("2 faces found, the largest is used").
     """
 
@@ -51,6 +52,7 @@ class Photo:
     focal: float | None
     embedding: np.ndarray
     sharpness: float
+    density: float = 1.0
     warnings: tuple[str, ...] = ()
 
 

@@ -54,6 +54,7 @@ def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None 
         focal=None if exif_focal is None else exif_focal * window.scale,
         embedding=embed(image, face.landmarks),
         sharpness=sharpness(image, face),
+        density=1 / window.scale,
         warnings=found.warnings,
     )
 

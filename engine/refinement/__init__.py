@@ -12,8 +12,10 @@ from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.parametric import ParametricHead
+from engine.heads.portrait import vertex_normals
 from engine.models.reach import bounded, reach
 from engine.models.surface import HeadGaussians
+from engine.models.surface.lighting import gains
 from engine.models.surface.texture import HALF
 from engine.perceptual import ssim_map
 from engine.photos.crop import Target, crop_matrix, crop_target
@@ -28,7 +30,7 @@ ITERATIONS = 60  # more changed nothing on other frames
 SHARE_OF_FURTHER_PHOTO = 0.4  # of both budgets, that every photo after the first adds
 DECAY_AT, DECAY = 0.6, 0.3  # from this share of the budget on, learning rates shrink to this factor
 RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "quats": 0.01}
-VIEW_RATES = {"joint_rotations": 0.003, "gain": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
+VIEW_RATES = {"joint_rotations": 0.003, "light": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
 L1_WEIGHT, SSIM_WEIGHT, MATTE_WEIGHT = 0.8, 0.2, 0.5
 SMOOTHNESS = 0.05  # of neighbouring offsets, in mm²
 COLOR_SMOOTHNESS = 0.002
@@ -67,7 +69,7 @@ class _Unknowns:
         on_surface = g.parts == PARTS.index("surface")
         aside = (ASIDE * start.cover.amax(dim=1, keepdim=True)).expand(-1, 2)
         self.reach[on_surface, :2] = torch.minimum(self.reach[:, :2], aside)[on_surface]
-        self.fixed = start.fixed
+        self.fixed, self.start_owner = start.fixed, start.owner
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
         # is left alone altogether.
         self.unseen = (start.seen <= HALF) | self.fixed
@@ -82,14 +84,15 @@ class _Unknowns:
             {"params": [self.quats], "lr": RATES["quats"]},
         ]
 
-    def freeze(self) -> None:
-        """Drop the gradients of what no photo has a say in."""
+    def freeze(self, photo: int) -> None:
+        """Drop the gradients of what ``photo`` has no say in."""
+        others = (self.start_owner >= 0) & (self.start_owner != photo)
         for parameter in (self.colors, self.scales, self.quats):
             if parameter.grad is not None:
-                parameter.grad[self.unseen] = 0
+                parameter.grad[self.unseen | others] = 0
         for parameter in (self.opacities, self.moves):
             if parameter.grad is not None:
-                parameter.grad[self.fixed] = 0
+                parameter.grad[self.fixed | others] = 0
 
     def gaussians(self) -> BoundGaussians:
         return replace(
@@ -112,6 +115,21 @@ class _Unknowns:
         )
 
 
+def _normals(start: HeadGaussians) -> torch.Tensor:
+    """[N, 3] unit, of the neutral skin that carries the Gaussians."""
+    smooth = torch.from_numpy(vertex_normals(start.rig.neutral.numpy(), start.rig.faces.numpy()))
+    corners = smooth[start.rig.faces[start.gaussians.triangles]]
+    mean = (corners * start.gaussians.barycentrics[:, :, None]).sum(dim=1)
+    return torch.nn.functional.normalize(mean, dim=1).float()
+
+
+def _turns(photos: int, leading: int) -> list[int]:
+    """Which photo each iteration looks at: the leading one :data:`ITERATIONS` times, every other its share of that,
+    all spread evenly."""
+    counts = [ITERATIONS if i == leading else round(SHARE_OF_FURTHER_PHOTO * ITERATIONS) for i in range(photos)]
+    return [i for _, i in sorted(((turn + 0.5) / count, i) for i, count in enumerate(counts) for turn in range(count))]
+
+
 def refine(
     start: HeadGaussians,
     photos: Sequence[Photo],
@@ -122,8 +140,8 @@ def refine(
 ) -> tuple[HeadGaussians, tuple[View, ...]]:
     """Optimise the Gaussians against the photos they came from.
 
-    With one photo its pose and expression stay as tracked (appearance and pose would drift together); with several,
-    each photo's torso, expression and head pose are polished along.
+    The leading photo's pose and expression stay as tracked (appearance and pose would drift together); of the others,
+    torso, expression, head pose and light are polished along. Each Gaussian is refined by the photo that owns it.
 
     Args:
         seconds: wall-clock budget for one photo; further photos add their share. 0 returns the start.
@@ -135,22 +153,22 @@ def refine(
         return start, tuple(views)
     unknowns = _Unknowns(start, head)
     free = [FreeView.of(view, start.rig) for view in views]
-    gains = [torch.from_numpy(gain).float().log() for gain in start.gains]
-    several = len(photos) > 1
+    lights = [torch.from_numpy(light).float() for light in start.lights]
+    normals = _normals(start)
     groups = unknowns.groups()
-    if several:
-        for i, view in enumerate(free):
+    for i, view in enumerate(free):
+        if i != start.leading:
             for name in ("joint_rotations", "expression", "turn", "shift"):
                 groups.append({"params": [getattr(view, name).requires_grad_()], "lr": VIEW_RATES[name]})
-            if i:
-                groups.append({"params": [gains[i].requires_grad_()], "lr": VIEW_RATES["gain"]})
+            groups.append({"params": [lights[i].requires_grad_()], "lr": VIEW_RATES["light"]})
     tracked_expressions = [view.expression.detach().clone() for view in free]
     targets = [crop_target(photo) for photo in photos]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
     rates = [group["lr"] for group in optimizer.param_groups]
     rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
-    iterations = round(ITERATIONS * budget)
+    turns = _turns(len(photos), start.leading)
+    iterations = len(turns)
     begun = time.perf_counter()
     for iteration in range(iterations):
         done = max(iteration / iterations, (time.perf_counter() - begun) / (seconds * budget))
@@ -159,7 +177,7 @@ def refine(
         progress.update(done)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (DECAY if done > DECAY_AT else 1.0)
-        i = iteration % len(photos)
+        i = turns[iteration]
         vertices, viewmat = free[i].place(start.rig)
         gaussians = unknowns.gaussians()
         if start.eigenbasis is not None:  # the motion itself stays as it is
@@ -167,18 +185,18 @@ def refine(
             gaussians = start.eigenbasis.apply(gaussians, features)
         splats = pose(gaussians, vertices, start.rig.faces, rest_areas)
         renders, alphas, _ = rasterization(
-            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * gains[i].exp(),
+            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * gains(lights[i], normals),
             viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,
         )  # fmt: skip
         valid = targets[i].valid
         rgb, alpha = renders[0, ..., :3] * valid, alphas[0] * valid
-        loss = image_loss(rgb, alpha, targets[i], background=float(iteration // len(photos) % 2))
+        loss = image_loss(rgb, alpha, targets[i], background=float(iteration % 4 < 2))
         loss = loss + unknowns.regularity(start.pairs)
-        if several:
+        if i != start.leading:
             loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        unknowns.freeze()
+        unknowns.freeze(i)
         optimizer.step()
     with torch.no_grad():
         g = unknowns.gaussians()

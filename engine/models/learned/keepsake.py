@@ -20,7 +20,7 @@ from engine.heads.rig import make_rig
 from engine.models.kit.memory import TokenMemory
 from engine.models.learned.capture import Coat, put_on
 from engine.models.surface import HeadGaussians, Painted
-from engine.models.surface.texture import GAIN_LIMITS
+from engine.models.surface.lighting import GAIN_LIMITS
 from engine.photos.photo import Photo
 from engine.tracking import Subject, drive_landmarks
 from engine.tracking.solver import EYES, LIPS, TO_CAMERA, landmark_model
@@ -168,11 +168,9 @@ def lay_over(known: Coat, painted: Painted, head: ParametricHead) -> Painted:
     old, new = known.seen + MADE_UP, torch.where(torso, 0.0, seen + MADE_UP)
     colors = old[:, None] * known.colors + new[:, None] * (fresh.colors / exposure).clamp(0, 1)
     presence = torch.where(bust, known.presence, torch.minimum(known.presence, fresh.presence))
-    texture = replace(
-        painted.texture,
-        seen=torch.maximum(known.seen, seen).numpy(),
-        gains=painted.texture.gains * exposure.numpy(),
-    )
+    lights = painted.texture.lights.copy()
+    lights[:, 0] += exposure.log().numpy()
+    texture = replace(painted.texture, seen=torch.maximum(known.seen, seen).numpy(), lights=lights)
     colors = (colors / (old + new)[:, None]).numpy()
     return replace(painted, texture=texture, colors=colors, presence=presence.numpy())
 

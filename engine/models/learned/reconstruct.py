@@ -201,10 +201,11 @@ def _finish(
         neutral, eigenbasis, decibels = bake(system, look, neutral, progress)
         metrics["eigenbasis_db"] = round(decibels, 2)
     gaussians, cover, seen, pairs = neutral, look.spread, look.seen, look.pairs.numpy()
+    owner = torch.full((len(neutral),), -1)
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
         gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
         cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
-        pairs = painted.pairs
+        pairs, owner = painted.pairs, torch.from_numpy(painted.texture.owner)
     elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
         pixels = torch.arange(len(neutral)) < len(look.triangles)
         unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0))
@@ -215,13 +216,14 @@ def _finish(
         if eigenbasis is not None:
             eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
     seen = torch.cat((seen, torch.zeros(len(gaussians) - len(seen))))
+    owner = functional.pad(owner, (0, len(gaussians) - len(owner)), value=-1)
     keep = gaussians.opacities > FAINT
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(keep))[:, keep])
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
-        gaussians, views = add_beyond(gaussians, head, look.rig, photos, views)
+        gaussians, from_photo, views = add_beyond(gaussians, head, look.rig, photos, views, painted.texture.lights)
     added = len(gaussians) - mine
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(gaussians)))
@@ -230,7 +232,9 @@ def _finish(
         gaussians,
         torch.cat((cover[keep], gaussians.scales[mine:])),
         torch.cat((seen[keep], torch.ones(added))),
-        painted.texture.gains,
+        torch.cat((owner[keep], from_photo)),
+        painted.texture.lights,
+        painted.leading,
         kept_pairs(pairs, keep.numpy()),
         views,
         eigenbasis,

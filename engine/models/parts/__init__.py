@@ -55,7 +55,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     on_teeth = on(arches["upper"] | arches["lower"])
     enamel = mouth.enamel(colors[on_teeth & seen], light)
     balls = eyeballs(vertices, head.regions["eyes"])
-    look = eyes.measure(photos, light)
+    look = eyes.measure([photos[model.leading], *photos], light)
     brows = colors[on(head.face_region("brows")) & seen]
     hair = np.median(brows, axis=0) * 0.6 if len(brows) else lashes.DARK
     still, drawn = still_triangles(head), []
@@ -114,6 +114,7 @@ def _with(
         gaussians=gaussians,
         cover=torch.cat([model.cover[mask], gaussians.scales[-added:]]),
         seen=torch.cat([model.seen[mask], torch.zeros(added)]),
+        owner=torch.cat([model.owner[mask], torch.full((added,), -1)]),
         fixed=torch.cat([fixed[mask], torch.ones(added, dtype=torch.bool)]),
         pairs=renumber[pairs],
         eigenbasis=eigenbasis,

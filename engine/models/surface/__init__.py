@@ -19,8 +19,9 @@ from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.hull import graph_laplacian, inflate
+from engine.models.surface.lighting import leading_photo
 from engine.models.surface.texture import Texels, Texture, complete, project_photos
-from engine.models.surface.views import ViewGeometry, view_geometry
+from engine.models.surface.views import ViewGeometry, facing, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.pose import frontal_first
@@ -46,7 +47,8 @@ class HeadGaussians:
             are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
         seen: [N] 0..1, how squarely some photo shows them; the less, the less refinement may change their colour.
         fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so; [0] before there are any.
-        gains: [P, 3] exposure of each photo against the first.
+        owner: [N] the photo that alone refines them; -1 where any may. lights: [P, 9, 3] of each photo against the
+            leading one's, see :mod:`engine.models.surface.lighting`; leading: that photo's position.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
         views: one per photo, as the system left them.
         eigenbasis: the Gaussians' own motion beyond the mesh's, or None.
@@ -57,7 +59,9 @@ class HeadGaussians:
     gaussians: BoundGaussians
     cover: torch.Tensor
     seen: torch.Tensor
-    gains: np.ndarray
+    owner: torch.Tensor
+    lights: np.ndarray
+    leading: int
     pairs: torch.Tensor
     views: tuple[View, ...]
     eigenbasis: Eigenbasis | None = None
@@ -74,6 +78,7 @@ class Painted:
         texels: N samples of the surface. scales: [N, 3] standard deviations of Gaussians that just cover it, metres.
         pairs: [M, 2] neighbours.
         texture: what the photos show. colors: [N, 3] completed where they show nothing.
+        leading: the photo whose light this is.
         presence: [N] 0..1, how much of a texel is there: 0 where no skin is ever seen or a photo shows that the person
             ends, less than 1 where the bust fades out.
     """
@@ -85,6 +90,7 @@ class Painted:
     texture: Texture
     colors: np.ndarray
     presence: np.ndarray
+    leading: int
 
 
 def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, bald: Rig, resolution: int) -> Painted:
@@ -103,10 +109,11 @@ def paint_on(
     geometry = [view_geometry(rig, view) for view in views]
     texels, scales, pairs = _texels(head, rig, resolution)
     judge = frontal_first(views)[0]
-    texture = project_photos(head, texels, photos, geometry, judge)
+    leading = leading_photo(photos, views, [facing(rig, view) for view in views])
+    texture = project_photos(head, texels, photos, geometry, judge, leading)
     colors = complete(head, texels, texture)
     keep = ~_outside(texels, head, photos, geometry, judge) & ~_never_seen(texels, head)
-    return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig))
+    return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig), leading)
 
 
 def surface(
@@ -124,10 +131,12 @@ def surface(
     gaussians = _on_texels(painted, keep)
     n = len(gaussians)
     seen = torch.from_numpy(painted.texture.seen[keep]).float()
-    gaussians, views = add_beyond(gaussians, head, rig, photos, tracked.views)
+    gaussians, from_photo, views = add_beyond(gaussians, head, rig, photos, tracked.views, painted.texture.lights)
     seen = torch.cat([seen, torch.ones(len(gaussians) - n)])
+    owner = torch.cat([torch.from_numpy(painted.texture.owner[keep]), from_photo])
     pairs = kept_pairs(painted.pairs, keep)
-    return HeadGaussians(rig, gaussians, gaussians.scales, seen, painted.texture.gains, pairs, views)
+    lights, leading = painted.texture.lights, painted.leading
+    return HeadGaussians(rig, gaussians, gaussians.scales, seen, owner, lights, leading, pairs, views)
 
 
 def _on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:

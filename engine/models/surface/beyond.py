@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -45,8 +46,13 @@ def still_triangles(head: ParametricHead) -> np.ndarray:
 
 
 def add_beyond(
-    gaussians: BoundGaussians, head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: Sequence[View]
-) -> tuple[BoundGaussians, tuple[View, ...]]:
+    gaussians: BoundGaussians,
+    head: ParametricHead,
+    rig: Rig,
+    photos: Sequence[Photo],
+    views: Sequence[View],
+    lights: np.ndarray,
+) -> tuple[BoundGaussians, torch.Tensor, tuple[View, ...]]:
     """Fill what each photo's matte shows and the Gaussians so far do not cover, the most frontal photo first.
 
     A Gaussian is placed on the pixel's ray at the depth of the nearest silhouette and tied to the nearest still
@@ -54,14 +60,18 @@ def add_beyond(
     photo alone; in the others the torso is turned until it agrees, and they add hair. What another photo shows to lie
     beyond the person is taken away again.
 
+    Args:
+        lights: [P, 9, 3] of the photos; their constant part is taken off the colours.
+
     Returns:
-        The Gaussians and the views with their torsos turned, in the photos' order.
+        The Gaussians; of those that were added, the photo [A] they come from; the views with their torsos turned.
     """
     still = torch.from_numpy(still_triangles(head))
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     turned = list(views)
     on_mesh = len(gaussians)
     order = frontal_first(views)
+    owner = torch.zeros(0, dtype=torch.long)
     for i in order:
         photo = photos[i]
         if i != order[0]:
@@ -80,10 +90,13 @@ def add_beyond(
         if added is not None:
             if i != order[0]:
                 added = select(added, added.parts == PARTS.index("hair"))
+            added = replace(added, colors=(added.colors / torch.from_numpy(lights[i, 0]).float().exp()).clamp(0, 1))
             gaussians = concatenate(gaussians, added)
+            owner = torch.cat([owner, torch.full((len(added),), i)])
     for photo, view in zip(photos, turned, strict=True):
-        gaussians = select(gaussians, ~_beyond_matte(gaussians, on_mesh, rig, rest_areas, photo, view))
-    return gaussians, tuple(turned)
+        kept = ~_beyond_matte(gaussians, on_mesh, rig, rest_areas, photo, view)
+        gaussians, owner = select(gaussians, kept), owner[kept[on_mesh:]]
+    return gaussians, owner, tuple(turned)
 
 
 def _beyond_matte(

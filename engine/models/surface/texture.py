@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import torch
 from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from engine.heads.parametric import ParametricHead
+from engine.models.surface.lighting import TERMS, fit_light, gains, quality
 from engine.models.surface.views import ViewGeometry
 from engine.photos.photo import Photo
 
@@ -22,7 +24,8 @@ BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best vi
 MATTE_INSET = 3  # px taken off the matte: its rim carries background
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
-GAIN_LIMITS = (0.6, 1.7)
+BOTH_SEE = 0.6  # cosine in two photos from which a texel tells their lights apart
+LEAD = 60  # weight of the leading photo: it gives way where another sees a texel 1.7 times as squarely
 SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carried elsewhere
 ODD = 0.14  # of sRGB's range, from the surely seen skin around: at a slant that is hair, ear or collar on the cheek
 TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
@@ -60,13 +63,15 @@ class Texels:
 
 @dataclass(frozen=True)
 class Texture:
-    """colors: [N, 3] 0..1; seen: [N] 0..1, how squarely some photo shows the texel; sure: [N] bool, it does so far
-    from the matte's rim, too; gains: [P, 3] exposure of each photo against the first."""
+    """colors: [N, 3] 0..1, in the leading photo's light; seen: [N] 0..1, how squarely some photo shows the texel;
+    sure: [N] bool, it does so far from the matte's rim, too; owner: [N] the photo that colours it most; lights:
+    [P, 9, 3] of each photo against the leading one, see :mod:`engine.models.surface.lighting`."""
 
     colors: np.ndarray
     seen: np.ndarray
     sure: np.ndarray
-    gains: np.ndarray
+    owner: np.ndarray
+    lights: np.ndarray
 
 
 def _look(
@@ -96,40 +101,59 @@ def _look(
     return colors, np.where(seen, cosine.clip(0), 0.0), sure
 
 
-def _gains(colors: list[np.ndarray], weights: list[np.ndarray]) -> np.ndarray:
-    """[P, 3] exposure of each photo against the first, from texels that both see."""
-    gains = np.ones((len(colors), 3))
-    for i in range(1, len(colors)):
-        both = (weights[0] > 0.7**BEST_VIEW) & (weights[i] > 0.7**BEST_VIEW)
-        if both.sum() > 500:
-            ratio = colors[i][both].clip(0.02) / colors[0][both].clip(0.02)
-            gains[i] = np.clip(np.median(ratio, axis=0), *GAIN_LIMITS)
-    return gains
+def _lights(
+    colors: list[np.ndarray], cosines: list[np.ndarray], normals: np.ndarray, skin: np.ndarray, leading: int
+) -> np.ndarray:
+    """[P, 9, 3] lights of the photos against the leading one's, from skin texels that both see."""
+    lights = np.zeros((len(colors), TERMS, 3))
+    for i in range(len(colors)):
+        both = skin & (cosines[leading] > BOTH_SEE) & (cosines[i] > BOTH_SEE)
+        if i != leading and both.sum() > 500:
+            weights = cosines[leading][both] * cosines[i][both]
+            lights[i] = fit_light(colors[i][both], colors[leading][both], normals[both], weights)
+    return lights
 
 
 def project_photos(
-    head: ParametricHead, texels: Texels, photos: Sequence[Photo], geometry: Sequence[ViewGeometry], judge: int
+    head: ParametricHead,
+    texels: Texels,
+    photos: Sequence[Photo],
+    geometry: Sequence[ViewGeometry],
+    judge: int,
+    leading: int,
 ) -> Texture:
-    """Visibility- and angle-weighted reprojection of all photos, exposure evened out to the first photo's.
+    """Reprojection of all photos, each brought into the leading one's light.
+
+    Every texel belongs to one photo, but for narrow seams: blends of photos that disagree by a millimetre are blurred.
+    The leading photo has what it sees well; the others fill in what it does not.
 
     Args:
         judge: the photo that alone colours the torso, whose pose in the others is only guessed yet.
+        leading: see :func:`engine.models.surface.lighting.leading_photo`.
     """
     looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
     torso = texels.member(head, "torso")
     for i, (_, cosine, sure) in enumerate(looks):
         if i != judge:
             cosine[torso], sure[torso] = 0, False
-    colors, weights = [look[0] for look in looks], [look[1] ** BEST_VIEW for look in looks]
-    gains = _gains(colors, weights)
+    normals = texels.normal / np.maximum(np.linalg.norm(texels.normal, axis=1, keepdims=True), 1e-12)
+    skin = texels.member(head, "face", "neck", "ears", "lips")
+    lights = _lights([look[0] for look in looks], [look[1] for look in looks], normals, skin, leading)
+    directions = torch.from_numpy(normals)
+    colors = [
+        look[0] / gains(torch.from_numpy(light), directions).numpy() for look, light in zip(looks, lights, strict=True)
+    ]
+    worth = quality(photos)
+    worth[leading] = LEAD * worth.max()
+    weights = [w * look[1] ** BEST_VIEW for w, look in zip(worth, looks, strict=True)]
     total = np.sum(weights, axis=0)
-    blended = np.sum([w[:, None] * c / gain for c, w, gain in zip(colors, weights, gains, strict=True)], axis=0)
+    blended = np.sum([w[:, None] * c for c, w in zip(colors, weights, strict=True)], axis=0)
     t = np.clip((np.max([look[1] for look in looks], axis=0) - GRAZING) / (SQUARE - GRAZING), 0, 1)
     seen = t * t * (3 - 2 * t)
     sure = np.any([look[2] for look in looks], axis=0)
     colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
     seen[_strays(head, texels, colors_seen, seen, sure)] = 0
-    return Texture(colors_seen, seen, sure, gains)
+    return Texture(colors_seen, seen, sure, np.argmax(weights, axis=0), lights)
 
 
 def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> np.ndarray:

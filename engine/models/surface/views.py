@@ -35,3 +35,9 @@ def view_geometry(rig: Rig, view: View) -> ViewGeometry:
     pixels = camera @ view.K.T
     raster = rasterize_mesh(camera, rig.faces.numpy(), view.K, WINDOW, WINDOW)
     return ViewGeometry(camera, pixels[:, :2] / pixels[:, 2:], float(view.K[0, 0]), raster)
+
+
+def facing(rig: Rig, view: View) -> float:
+    """Cosine between the camera's axis and the direction in which the head looks; 1 is a frontal view."""
+    turn = view.viewmat[:3, :3] @ rig.head_transform(torch.from_numpy(view.joint_rotations).float())[:3, :3].numpy()
+    return float(-turn[2, 2])
