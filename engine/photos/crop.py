@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
 
 from engine.photos.photo import INNER, MARGIN, Photo
@@ -30,3 +32,11 @@ def crop_matrix(K: torch.Tensor) -> torch.Tensor:
     shift = torch.zeros(3, 3)
     shift[0, 2] = shift[1, 2] = MARGIN
     return K - shift
+
+
+def face_of(target: Target, photo: Photo) -> Target:
+    """The same, valid on the face alone: hair and clothes of another day are no goal."""
+    points = cv2.convexHull((photo.landmarks[:468, :2] - MARGIN).astype(np.int32))
+    face = cv2.fillConvexPoly(np.zeros(target.valid.shape[:2], np.float32), points, 1.0)
+    valid = target.valid * torch.from_numpy(face)[..., None]
+    return Target(target.image * valid, target.alpha * valid, valid)

@@ -18,7 +18,7 @@ from engine.models.surface import HeadGaussians
 from engine.models.surface.lighting import gains
 from engine.models.surface.texture import HALF
 from engine.perceptual import ssim_map
-from engine.photos.crop import Target, crop_matrix, crop_target
+from engine.photos.crop import Target, crop_matrix, crop_target, face_of
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.splatting import rasterization
@@ -153,21 +153,24 @@ def refine(
         return start, tuple(views)
     unknowns = _Unknowns(start, head)
     free = [FreeView.of(view, start.rig) for view in views]
-    lights = [torch.from_numpy(light).float() for light in start.lights]
+    lights = [torch.from_numpy(light).float() for light in start.shoot.lights]
     normals = _normals(start)
     groups = unknowns.groups()
     for i, view in enumerate(free):
-        if i != start.leading:
+        if i != start.shoot.leading:
             for name in ("joint_rotations", "expression", "turn", "shift"):
                 groups.append({"params": [getattr(view, name).requires_grad_()], "lr": VIEW_RATES[name]})
             groups.append({"params": [lights[i].requires_grad_()], "lr": VIEW_RATES["light"]})
     tracked_expressions = [view.expression.detach().clone() for view in free]
-    targets = [crop_target(photo) for photo in photos]
+    targets = [
+        crop_target(photo) if alike else face_of(crop_target(photo), photo)
+        for photo, alike in zip(photos, start.shoot.alike, strict=True)
+    ]
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
     rates = [group["lr"] for group in optimizer.param_groups]
     rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
-    turns = _turns(len(photos), start.leading)
+    turns = _turns(len(photos), start.shoot.leading)
     iterations = len(turns)
     begun = time.perf_counter()
     for iteration in range(iterations):
@@ -192,7 +195,7 @@ def refine(
         rgb, alpha = renders[0, ..., :3] * valid, alphas[0] * valid
         loss = image_loss(rgb, alpha, targets[i], background=float(iteration % 4 < 2))
         loss = loss + unknowns.regularity(start.pairs)
-        if i != start.leading:
+        if i != start.shoot.leading:
             loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -55,8 +55,12 @@ def mark(avatar: Avatar) -> Marks:
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
     corners = avatar.vertices[avatar.faces[triangles]]
     position = np.einsum("nkc,nk->nc", corners, g.barycentrics.numpy())
-    faces = (lid, cheek, upper, on_region(avatar, "tongue"), on_region(avatar, *MOUTH))
-    return Marks(*(face[triangles] & surface for face in faces), position)
+
+    def on(faces: np.ndarray) -> np.ndarray:
+        return faces[triangles] & surface
+
+    tongue, mouth = on_region(avatar, "tongue"), on_region(avatar, *MOUTH)
+    return Marks(on(lid), on(cheek), on(upper), on(tongue), on(mouth), position)
 
 
 def shares(

@@ -168,11 +168,12 @@ def lay_over(known: Coat, painted: Painted, head: ParametricHead) -> Painted:
     old, new = known.seen + MADE_UP, torch.where(torso, 0.0, seen + MADE_UP)
     colors = old[:, None] * known.colors + new[:, None] * (fresh.colors / exposure).clamp(0, 1)
     presence = torch.where(bust, known.presence, torch.minimum(known.presence, fresh.presence))
-    lights = painted.texture.lights.copy()
+    lights = painted.shoot.lights.copy()
     lights[:, 0] += exposure.log().numpy()
-    texture = replace(painted.texture, seen=torch.maximum(known.seen, seen).numpy(), lights=lights)
+    shoot = replace(painted.shoot, lights=lights)
+    texture = replace(painted.texture, seen=torch.maximum(known.seen, seen).numpy())
     colors = (colors / (old + new)[:, None]).numpy()
-    return replace(painted, texture=texture, colors=colors, presence=presence.numpy())
+    return replace(painted, texture=texture, colors=colors, presence=presence.numpy(), shoot=shoot)
 
 
 def _sound(found: dict[str, torch.Tensor], photos: int) -> bool:

@@ -223,7 +223,7 @@ def _finish(
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
-        gaussians, from_photo, views = add_beyond(gaussians, head, look.rig, photos, views, painted.texture.lights)
+        gaussians, from_photo, views = add_beyond(gaussians, head, look.rig, photos, views, painted.shoot)
     added = len(gaussians) - mine
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(gaussians)))
@@ -233,8 +233,7 @@ def _finish(
         torch.cat((cover[keep], gaussians.scales[mine:])),
         torch.cat((seen[keep], torch.ones(added))),
         torch.cat((owner[keep], from_photo)),
-        painted.texture.lights,
-        painted.leading,
+        painted.shoot,
         kept_pairs(pairs, keep.numpy()),
         views,
         eigenbasis,

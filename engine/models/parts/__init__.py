@@ -55,7 +55,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     on_teeth = on(arches["upper"] | arches["lower"])
     enamel = mouth.enamel(colors[on_teeth & seen], light)
     balls = eyeballs(vertices, head.regions["eyes"])
-    look = eyes.measure([photos[model.leading], *photos], light)
+    look = eyes.measure([photos[model.shoot.leading], *photos], light)
     brows = colors[on(head.face_region("brows")) & seen]
     hair = np.median(brows, axis=0) * 0.6 if len(brows) else lashes.DARK
     still, drawn = still_triangles(head), []

@@ -156,7 +156,7 @@ def _paint(direction: np.ndarray, limb: float, look: EyeLook, random: np.random.
     iris = look.inner * (1 - across) + look.outer * across
     azimuth = np.arctan2(direction[:, 1], direction[:, 0])
     phases = random.uniform(0, 2 * np.pi, 3)
-    fibres = sum(np.sin(n * azimuth + phase) for n, phase in zip((23, 41, 67), phases, strict=True))
+    fibres = np.sin(np.outer(azimuth, (23, 41, 67)) + phases).sum(axis=1)
     iris = iris * (1 + FIBRES * fibres[:, None])
     iris = iris * (1 - 0.45 * step(1 - LIMBUS, LIMBUS / 2))
     pupil = np.minimum(look.inner * 0.2, DARKEST * np.ones(3))

@@ -19,12 +19,11 @@ from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.hull import graph_laplacian, inflate
-from engine.models.surface.lighting import leading_photo
+from engine.models.surface.shoot import Shoot, compare
 from engine.models.surface.texture import Texels, Texture, complete, project_photos
-from engine.models.surface.views import ViewGeometry, facing, view_geometry
+from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
-from engine.tracking.pose import frontal_first
 from engine.tracking.tracked import Tracked, View
 
 COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, SYSTEMS §2.6)
@@ -47,8 +46,8 @@ class HeadGaussians:
             are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
         seen: [N] 0..1, how squarely some photo shows them; the less, the less refinement may change their colour.
         fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so; [0] before there are any.
-        owner: [N] the photo that alone refines them; -1 where any may. lights: [P, 9, 3] of each photo against the
-            leading one's, see :mod:`engine.models.surface.lighting`; leading: that photo's position.
+        owner: [N] the photo that alone refines them; -1 where any may.
+        shoot: how the photos compare.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
         views: one per photo, as the system left them.
         eigenbasis: the Gaussians' own motion beyond the mesh's, or None.
@@ -60,8 +59,7 @@ class HeadGaussians:
     cover: torch.Tensor
     seen: torch.Tensor
     owner: torch.Tensor
-    lights: np.ndarray
-    leading: int
+    shoot: Shoot
     pairs: torch.Tensor
     views: tuple[View, ...]
     eigenbasis: Eigenbasis | None = None
@@ -78,7 +76,7 @@ class Painted:
         texels: N samples of the surface. scales: [N, 3] standard deviations of Gaussians that just cover it, metres.
         pairs: [M, 2] neighbours.
         texture: what the photos show. colors: [N, 3] completed where they show nothing.
-        leading: the photo whose light this is.
+        shoot: how the photos compare; the leading one's light this is.
         presence: [N] 0..1, how much of a texel is there: 0 where no skin is ever seen or a photo shows that the person
             ends, less than 1 where the bust fades out.
     """
@@ -90,7 +88,7 @@ class Painted:
     texture: Texture
     colors: np.ndarray
     presence: np.ndarray
-    leading: int
+    shoot: Shoot
 
 
 def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, bald: Rig, resolution: int) -> Painted:
@@ -99,21 +97,29 @@ def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, 
     Args:
         bald: the person's rig as tracked. resolution: R of the atlas whose valid texels become the samples.
     """
-    return paint_on(photos, views, head, inflate(head, bald, photos, views), resolution)
+    shoot = compare(head, bald, photos, views)
+    hair = np.flatnonzero(shoot.alike).tolist()
+    rig = inflate(head, bald, [photos[i] for i in hair], [views[i] for i in hair])
+    return _paint(photos, views, head, rig, resolution, shoot)
 
 
 def paint_on(
     photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, rig: Rig, resolution: int
 ) -> Painted:
     """The same on a ``rig`` that is inflated already."""
+    return _paint(photos, views, head, rig, resolution, compare(head, rig, photos, views))
+
+
+def _paint(
+    photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, rig: Rig, resolution: int, shoot: Shoot
+) -> Painted:
     geometry = [view_geometry(rig, view) for view in views]
     texels, scales, pairs = _texels(head, rig, resolution)
-    judge = frontal_first(views)[0]
-    leading = leading_photo(photos, views, [facing(rig, view) for view in views])
-    texture = project_photos(head, texels, photos, geometry, judge, leading)
+    texture = project_photos(head, texels, photos, geometry, shoot.lights, shoot.leading)
     colors = complete(head, texels, texture)
-    keep = ~_outside(texels, head, photos, geometry, judge) & ~_never_seen(texels, head)
-    return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig), leading)
+    leading = shoot.leading
+    keep = ~_outside(texels, head, photos[leading], geometry[leading]) & ~_never_seen(texels, head)
+    return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig), shoot)
 
 
 def surface(
@@ -131,12 +137,11 @@ def surface(
     gaussians = _on_texels(painted, keep)
     n = len(gaussians)
     seen = torch.from_numpy(painted.texture.seen[keep]).float()
-    gaussians, from_photo, views = add_beyond(gaussians, head, rig, photos, tracked.views, painted.texture.lights)
+    gaussians, from_photo, views = add_beyond(gaussians, head, rig, photos, tracked.views, painted.shoot)
     seen = torch.cat([seen, torch.ones(len(gaussians) - n)])
     owner = torch.cat([torch.from_numpy(painted.texture.owner[keep]), from_photo])
     pairs = kept_pairs(painted.pairs, keep)
-    lights, leading = painted.texture.lights, painted.leading
-    return HeadGaussians(rig, gaussians, gaussians.scales, seen, owner, lights, leading, pairs, views)
+    return HeadGaussians(rig, gaussians, gaussians.scales, seen, owner, painted.shoot, pairs, views)
 
 
 def _on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:
@@ -189,23 +194,16 @@ def spread(head: ParametricHead, rig: Rig, resolution: int) -> np.ndarray:
     return np.clip(spacing[:, None] * OVERLAP, 5e-5, LARGEST)
 
 
-def _outside(
-    texels: Texels, head: ParametricHead, photos: Sequence[Photo], geometry: Sequence[ViewGeometry], judge: int
-) -> np.ndarray:
-    """[N] bool: texels that a photo shows to lie beyond the person. The bust is judged by the most frontal photo
-    alone, because the torso's pose in the others is only guessed yet."""
-    bust = texels.member(head, "torso", "neck")
-    face = texels.member(head, "face", "lips", "lids", "eyes", "mouth_interior", "teeth", "tongue", "lashes")
-    cut = np.zeros(len(bust), bool)
-    for i, (photo, g) in enumerate(zip(photos, geometry, strict=True)):
-        pixels = texels.sample(head.faces, g.pixels)
-        size = photo.alpha.shape[0]
-        column, row = pixels.astype(int).clip(0, size - 1).T
-        inside = ((pixels > 0) & (pixels < size)).all(axis=1) & photo.valid[row, column]
-        far = distance_transform_edt(photo.alpha < 0.5)[row, column] > OUTSIDE
-        judged = ~face if i == judge else ~face & ~bust
-        cut |= inside & far & judged
-    return cut
+def _outside(texels: Texels, head: ParametricHead, photo: Photo, g: ViewGeometry) -> np.ndarray:
+    """[N] bool: texels that the leading photo shows to lie beyond the person. The others do not judge: their torso's
+    pose is only guessed yet, and their hair may be another day's."""
+    inner = ("face", "lips", "lids", "eyes", "mouth_interior", "teeth", "tongue", "lashes")
+    pixels = texels.sample(head.faces, g.pixels)
+    size = photo.alpha.shape[0]
+    column, row = pixels.astype(int).clip(0, size - 1).T
+    inside = ((pixels > 0) & (pixels < size)).all(axis=1) & photo.valid[row, column]
+    far = distance_transform_edt(photo.alpha < 0.5)[row, column] > OUTSIDE
+    return inside & far & ~texels.member(head, *inner)
 
 
 def _bust_fade(texels: Texels, head: ParametricHead, rig: Rig) -> np.ndarray:

@@ -15,11 +15,11 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, selec
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
+from engine.models.surface.shoot import Shoot
 from engine.models.surface.views import ViewGeometry, pose_rig, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization
 from engine.tracking.photometric import TORSO_RATES, Appearance, drive_photometric
-from engine.tracking.pose import frontal_first
 from engine.tracking.tracked import View
 
 STRIDE = 2  # window pixels between neighbours
@@ -51,17 +51,17 @@ def add_beyond(
     rig: Rig,
     photos: Sequence[Photo],
     views: Sequence[View],
-    lights: np.ndarray,
+    shoot: Shoot,
 ) -> tuple[BoundGaussians, torch.Tensor, tuple[View, ...]]:
-    """Fill what each photo's matte shows and the Gaussians so far do not cover, the most frontal photo first.
+    """Fill what the mattes of the leading photo and those of its shoot show and the Gaussians so far do not cover.
 
     A Gaussian is placed on the pixel's ray at the depth of the nearest silhouette and tied to the nearest still
-    triangle; its colour is the matte's foreground, its opacity the matte. Shoulders and clothes come from the first
+    triangle; its colour is the matte's foreground, its opacity the matte. Shoulders and clothes come from the leading
     photo alone; in the others the torso is turned until it agrees, and they add hair. What another photo shows to lie
     beyond the person is taken away again.
 
     Args:
-        lights: [P, 9, 3] of the photos; their constant part is taken off the colours.
+        shoot: how the photos compare.
 
     Returns:
         The Gaussians; of those that were added, the photo [A] they come from; the views with their torsos turned.
@@ -70,7 +70,7 @@ def add_beyond(
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     turned = list(views)
     on_mesh = len(gaussians)
-    order = frontal_first(views)
+    order = sorted(np.flatnonzero(shoot.alike).tolist(), key=lambda i: i != shoot.leading)
     owner = torch.zeros(0, dtype=torch.long)
     for i in order:
         photo = photos[i]
@@ -90,11 +90,13 @@ def add_beyond(
         if added is not None:
             if i != order[0]:
                 added = select(added, added.parts == PARTS.index("hair"))
-            added = replace(added, colors=(added.colors / torch.from_numpy(lights[i, 0]).float().exp()).clamp(0, 1))
+            added = replace(
+                added, colors=(added.colors / torch.from_numpy(shoot.lights[i, 0]).float().exp()).clamp(0, 1)
+            )
             gaussians = concatenate(gaussians, added)
             owner = torch.cat([owner, torch.full((len(added),), i)])
-    for photo, view in zip(photos, turned, strict=True):
-        kept = ~_beyond_matte(gaussians, on_mesh, rig, rest_areas, photo, view)
+    for i in order:
+        kept = ~_beyond_matte(gaussians, on_mesh, rig, rest_areas, photos[i], turned[i])
         gaussians, owner = select(gaussians, kept), owner[kept[on_mesh:]]
     return gaussians, owner, tuple(turned)
 

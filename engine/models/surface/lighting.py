@@ -54,7 +54,8 @@ def fit_light(theirs: np.ndarray, leading: np.ndarray, normals: np.ndarray, weig
 
 
 def leading_photo(photos: Sequence[Photo], views: Sequence[View], facing: Sequence[float]) -> int:
-    """The photo whose light, and whose colours where it sees well, a head takes: sharp, large, frontal and at rest.
+    """The photo whose light, and whose colours where it sees well, a head takes: sharp, large, frontal, at rest
+    and evenly lit.
 
     Args:
         facing: cosine between each photo's camera and the direction of the face.
@@ -62,7 +63,18 @@ def leading_photo(photos: Sequence[Photo], views: Sequence[View], facing: Sequen
     worth = quality(photos)
     for i, view in enumerate(views):
         worth[i] *= max(facing[i], 0.05) ** 2 * np.exp(-EXPRESSION * np.linalg.norm(view.expression))
+        worth[i] *= np.exp(-abs(_side_light(photos[i])))
     return int(np.argmax(worth))
+
+
+def _side_light(photo: Photo) -> float:
+    """Logarithm of the ratio of luminance between the two halves of a face."""
+    points = photo.landmarks[:468, :2]
+    middle, size = points[1, 0], photo.alpha.shape[0]
+    column, row = points.astype(int).clip(0, size - 1).T
+    grey = photo.image[row, column].mean(axis=1)
+    left, right = grey[points[:, 0] < middle], grey[points[:, 0] >= middle]
+    return float(np.log(left.mean() + 0.05) - np.log(right.mean() + 0.05)) if len(left) and len(right) else 0.0
 
 
 def quality(photos: Sequence[Photo]) -> np.ndarray:

@@ -13,7 +13,7 @@ from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from engine.heads.parametric import ParametricHead
-from engine.models.surface.lighting import TERMS, fit_light, gains, quality
+from engine.models.surface.lighting import gains, quality
 from engine.models.surface.views import ViewGeometry
 from engine.photos.photo import Photo
 
@@ -24,7 +24,6 @@ BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best vi
 MATTE_INSET = 3  # px taken off the matte: its rim carries background
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
-BOTH_SEE = 0.6  # cosine in two photos from which a texel tells their lights apart
 LEAD = 60  # weight of the leading photo: it gives way where another sees a texel 1.7 times as squarely
 SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carried elsewhere
 ODD = 0.14  # of sRGB's range, from the surely seen skin around: at a slant that is hair, ear or collar on the cheek
@@ -64,17 +63,15 @@ class Texels:
 @dataclass(frozen=True)
 class Texture:
     """colors: [N, 3] 0..1, in the leading photo's light; seen: [N] 0..1, how squarely some photo shows the texel;
-    sure: [N] bool, it does so far from the matte's rim, too; owner: [N] the photo that colours it most; lights:
-    [P, 9, 3] of each photo against the leading one, see :mod:`engine.models.surface.lighting`."""
+    sure: [N] bool, it does so far from the matte's rim, too; owner: [N] the photo that colours it most."""
 
     colors: np.ndarray
     seen: np.ndarray
     sure: np.ndarray
     owner: np.ndarray
-    lights: np.ndarray
 
 
-def _look(
+def look_at(
     head: ParametricHead, texels: Texels, photo: Photo, g: ViewGeometry
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One photo's colours [N, 3], cosines [N] (0 where unseen) and sureness [N] at the texels."""
@@ -101,25 +98,12 @@ def _look(
     return colors, np.where(seen, cosine.clip(0), 0.0), sure
 
 
-def _lights(
-    colors: list[np.ndarray], cosines: list[np.ndarray], normals: np.ndarray, skin: np.ndarray, leading: int
-) -> np.ndarray:
-    """[P, 9, 3] lights of the photos against the leading one's, from skin texels that both see."""
-    lights = np.zeros((len(colors), TERMS, 3))
-    for i in range(len(colors)):
-        both = skin & (cosines[leading] > BOTH_SEE) & (cosines[i] > BOTH_SEE)
-        if i != leading and both.sum() > 500:
-            weights = cosines[leading][both] * cosines[i][both]
-            lights[i] = fit_light(colors[i][both], colors[leading][both], normals[both], weights)
-    return lights
-
-
 def project_photos(
     head: ParametricHead,
     texels: Texels,
     photos: Sequence[Photo],
     geometry: Sequence[ViewGeometry],
-    judge: int,
+    lights: np.ndarray,
     leading: int,
 ) -> Texture:
     """Reprojection of all photos, each brought into the leading one's light.
@@ -128,17 +112,15 @@ def project_photos(
     The leading photo has what it sees well; the others fill in what it does not.
 
     Args:
-        judge: the photo that alone colours the torso, whose pose in the others is only guessed yet.
-        leading: see :func:`engine.models.surface.lighting.leading_photo`.
+        lights: [P, 9, 3] of each photo against the leading one's.
+        leading: the photo that alone colours the torso, whose pose in the others is only guessed yet.
     """
-    looks = [_look(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
+    looks = [look_at(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
     torso = texels.member(head, "torso")
     for i, (_, cosine, sure) in enumerate(looks):
-        if i != judge:
+        if i != leading:
             cosine[torso], sure[torso] = 0, False
     normals = texels.normal / np.maximum(np.linalg.norm(texels.normal, axis=1, keepdims=True), 1e-12)
-    skin = texels.member(head, "face", "neck", "ears", "lips")
-    lights = _lights([look[0] for look in looks], [look[1] for look in looks], normals, skin, leading)
     directions = torch.from_numpy(normals)
     colors = [
         look[0] / gains(torch.from_numpy(light), directions).numpy() for look, light in zip(looks, lights, strict=True)
@@ -153,7 +135,7 @@ def project_photos(
     sure = np.any([look[2] for look in looks], axis=0)
     colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
     seen[_strays(head, texels, colors_seen, seen, sure)] = 0
-    return Texture(colors_seen, seen, sure, np.argmax(weights, axis=0), lights)
+    return Texture(colors_seen, seen, sure, np.argmax(weights, axis=0))
 
 
 def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> np.ndarray:
