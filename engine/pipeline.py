@@ -20,6 +20,7 @@ from engine.heads.parametric import ParametricHead
 from engine.models.parts import close_lids, furnish
 from engine.models.surface import COUNT, HeadGaussians, surface
 from engine.photos import load_photos
+from engine.photos.check import STEEP, too_steep
 from engine.photos.outliers import SAME_PERSON
 from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
 from engine.progress import Progress
@@ -135,6 +136,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     head = load_head(options.head)
     progress.start("tracking")
     tracked = track(photos, head, progress)
+    photos = _warned(photos, tracked)
     progress.start(options.system)
     model = furnish(SYSTEMS[options.system](photos, tracked, head, progress, options), photos, head)
     progress.start("refinement")
@@ -146,6 +148,14 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     avatar = make_avatar(name, head, model, photos, tracked, options)
     progress.finish()
     return Reconstruction(avatar, photos, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+
+
+def _warned(photos: Sequence[Photo], tracked: Tracked) -> tuple[Photo, ...]:
+    """The photos, the first with a warning where all of them show the face from far aside."""
+    yaws = [abs(row[5]) for row in tracked.residuals]
+    if min(yaws) <= STEEP:
+        return tuple(photos)
+    return (replace(photos[0], warnings=(*photos[0].warnings, too_steep(photos[0].name, min(yaws)))), *photos[1:])
 
 
 def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, progress: Progress) -> Reconstruction:

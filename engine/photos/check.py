@@ -72,6 +72,11 @@ def _check_clip(path: Path) -> Verdict:
 def _judge(found: Found, name: str, warnings: tuple[str, ...]) -> Verdict:
     yaw, pitch, _ = Rotation.from_matrix(found.face.rotation).as_euler("YXZ", degrees=True)
     if abs(yaw) > STEEP:
-        warnings = (*warnings, f"The face in {name} is turned by {abs(yaw):.0f}°; add a photo from further in front.")
+        warnings = (*warnings, too_steep(name, abs(yaw)))
     message = f"{name} is usable: the face is {found.face.height:.0f} pixels high and turned by {abs(yaw):.0f}°."
     return Verdict(True, message, warnings + found.warnings, float(yaw), float(pitch), found.count)
+
+
+def too_steep(name: str, yaw: float) -> str:
+    """The warning about a face turned by ``yaw`` degrees."""
+    return f"The face in {name} is turned by {yaw:.0f}°; add a photo from further in front."

@@ -19,9 +19,14 @@ from engine.photos.photo import Photo
 
 GRAZING = 0.3  # cosine under which a texel's pixels are smeared and not used
 SQUARE = 0.6  # cosine from which they count in full; between the two they fade into what is made up beside them
+TURNED, TWIN_BETTER = (0.55, 0.85), 0.12  # the same two where the mirrored place is seen by so much more squarely
+BROW_SEEN = (0.45, 0.7)  # mean of being seen: a brow below the first is taken whole from one above the second
 HALF = 0.5  # of being seen, from which a texel counts as seen where only yes or no will do
 BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
-MATTE_INSET = 3  # px taken off the matte: its rim carries background
+MATTE_INSET, SLANT_INSET = (
+    3,
+    6,
+)  # px taken off the matte: its rim carries background, the more the skin is slanted there
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
 LEAD = 60  # weight of the leading photo: it gives way where another sees a texel 1.7 times as squarely
@@ -39,6 +44,7 @@ UNSEEN = {
     "teeth": (0.74, 0.70, 0.63),
     "eyes": (0.88, 0.86, 0.84),
 }
+FEWEST = 50  # texels of a kind, to learn from them
 SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
 
 
@@ -87,9 +93,10 @@ def look_at(
     depth = camera[:, 2]
     buffer = np.where(np.isfinite(g.raster.depth), g.raster.depth, 1e3).astype(np.float32)
     nearest = cv2.erode(buffer, np.ones((5, 5), np.uint8))
-    matte, core = (cv2.erode(photo.alpha, np.ones((2 * n + 1,) * 2, np.uint8)) for n in (MATTE_INSET, SURE_INSET))
+    core = cv2.erode(photo.alpha, np.ones((2 * SURE_INSET + 1,) * 2, np.uint8))
+    rim = cv2.distanceTransform((photo.alpha > 0.9).astype(np.uint8), cv2.DIST_L2, 5)[row, column]
     seen = inside & (depth < buffer[row, column] + BEHIND) & (depth < nearest[row, column] + NEAR_EDGE)
-    seen &= (matte[row, column] > 0.9) & (cosine > GRAZING)
+    seen &= (rim > MATTE_INSET + SLANT_INSET * np.clip(1 - cosine / SQUARE, 0, 1)) & (cosine > GRAZING)
     yx = (pixels[:, 1] - 0.5, pixels[:, 0] - 0.5)
     # towards the matte's rim the photo's own colours carry the background
     clean = np.where((photo.alpha > 0.98)[..., None], photo.image, photo.foreground)
@@ -130,12 +137,26 @@ def project_photos(
     weights = [w * look[1] ** BEST_VIEW for w, look in zip(worth, looks, strict=True)]
     total = np.sum(weights, axis=0)
     blended = np.sum([w[:, None] * c for c, w in zip(colors, weights, strict=True)], axis=0)
-    t = np.clip((np.max([look[1] for look in looks], axis=0) - GRAZING) / (SQUARE - GRAZING), 0, 1)
+    best = np.max([look[1] for look in looks], axis=0)
+    _, twin = _mirror(texels.position, texels.position)
+    better = np.clip((best[twin] - best - TWIN_BETTER) / TWIN_BETTER, 0, 1)  # a turned face: its near side knows more
+    low, high = GRAZING + (TURNED[0] - GRAZING) * better, SQUARE + (TURNED[1] - SQUARE) * better
+    t = np.clip((best - low) / (high - low), 0, 1)
     seen = t * t * (3 - 2 * t)
-    sure = np.any([look[2] for look in looks], axis=0)
+    _whole_brows(head, texels, seen, sure := np.any([look[2] for look in looks], axis=0))
     colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
     seen[_strays(head, texels, colors_seen, seen, sure)] = 0
     return Texture(colors_seen, seen, sure, np.argmax(weights, axis=0))
+
+
+def _whole_brows(head: ParametricHead, texels: Texels, seen: np.ndarray, sure: np.ndarray) -> None:
+    """Forget a brow [N] that is seen at a slant where the other one is seen well: half a brow beside its mirrored half
+    would be two."""
+    brows, left = texels.member(head, "brows"), texels.position[:, 0] > 0
+    for side in (left, ~left):
+        mine, other = brows & side, brows & ~side
+        if mine.any() and other.any() and seen[mine].mean() < BROW_SEEN[0] and seen[other].mean() > BROW_SEEN[1]:
+            seen[mine], sure[mine] = 0, False
 
 
 def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> np.ndarray:
@@ -169,26 +190,29 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
     """[N, 3] colours everywhere: mirrored skin and folded hair, matched to their surroundings; else what lies near."""
     colors, sure, seen = texture.colors.copy(), texture.sure, texture.seen > HALF
     inner = texels.member(head, *UNSEEN, "lashes")
-    scalp, lids = texels.member(head, "scalp"), texels.member(head, "lids")
+    scalp, lids, brows = (texels.member(head, name) for name in ("scalp", "lids", "brows"))
     torso, neck = texels.member(head, "torso"), texels.member(head, "neck")
-    rest = ~inner & ~scalp & ~lids & ~torso & ~neck
-    plain = rest & ~texels.member(head, "brows")
+    plain = ~inner & ~scalp & ~lids & ~torso & ~neck & ~brows
     hair = _hair_only(head, texels, colors, sure, scalp & sure)
-    # an open lid's hidden fold is skin: it must not take on the lashes' dark rim
+    if hair.sum() < FEWEST:
+        hair = _hair_only(head, texels, colors, sure, scalp & seen)
+    skin = plain & sure
+    # an open lid's hidden fold is skin: it must not take on the lashes' dark rim; a brow is lit as the skin under it
     groups = (
-        (scalp, hair, _fold),
-        (lids, plain & sure, _mirror),
-        (torso, torso & seen, _mirror),
-        (neck, (neck | plain) & sure, _mirror),
-        (rest, plain & sure, _mirror),
+        (scalp, hair, _fold, hair),
+        (lids, skin, _mirror, skin),
+        (torso, torso & seen, _mirror, torso & seen),
+        (neck, (neck | plain) & sure, _mirror, (neck | plain) & sure),
+        (brows, brows & sure, _mirror, skin),
+        (plain, skin, _mirror, skin),
     )
-    for group, known, twin_of in groups:
+    for group, known, twin_of, near in groups:
         known, unknown = np.flatnonzero(known), np.flatnonzero(group & (texture.seen < 1))
-        if len(known) < 50:  # plain skin then, and not its detail far away from where it was seen
-            known, twin_of = np.flatnonzero(plain & seen), _mirror
-        if not len(unknown) or not len(known):
+        if len(known) < FEWEST:  # plain skin then, and not its detail far away from where it was seen
+            known, twin_of, near = np.flatnonzero(plain & seen), _mirror, plain & seen
+        if not len(unknown) or not len(known) or not near.any():
             continue
-        field = _Surroundings(texels.position[known], colors[known])
+        field = _Surroundings(texels.position[near], colors[near])
         near, distance = field.at(texels.position[unknown])
         # far from all that is known, both sides count alike, or the two would meet in a seam
         other, _ = field.at(texels.position[unknown] * [-1, 1, 1])
