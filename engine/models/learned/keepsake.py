@@ -28,8 +28,8 @@ from engine.tracking.tracked import Tracked, View
 
 SUFFIX = ".memory"
 LARGEST = 1 << 30  # bytes; hundreds of photos of any preset stay below
-SQUARELY = 0.95  # of being seen
-ALIKE = 500  # texels that both coats show squarely, from which their exposures are compared
+SQUARELY = 0.9  # of being seen
+ALIKE = 200  # texels that both coats show squarely, from which their exposures are compared
 MADE_UP = 0.05  # weight of a texel that no photo shows, so that coats pass into each other without a seam
 SHARES = ("colors", "seen", "presence")  # of a coat, 0..1, kept in bytes
 KNOWN = ("neutral", "joints", "identity", "viewmat", "K", "expression", "joint_rotations", "embeddings", "tokens")

@@ -233,6 +233,7 @@ def _finish(
         torch.cat((cover[keep], gaussians.scales[mine:])),
         torch.cat((seen[keep], torch.ones(added))),
         torch.cat((owner[keep], from_photo)),
+        torch.zeros(len(gaussians), dtype=torch.bool),
         painted.shoot,
         kept_pairs(pairs, keep.numpy()),
         views,

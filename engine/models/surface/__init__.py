@@ -45,8 +45,8 @@ class HeadGaussians:
         cover: [N, 3] metres, scales with which they just cover the surface; refinement starts there. A network's own
             are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
         seen: [N] 0..1, how squarely some photo shows them; the less, the less refinement may change their colour.
-        fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so; [0] before there are any.
         owner: [N] the photo that alone refines them; -1 where any may.
+        fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so.
         shoot: how the photos compare.
         pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
         views: one per photo, as the system left them.
@@ -59,12 +59,12 @@ class HeadGaussians:
     cover: torch.Tensor
     seen: torch.Tensor
     owner: torch.Tensor
+    fixed: torch.Tensor
     shoot: Shoot
     pairs: torch.Tensor
     views: tuple[View, ...]
     eigenbasis: Eigenbasis | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
-    fixed: torch.Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,8 @@ def surface(
     seen = torch.cat([seen, torch.ones(len(gaussians) - n)])
     owner = torch.cat([torch.from_numpy(painted.texture.owner[keep]), from_photo])
     pairs = kept_pairs(painted.pairs, keep)
-    return HeadGaussians(rig, gaussians, gaussians.scales, seen, owner, painted.shoot, pairs, views)
+    fixed = torch.zeros(len(gaussians), dtype=torch.bool)
+    return HeadGaussians(rig, gaussians, gaussians.scales, seen, owner, fixed, painted.shoot, pairs, views)
 
 
 def _on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:

@@ -32,6 +32,7 @@ NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside 
 LEAD = 60  # weight of the leading photo: it gives way where another sees a texel 1.7 times as squarely
 SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carried elsewhere
 ODD = 0.14  # of sRGB's range, from the surely seen skin around: at a slant that is hair, ear or collar on the cheek
+EVEN = (0.7, 1.6)  # limits of that gain
 TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
 FOLD_RADIUS = 0.05  # m per radian, when hair is folded
 NEIGHBOURS = 64
@@ -146,6 +147,7 @@ def project_photos(
     _whole_brows(head, texels, seen, sure := np.any([look[2] for look in looks], axis=0))
     colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
     seen[_strays(head, texels, colors_seen, seen, sure)] = 0
+    _even_out(head, texels, colors_seen, seen, sure)
     return Texture(colors_seen, seen, sure, np.argmax(weights, axis=0))
 
 
@@ -168,6 +170,20 @@ def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.n
         around, _ = _Surroundings(texels.position[known], colors[known]).at(texels.position[doubtful])
         strays[doubtful] = np.abs(colors[doubtful] - around).max(axis=1) > ODD
     return strays
+
+
+def _even_out(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> None:
+    """Give slanted skin the brightness of the skin around, in ``colors`` [N, 3]: a face is darker towards its outline,
+    which would stay on a turned head as a stain beside what is made up."""
+    skin = texels.member(head, "face", "ears", "neck", "scalp") & ~texels.member(head, "lips", "lids", "brows")
+    known, slanted = np.flatnonzero(skin & sure & (seen > 0.99)), np.flatnonzero(skin & (seen > 0) & (seen < 1))
+    if len(known) < FEWEST or len(slanted) < FEWEST:
+        return
+    around, _ = _Surroundings(texels.position[known], colors[known]).at(texels.position[slanted])
+    own, _ = _Surroundings(texels.position[slanted], colors[slanted]).at(texels.position[slanted])
+    gain = np.clip(around / np.maximum(own, 0.02), *EVEN)
+    colors[slanted] *= 1 + (1 - seen[slanted, None]) * (gain - 1)
+    np.clip(colors, 0, 1, out=colors)
 
 
 class _Surroundings:

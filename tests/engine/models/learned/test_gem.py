@@ -21,6 +21,7 @@ from engine.models.learned.system import Look
 from engine.models.learned.uv_systems import MatchSystem
 from engine.models.match import MATCH
 from engine.models.surface import HeadGaussians
+from engine.models.surface.shoot import Shoot
 from engine.pipeline import Options, make_avatar
 from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
@@ -90,7 +91,9 @@ def test_a_planted_motion_is_driven_but_for_static_parts_and_the_mouths_looks(pl
         rest,
         rest.scales,
         look.seen,
-        np.ones((1, 3)),
+        torch.zeros(len(rest), dtype=torch.long),
+        torch.zeros(len(rest), dtype=torch.bool),
+        Shoot(0, np.zeros((1, 9, 3)), np.ones(1, bool)),
         look.pairs,
         (),
         eigenbasis,

@@ -129,8 +129,8 @@ def test_coats_are_weighed_by_how_squarely_photos_show_them(kept):
     one, other = (lay_over(known, painted, h) for painted in (bright, dimmed))
     alone = (known.seen.numpy() == 0) & (bright.texture.seen > 0.9) & ~bright.texels.member(h, "torso")
     assert alone.sum() > 20
-    assert np.abs(one.colors - bright.colors / one.texture.gains[0])[alone].mean() < 0.03
-    assert np.allclose(other.texture.gains / one.texture.gains, 0.8, atol=0.02)
+    assert np.abs(one.colors - bright.colors / np.exp(one.shoot.lights[0, 0]))[alone].mean() < 0.03
+    assert np.allclose(np.exp(other.shoot.lights[:, 0] - one.shoot.lights[:, 0]), 0.8, atol=0.02)
     assert np.abs(one.colors - other.colors).mean() < 0.02
     mine = (bright.texture.seen == 0) & (known.seen.numpy() > 0.9)
     assert np.abs(one.colors - known.colors.numpy())[mine].mean() < 0.02

@@ -1,0 +1,146 @@
+"""What an animator tries first on a head from one photo: close the eyes, look around, open the mouth."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine import assets
+from engine.avatar import drive, save
+from engine.cli import main
+from engine.evaluation.looks import camera_at, judge, picture
+from engine.evaluation.looks.marks import mark, on_region, shares
+from engine.heads import load_head
+from engine.heads.portrait import eyeballs
+from engine.models.parts import eyes, mouth
+from engine.models.parts.light import Light, light_on
+from engine.models.surface.rounding import rounded
+from engine.photos import load_photos
+from engine.pipeline import Options, reconstruct_photos
+from engine.progress import Progress
+
+OPTIONS = Options(refine_seconds=60)
+BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    return load_photos([assets.path("samples/person_a_2.jpg")], Progress())
+
+
+@pytest.fixture(scope="module")
+def made(chosen):
+    return reconstruct_photos(chosen, "A", OPTIONS, Progress())
+
+
+@pytest.fixture(scope="module")
+def looks(made):
+    return judge(made.avatar, made.photos)
+
+
+def test_closed_lids_are_clean_skin_and_open_ones_stay_as_photographed(made, looks):
+    assert 0.82 < looks.lid_ratio < 1.08 and looks.lid_p5 > 0.55
+    bare = replace(made.avatar, eigenbasis=None)
+    assert torch.equal(drive(made.avatar, {}).colors, drive(bare, {}).colors)
+    bruised = judge(bare, made.photos)
+    assert bruised.lid_ratio < looks.lid_ratio - 0.1 and bruised.lid_p5 < looks.lid_p5 - 0.2
+
+
+def test_one_eye_closes_alone(made):
+    rest, left = drive(made.avatar, {}), drive(made.avatar, {"eyeBlinkLeft": 1.0})
+    changed = (rest.colors - left.colors).abs().amax(dim=1) > 0.01
+    assert changed.sum() > 100
+    middle = made.avatar.vertices[made.avatar.faces[made.avatar.gaussians.triangles.numpy()]].mean(axis=1)
+    assert (middle[changed.numpy(), 0] > -5e-3).all()
+
+
+def test_the_iris_is_where_the_gaze_is_commanded(looks):
+    assert looks.gaze_error_deg < 1.5
+    assert looks.iris_std < 0.035
+
+
+def test_the_mouth_opens_on_teeth_tongue_and_a_dark_cavity(made, looks):
+    assert 1.0 < looks.incisors_mm < 4.5
+    assert looks.tongue_share < 0.35
+    marks = mark(made.avatar)
+    camera_picture = picture(made.avatar, {"jawOpen": 1.0}, 0)
+    teeth, inside = shares(made.avatar, {"jawOpen": 1.0}, camera_at(made.avatar, 0), (marks.upper_teeth, marks.mouth))
+    bright = camera_picture[teeth > 0.9].mean()
+    assert bright > 2.5 * np.median(camera_picture[(inside > 0.9) & (teeth < 0.1)].mean(axis=-1))
+
+
+def test_what_is_drawn_is_no_matter_of_refinement(chosen, made):
+    """The same eyes, teeth and lashes with and without it; nothing of a smile is printed on them."""
+    plain = reconstruct_photos(chosen, "A", replace(OPTIONS, refine_seconds=0), Progress()).avatar
+    drawn = on_region(plain, "eyes", "teeth", "lashes")
+    first, second = (a.gaussians.colors[torch.from_numpy(drawn)[a.gaussians.triangles]] for a in (plain, made.avatar))
+    assert len(first) > 5_000 and torch.equal(first, second)
+
+
+def test_a_black_and_white_portrait_stays_black_and_white(chosen):
+    photo = chosen.photos[0]
+    grey = np.repeat(photo.image.mean(axis=2, keepdims=True), 3, axis=2)
+    bw = replace(photo, image=grey, foreground=grey)
+    options = replace(OPTIONS, count=20_000, refine_seconds=0)
+    avatar = reconstruct_photos(replace(chosen, photos=(bw,)), "A", options, Progress()).avatar
+    for keys in ({}, {"jawOpen": 1.0}, BLINK):
+        image = picture(avatar, keys, 0)
+        assert np.ptp(image, axis=2).max() < 0.05
+
+
+def test_light_tells_brightness_and_colour():
+    day = np.tile([0.70, 0.53, 0.47], (100, 1))
+    assert light_on(day).saturation == 1.0
+    assert light_on(0.7 * day).brightness == pytest.approx(0.7 * light_on(day).brightness, rel=0.05)
+    assert light_on(np.full((100, 3), 0.5)).saturation == 0.0
+    assert np.allclose(np.ptp(Light(1.0, 0.0).on(np.array([0.7, 0.4, 0.3]))), 0)
+
+
+def test_teeth_take_their_colour_from_those_that_are_seen():
+    yellow = np.tile([0.80, 0.72, 0.50], (200, 1))
+    told = mouth.enamel(yellow, Light(1.0, 1.0))
+    assert told[2] < told[0] - 0.15
+    assert not np.allclose(mouth.enamel(yellow[:10], Light(1.0, 1.0)), told)  # too few of them
+
+
+def test_an_eye_is_the_same_all_around_its_gaze():
+    head = load_head()
+    ball = eyeballs(head.template.astype(float), head.regions["eyes"])[0]
+    look = eyes.EyeLook(np.array([0.4, 0.3, 0.2]), np.array([0.3, 0.2, 0.1]), np.array([0.8, 0.78, 0.75]), np.zeros(2))
+    strokes = eyes.draw(ball, look)
+    direction = (strokes.means - ball.centre) / ball.radius
+    assert np.allclose(np.linalg.norm(direction, axis=1), 1)
+    angle = np.degrees(np.arccos(direction[:, 2]))
+    assert strokes.colors[angle < 5].max() < 0.1  # the pupil
+    assert np.allclose(strokes.colors[(angle > 12) & (angle < 13)].std(axis=0), 0, atol=0.01)
+    assert strokes.colors[(angle > 28) & (angle < 32)].min() > 0.6  # the white beside the iris
+
+
+def test_skin_between_vertices_is_round(made):
+    """On a convex skull everything is lifted outwards, and what lies on a vertex is not moved."""
+    head, rig = load_head(), made.model.rig
+    g = made.model.gaussians
+    flat = replace(g, offsets=torch.zeros_like(g.offsets))
+    lifted = rounded(flat, head, rig).offsets
+    scalp = torch.from_numpy(head.face_region("scalp"))[g.triangles] & (g.parts == 0)
+    assert (lifted[scalp, 2] > -2e-4).float().mean() > 0.9 and lifted[scalp, 2].max() > 3e-4
+    corners = replace(flat, barycentrics=torch.tensor([1.0, 0, 0]).repeat(len(g), 1))
+    assert rounded(corners, head, rig).offsets.abs().max() < 1e-6
+
+
+def test_the_command_line_judges_heads(made, tmp_path: Path):
+    save(made.avatar, tmp_path / "a.npz")
+    photos = assets.path("samples/person_a_2.jpg").parent
+    words = ["--photos", str(photos), "-o", str(tmp_path / "sheets"), "--json", str(tmp_path / "looks.json")]
+    assert main(["evaluate", "--looks", str(tmp_path / "a.npz"), *words]) == 0
+    found = json.loads((tmp_path / "looks.json").read_text())["heads"]["a"]
+    assert set(found) == {
+        "lid_ratio", "lid_p5", "iris_std", "gaze_error_deg", "incisors_mm", "tongue_share", "ribbon", "hatch",
+        "midline_step", "back_front_texture", "laplacian", "csim",
+    }  # fmt: skip
+    assert set(found["csim"]) == {"0", "30", "45", "60"} and found["csim"]["0"] > 0.6 and found["hatch"] > 0.3
+    assert (tmp_path / "sheets/a.png").stat().st_size > 100_000
+    assert main(["evaluate", "--looks", str(tmp_path / "a.npz"), str(tmp_path / "sub/a.npz")]) != 0  # one name twice
