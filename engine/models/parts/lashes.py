@@ -107,7 +107,7 @@ def _hairs(margin: np.ndarray, tips: np.ndarray, dark: np.ndarray, upper: bool) 
     scales = np.stack([length, wide, wide], axis=2)
     flat = len(at) * LASH_STEPS
     normals = np.tile([0.0, 0.3, 1.0], (flat, 1))
-    opacity = np.tile(np.linspace(0.5, 0.25, LASH_STEPS), len(at)) * (1.0 if upper else 0.35)
+    opacity = np.tile(np.linspace(0.38, 0.18, LASH_STEPS), len(at)) * (1.0 if upper else 0.35)
     return Strokes(
         means.reshape(-1, 3), along.reshape(-1, 3), normals, scales.reshape(-1, 3), opacity, np.tile(dark, (flat, 1))
     )
@@ -120,7 +120,7 @@ def _margin(margin: np.ndarray, ball: Eyeball, dark: np.ndarray, upper: bool) ->
     length = np.linalg.norm(along, axis=1) * 0.9
     thick = 0.00026 if upper else 0.00014
     scales = np.stack([length, np.full(count, thick), np.full(count, 0.0001)], axis=1)
-    fade = np.interp(np.arange(count) / count, (0, 0.2, 0.9, 1), (0.0, 0.75, 0.8, 0.3)) * (0.85 if upper else 0.12)
+    fade = np.interp(np.arange(count) / count, (0, 0.2, 0.9, 1), (0.0, 0.75, 0.8, 0.3)) * (0.62 if upper else 0.08)
     return Strokes(means, along, means - ball.centre, scales, fade, np.tile(dark, (count, 1)))
 
 

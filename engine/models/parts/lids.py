@@ -76,12 +76,11 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
 
 
 def _without_eyes(model: HeadGaussians, at: np.ndarray, clean: np.ndarray, share: np.ndarray) -> HeadGaussians:
-    """Where lids were tracked too low, the eye's white lies on them: what is brighter than skin becomes skin, and all
-    takes on the skin's hue. Lashes and creases, which are darker, stay."""
+    """Where lids were tracked too low, the eye's white lies on them: nothing on an open lid is brighter than skin.
+    Lashes and creases, which are darker, stay."""
     colors = model.gaussians.colors.numpy().copy()
-    level, most = colors[at] @ GREY, clean @ GREY
-    skin = clean * np.minimum(level / np.maximum(most, 1e-3), BRIGHTEST)[:, None]
-    colors[at] += share[:, None] * (skin - colors[at])
+    most = BRIGHTEST * (clean @ GREY) / np.maximum(colors[at] @ GREY, 1e-3)
+    colors[at] *= 1 + share[:, None] * (np.minimum(most, 1.0) - 1)[:, None]
     return replace(model, gaussians=replace(model.gaussians, colors=torch.from_numpy(colors).float()))
 
 
