@@ -386,18 +386,26 @@ def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _evaluate_held_out(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.evaluation.parts import compare_parts
     from engine.evaluation.synthetic import compare_all
 
     scores = compare_all(options.held_out, options.sources, options.gaussians, progress)
+    parts = compare_parts(options.held_out, options.gaussians, progress)
     if options.json:
-        _write_json(options.json, [vars(score) | {"scores": vars(score.scores)} for score in scores])
+        systems = [vars(score) | {"scores": vars(score.scores)} for score in scores]
+        _write_json(options.json, {"systems": systems, "parts": [vars(score) for score in parts]})
     if options.json != "-":
         table = Table("system", "PSNR dB", "SSIM", "LPIPS")
         for name in dict.fromkeys(score.system for score in scores):
             of_system = [score.scores for score in scores if score.system == name]
             means = (sum(getattr(s, f) for s in of_system) / len(of_system) for f in ("psnr", "ssim", "lpips"))
             table.add_row(name, *(f"{mean:.4g}" for mean in means))
-        Console().print(table)
+        beside = Table("part", "PSNR dB", "LPIPS")
+        for name in dict.fromkeys(score.part for score in parts):
+            of_part = [score for score in parts if score.part == name]
+            means = (sum(getattr(score, f) for score in of_part) / len(of_part) for f in ("psnr", "lpips"))
+            beside.add_row(name, *(f"{mean:.4g}" for mean in means))
+        Console().print(table, beside)
 
 
 def _evaluate_looks(options: argparse.Namespace, progress: Progress) -> None:

@@ -7,6 +7,6 @@ The split is by seed: people 0 to 999 (:data:`HELD_OUT`) are for tests, training
 """
 
 from engine.synthetic.dataset import SyntheticHeads, stream
-from engine.synthetic.samples import HELD_OUT, SyntheticSample, sample
+from engine.synthetic.samples import HELD_OUT, SyntheticSample, act, sample
 
-__all__ = ["HELD_OUT", "SyntheticHeads", "SyntheticSample", "sample", "stream"]
+__all__ = ["HELD_OUT", "SyntheticHeads", "SyntheticSample", "act", "sample", "stream"]

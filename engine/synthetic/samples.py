@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -82,17 +83,30 @@ def sample(seed: int, views: int, size: int, same_expression: bool) -> Synthetic
     Raises:
         AssetError: the default head's data have not been fetched.
     """
+    instants = [instant(seed, number, same_expression) for number in range(views)]
+    return act(seed, instants, size)
+
+
+def act(
+    seed: int, instants: Sequence[tuple[np.ndarray, np.ndarray]], size: int, frontal: bool = False
+) -> SyntheticSample:
+    """Person ``seed`` under one light at given instants, a view each.
+
+    Args:
+        instants: expression [E] and joint rotations [J, 3] of each view. size: S, pixels.
+        frontal: every camera is within 20° of the front, not the first one alone.
+    """
     person = make_person(seed)
     surroundings = np.random.default_rng([seed, LIGHT])
     light = random_light(surroundings)
     background = _background(surroundings)
     pictures = []
-    for number in range(views):
-        expression, rotations = instant(seed, number, same_expression)
+    for number, (expression, rotations) in enumerate(instants):
         posed = pose(person, expression, rotations)
         face = posed.vertices[: len(person.neutral)][person.sheet.head.regions["face"]]
         middle = face.mean(axis=0).astype(np.float64) + FACE_TO_HEAD
-        view = random_view(np.random.default_rng([seed, VIEW, number]), middle, size, frontal=number == 0)
+        where = np.random.default_rng([seed, VIEW, number])
+        view = random_view(where, middle, size, frontal=frontal or number == 0)
         lip_gap = MOUTH_SHADE + (1 - MOUTH_SHADE) * float(expression[JAW_OPEN])
         pictures.append(_take(person, posed, view, light, background, size, lip_gap, expression, rotations))
     stacked = {field.name: np.stack([getattr(p, field.name) for p in pictures]) for field in fields(Picture)}

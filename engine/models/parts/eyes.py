@@ -37,7 +37,7 @@ GLINT_ABOVE = 0.22  # of sRGB's range that a reflection stands out of the iris
 GLINT_AT = (-0.30, -0.38)  # in radii of the iris, to the right and down in the picture, where no photo shows one
 PLAIN_IRIS, PLAIN_WHITE = np.array([0.30, 0.22, 0.16]), np.array([0.80, 0.77, 0.74])
 DARKEST = 0.035  # of a pupil
-WHITE_CHROMA, WHITE_RANGE = 0.10, (0.35, 0.85)  # of sRGB's range that a sclera may have
+WHITE_CHROMA, WHITE_RANGE = 0.10, (0.35, 0.92)  # of sRGB's range that a sclera may have
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def measure(photos: Sequence[Photo], light: Light) -> EyeLook:
         inner = _plain(colors[(far > 0.42) & (far < 0.62) & lower], outer)
         bright = (far > 1.2) & lower
         if bright.sum() > LEAST:
-            white = np.median(colors[bright & (grey >= np.median(grey[bright]))], axis=0)
+            white = np.median(colors[bright & (grey >= np.quantile(grey[bright], 0.7))], axis=0)
         glints = [place for sight in sights if (place := _glint(*sight[:2])) is not None]
         glint = np.median(glints, axis=0) if glints else glint
     level = float(np.clip(white @ GREY, *WHITE_RANGE))

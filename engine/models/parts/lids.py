@@ -26,8 +26,9 @@ SAMPLES, NEAREST = 2500, 64  # of the skin around, and how many of them colour a
 HUE_BLUR, LEVEL_BLUR = 0.015, 0.005  # m under which they count alike, for hue and for brightness
 SHADE = (0.76, 0.92, 1.02)  # of the cheeks' luminance: least at a lid's border, least in its middle, most
 INNER = 0.007  # m of blink from which it is the middle
-CREASE, CREASE_AT, CREASE_WIDE = 0.10, 0.0035, 0.0015  # how much darker; m of blink at which it lies, and how wide
+CREASE, CREASE_AT, CREASE_WIDE = 0.04, 0.0045, 0.0018  # how much darker; m of blink at which it lies, and how wide
 BRIGHTEST = 1.08  # of the closed lid's luminance, that an open one may have
+MIDTONES = 0.15  # of the cheeks' luminance to either side, from which the hue is taken
 GRAIN = 0.012  # of the cheeks' luminance, standard deviation of the skin's grain
 OPACITY = 0.97
 FEWEST = 50  # seen skin Gaussians, under which nobody can say what the lids' colour is
@@ -120,15 +121,19 @@ def lid_skin(
     random = np.random.default_rng(seed)
     pick = random.permutation(len(known))[:SAMPLES]
     known, colors = known[pick], colors[pick]
-    tree, cheek = cKDTree(known), float(np.median(colors @ GREY))
+    grey = colors @ GREY
+    cheek = float(np.median(grey))
+    lit = np.abs(grey / cheek - 1) < MIDTONES  # skin in shadow is redder than the lids will be, gloss is greyer
 
-    def around(points: np.ndarray, blur: float) -> np.ndarray:
+    def around(points: np.ndarray, blur: float, which: np.ndarray) -> np.ndarray:
+        tree, shown = cKDTree(known[which]), colors[which]
         distance, near = tree.query(points, k=min(NEAREST, tree.n))
         weight = 1 / np.maximum(distance, blur) ** 2
-        return np.einsum("mk,mkc->mc", weight, colors[near]) / weight.sum(axis=1, keepdims=True)
+        return np.einsum("mk,mkc->mc", weight, shown[near]) / weight.sum(axis=1, keepdims=True)
 
-    hue = around(position, HUE_BLUR) + around(position * [-1, 1, 1], HUE_BLUR)  # the same on both sides of the nose
-    level = around(position, LEVEL_BLUR) @ GREY
+    # the same hue on both sides of the nose
+    hue = around(position, HUE_BLUR, lit) + around(position * [-1, 1, 1], HUE_BLUR, lit)
+    level = around(position, LEVEL_BLUR, np.ones(len(known), bool)) @ GREY
     level = np.clip(level, np.interp(moved, (FOLD, INNER), SHADE[:2]) * cheek, SHADE[2] * cheek)
     level *= 1 - CREASE * np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2))
     level += random.normal(0, GRAIN, len(level)) * cheek
