@@ -18,7 +18,7 @@ CROWNS = {
     "upper": ((8.5, 6.5, 7.6, 7.0, 6.8, 10.2, 9.5, 8.5), (10.5, 9.0, 10.0, 8.5, 8.3, 7.5, 7.0, 6.5)),
     "lower": ((5.2, 5.7, 6.9, 7.0, 7.1, 11.0, 10.5, 10.0), (8.8, 9.2, 10.5, 8.5, 8.0, 7.5, 7.0, 7.0)),
 }
-STEP, COARSE = 0.00045, 0.0011  # m between Gaussians on what is seen of the teeth, and elsewhere
+STEP, COARSE = 0.0006, 0.0014  # m between Gaussians on what is seen of the teeth, and elsewhere
 OVERLAP = 0.75
 GUM = 0.004  # m of gum over the crowns that may be seen
 ENAMEL, GUMS, GAP = np.array([0.80, 0.765, 0.69]), np.array([0.70, 0.42, 0.40]), np.array([0.16, 0.07, 0.06])
