@@ -67,8 +67,9 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
         row[at] = _change(model, at, torch.from_numpy(clean[mine]).float(), lifted[mine])
         row[at] *= torch.from_numpy(share[touched[mine]]).float()[:, None]
     gains = torch.zeros(len(head.expression_names) + 3 * len(head.joint_names), len(SIDES))
-    for column, blink in enumerate(blinks):  # what else moves the lids closes them by as much
-        along = np.tensordot(head.expression_basis, blink, axes=2) / np.square(blink).sum()
+    for column, (blink, sign) in enumerate(zip(blinks, (1, -1), strict=True)):
+        mine = blink * (sign * head.template[:, :1] > 0)  # what else moves these lids closes them by as much
+        along = np.tensordot(head.expression_basis, mine, axes=2) / np.square(mine).sum()
         gains[: len(along), column] = torch.from_numpy(np.where(along > FAINT, along, 0.0)).float()
     if model.eigenbasis is not None:
         basis = torch.cat([model.eigenbasis.basis, basis])
