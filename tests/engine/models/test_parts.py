@@ -42,11 +42,11 @@ def looks(made):
 
 
 def test_closed_lids_are_clean_skin_and_open_ones_stay_as_photographed(made, looks):
-    assert 0.82 < looks.lid_ratio < 1.08 and looks.lid_p5 > 0.55
+    assert 0.78 < looks.lid_ratio < 1.08 and looks.lid_p5 > 0.55
     bare = replace(made.avatar, eigenbasis=None)
     assert torch.equal(drive(made.avatar, {}).colors, drive(bare, {}).colors)
     bruised = judge(bare, made.photos)
-    assert bruised.lid_ratio < looks.lid_ratio - 0.1 and bruised.lid_p5 < looks.lid_p5 - 0.2
+    assert bruised.lid_ratio < looks.lid_ratio - 0.05 and bruised.lid_p5 < looks.lid_p5 - 0.1
 
 
 def test_one_eye_closes_alone(made):
