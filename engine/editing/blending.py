@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from torch.nn import functional
 
 from engine.avatar import Avatar
+from engine.curves import smoothstep
 from engine.editing.correspondence import Correspondence, correspond, partners, partners_basis, require_same_model
 from engine.editing.edited import Edited, provenance
 from engine.errors import AvatarError
@@ -219,8 +220,7 @@ def _soft_mask(avatar: Avatar, regions: Sequence[str], border: float) -> np.ndar
     if not inside.any() or border <= 0:
         return inside.astype(np.float32)
     distance, _ = cKDTree(avatar.vertices[inside]).query(avatar.vertices)
-    t = np.clip(1 - distance / border, 0, 1)
-    return np.where(inside, 1, t * t * (3 - 2 * t)).astype(np.float32)
+    return np.where(inside, 1, smoothstep(1 - distance / border)).astype(np.float32)
 
 
 def _similarity(points: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:

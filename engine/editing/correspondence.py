@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 from engine.avatar import Avatar
 from engine.errors import AvatarError
 from engine.gaussians.binding import triangle_frames
-from engine.gaussians.gaussians import PARTS, BoundGaussians, select
+from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors, select
 from engine.gaussians.rotations import matrix_to_quat, quat_multiply
 
 REACH = 1.5  # times the spacing in the UV atlas, within which the nearest Gaussian stands for the same place
@@ -141,8 +141,7 @@ def _same_places(a: BoundGaussians, b: BoundGaussians) -> bool:
 
 def _uv(avatar: Avatar) -> np.ndarray:
     """[N, 2] where each Gaussian's anchor lies in the atlas."""
-    corners = avatar.uv[avatar.uv_faces[avatar.gaussians.triangles.numpy()]]
-    return np.einsum("nkc,nk->nc", corners, avatar.gaussians.barycentrics.numpy())
+    return at_anchors(avatar.gaussians, avatar.uv_faces, avatar.uv)
 
 
 def _spacing(uv: np.ndarray, tree: cKDTree) -> float:

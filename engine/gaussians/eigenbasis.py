@@ -60,6 +60,11 @@ def scale_offsets(eigenbasis: Eigenbasis, scale: float | torch.Tensor) -> Eigenb
     return replace(eigenbasis, basis=basis)
 
 
+def padded(basis: torch.Tensor, count: int) -> torch.Tensor:
+    """[K, count, 14]: the same motion, and none of the Gaussians after."""
+    return functional.pad(basis, (0, 0, 0, count - basis.shape[1]))
+
+
 def motion_features(expression: torch.Tensor, joint_rotations: torch.Tensor) -> torch.Tensor:
     """What an avatar's eigenbasis is linear in: the keys' weights, then per joint axis · sin(angle).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 
 
@@ -40,6 +41,12 @@ class BoundGaussians:
 
 
 PARTS = ("surface", "hair", "torso")
+
+
+def at_anchors(gaussians: BoundGaussians, faces: np.ndarray, attribute: np.ndarray) -> np.ndarray:
+    """[N, C] a vertex attribute [V, C] where the Gaussians are anchored on the mesh of ``faces`` [F, 3]."""
+    corners = attribute[faces[gaussians.triangles.numpy()]]
+    return np.einsum("nkc,nk->nc", corners, gaussians.barycentrics.numpy())
 
 
 def select(gaussians: BoundGaussians, mask: torch.Tensor) -> BoundGaussians:

@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from engine.arkit import ARKIT_NAMES
+from engine.curves import smoothstep
 from engine.errors import HeadModelError
 from engine.heads.flame_file import HINT, FlameFile, read_bytes, read_flame
 from engine.heads.landmarks import find_landmarks
@@ -58,7 +59,7 @@ def load_flame(path: Path, makehuman: ParametricHead) -> ParametricHead:
     regions = _regions(makehuman, correspondence, mouth, eyes)
     names, expressions = _expressions(flame, keys, mouth)
     root, *joints = flame.skin_weights.T
-    turning = _smoothstep(flame.template[:, 1], *(flame.joint_regressor[0] @ flame.template[:, 1] + np.array(BUST)))
+    turning = smoothstep(flame.template[:, 1], *(flame.joint_regressor[0] @ flame.template[:, 1] + np.array(BUST)))
     weights = np.stack([root * (1 - turning), root * turning, *joints], axis=1)
     uv, uv_faces = unwrap(template, faces, regions)
     return ParametricHead(
@@ -129,8 +130,3 @@ def _expressions(flame: FlameFile, keys: np.ndarray, mouth: Mouth) -> tuple[tupl
 def _along(basis: np.ndarray, follow: np.ndarray) -> np.ndarray:
     """[K, V + M, 3]: a basis [K, V, 3] continued on the mouth, whose vertices follow the skin by [M, V]."""
     return np.concatenate([basis, np.einsum("mv,kvc->kmc", follow, basis, optimize=True)], axis=1, dtype=np.float32)
-
-
-def _smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    t = np.clip((values - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)

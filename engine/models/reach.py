@@ -19,10 +19,14 @@ def member(gaussians: BoundGaussians, head: ParametricHead, *regions: str) -> to
     return torch.from_numpy(head.face_region(*regions))[gaussians.triangles] & on_surface
 
 
+def blink_keys(head: ParametricHead) -> list[np.ndarray]:
+    """[V, 3] metres each: what closing the left and the right eye moves."""
+    return [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
+
+
 def blink(head: ParametricHead) -> np.ndarray:
     """[V] metres that closing both eyes moves each vertex."""
-    both = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
-    return np.linalg.norm(np.sum(both, axis=0), axis=1)
+    return np.linalg.norm(np.sum(blink_keys(head), axis=0), axis=1)
 
 
 def lid_faces(head: ParametricHead) -> np.ndarray:
@@ -33,13 +37,11 @@ def lid_faces(head: ParametricHead) -> np.ndarray:
 
 def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
     """[N, 1] metres: little inside mouth and eyes, where Gaussians would stick out of lips and lids; most for hair."""
-    found = torch.full((len(gaussians),), REACH["face"])
+    found, on_surface = torch.full((len(gaussians),), REACH["face"]), gaussians.parts == PARTS.index("surface")
     found[member(gaussians, head, "scalp", "neck", "torso")] = REACH["hair"]
-    found[gaussians.parts != PARTS.index("surface")] = REACH["beyond"]
-    found[member(gaussians, head, "eyes", "lids", *INNER)] = REACH["inner"]
-    found[(gaussians.parts == PARTS.index("surface")) & torch.from_numpy(lid_faces(head))[gaussians.triangles]] = REACH[
-        "inner"
-    ]
+    found[~on_surface] = REACH["beyond"]
+    inner = torch.from_numpy(head.face_region("eyes", *INNER) | lid_faces(head))
+    found[inner[gaussians.triangles] & on_surface] = REACH["inner"]
     return found[:, None]
 
 

@@ -10,7 +10,7 @@ import torch
 
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
-from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.models.reach import bounded, reach
@@ -117,10 +117,9 @@ class _Unknowns:
 
 def _normals(start: HeadGaussians) -> torch.Tensor:
     """[N, 3] unit, of the neutral skin that carries the Gaussians."""
-    smooth = torch.from_numpy(vertex_normals(start.rig.neutral.numpy(), start.rig.faces.numpy()))
-    corners = smooth[start.rig.faces[start.gaussians.triangles]]
-    mean = (corners * start.gaussians.barycentrics[:, :, None]).sum(dim=1)
-    return torch.nn.functional.normalize(mean, dim=1).float()
+    faces = start.rig.faces.numpy()
+    mean = at_anchors(start.gaussians, faces, vertex_normals(start.rig.neutral.numpy(), faces))
+    return torch.nn.functional.normalize(torch.from_numpy(mean), dim=1).float()
 
 
 def _turns(photos: int, leading: int) -> list[int]:

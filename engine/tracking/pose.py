@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from engine.tracking.solver import TO_CAMERA
-from engine.tracking.tracked import View
 
 TORSO_YAW_SHARE = 0.5  # a turned head turns half with the torso, as portraits go
 LARGEST_TURN = np.deg2rad(40)  # of the head against the torso
@@ -51,8 +48,3 @@ def torso_view(
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = head_rotation, head_translation
     return pose @ np.linalg.inv(head_transform(chain, joints, rotations)), rotations
-
-
-def frontal_first(views: Sequence[View]) -> list[int]:
-    """Positions of the views, the one first in which the torso faces the camera most."""
-    return sorted(range(len(views)), key=lambda i: float(views[i].viewmat[2, 2]))

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.avatar import Avatar, drive
 from engine.evaluation.looks.marks import on_region
+from engine.gaussians.gaussians import at_anchors
 from engine.heads.portrait import IRIS_RADIUS, Eyeball, eyeballs
 from engine.rendering import Camera, render
 
@@ -26,8 +27,7 @@ def iris_std(avatar: Avatar) -> float:
     """Spread of luminance around rings of 2° about the gaze, the mean over rings from 2° to 26° and both eyes."""
     g = avatar.gaussians
     eye = torch.from_numpy(on_region(avatar, "eyes"))[g.triangles].numpy() & (g.parts == 0).numpy()
-    corners = avatar.vertices[avatar.faces[g.triangles.numpy()[eye]]]
-    points = np.einsum("nkc,nk->nc", corners, g.barycentrics.numpy()[eye])
+    points = at_anchors(g, avatar.faces, avatar.vertices)[eye]
     grey = g.colors.numpy()[eye].mean(axis=1)
     found = []
     for ball in eyeballs(avatar.vertices, avatar.regions["eyes"]):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from engine.avatar import Avatar, drive
-from engine.gaussians.gaussians import PARTS
+from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.rendering import Camera, render
 
 FOLD = 0.003  # m that a blink moves the skin, from which it is a lid
@@ -53,8 +53,7 @@ def mark(avatar: Avatar) -> Marks:
     upper = on_region(avatar, "teeth") & (jaw < UPPER_STILL)
     g = avatar.gaussians
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
-    corners = avatar.vertices[avatar.faces[triangles]]
-    position = np.einsum("nkc,nk->nc", corners, g.barycentrics.numpy())
+    position = at_anchors(g, avatar.faces, avatar.vertices)
 
     def on(faces: np.ndarray) -> np.ndarray:
         return faces[triangles] & surface

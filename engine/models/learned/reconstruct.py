@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from engine.errors import AvatarError, HeadModelError
-from engine.gaussians.eigenbasis import Eigenbasis, motion_features
+from engine.gaussians.eigenbasis import Eigenbasis, motion_features, padded
 from engine.gaussians.gaussians import BoundGaussians, concatenate, select
 from engine.heads import load_head
 from engine.heads.atlas import make_atlas, texels_for_count
@@ -219,14 +219,14 @@ def _finish(
     owner = functional.pad(owner, (0, len(gaussians) - len(owner)), value=-1)
     keep = gaussians.opacities > FAINT
     if eigenbasis is not None:
-        eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(keep))[:, keep])
+        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis, len(keep))[:, keep])
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
         gaussians, from_photo, views = add_beyond(gaussians, head, look.rig, photos, views, painted.shoot)
     added = len(gaussians) - mine
     if eigenbasis is not None:
-        eigenbasis = replace(eigenbasis, basis=_padded(eigenbasis.basis, len(gaussians)))
+        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis, len(gaussians)))
     return HeadGaussians(
         look.rig,
         gaussians,
@@ -240,11 +240,6 @@ def _finish(
         eigenbasis,
         metrics,
     )
-
-
-def _padded(basis: torch.Tensor, count: int) -> torch.Tensor:
-    """[K, count, 14]: the same motion, and none of the Gaussians after."""
-    return functional.pad(basis, (0, 0, 0, count - basis.shape[1]))
 
 
 def _finer(

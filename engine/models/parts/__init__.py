@@ -11,24 +11,22 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch.nn import functional
 
-from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
+from engine.gaussians.eigenbasis import padded
+from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors, concatenate, select
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs
 from engine.models.parts import eyes, lashes, mouth
 from engine.models.parts.lids import close_lids
 from engine.models.parts.light import light_on
 from engine.models.parts.placing import tie
-from engine.models.surface import HeadGaussians
+from engine.models.surface import OPACITY, HeadGaussians
 from engine.models.surface.beyond import still_triangles
 from engine.models.surface.rounding import rounded
 from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
 
 __all__ = ["close_lids", "furnish"]
-
-OPACITY = 0.97  # of recoloured skin and lining
 
 
 def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead) -> HeadGaussians:
@@ -37,7 +35,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     g = model.gaussians
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
     vertices = model.rig.neutral.numpy().astype(np.float64)
-    position = np.einsum("nkc,nk->nc", vertices[head.faces[triangles]], g.barycentrics.numpy())
+    position = at_anchors(g, head.faces, vertices)
     colors, seen = g.colors.numpy().astype(np.float64), model.seen.numpy() > HALF
 
     def on(faces: np.ndarray) -> np.ndarray:
@@ -59,11 +57,11 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     brows = colors[on(head.face_region("brows")) & seen]
     hair = np.median(brows, axis=0) * 0.6 if len(brows) else lashes.DARK
     still, drawn = still_triangles(head), []
+    left = vertices[head.faces].mean(axis=1)[:, 0] > 0
     for name, faces in arches.items():
         strokes = mouth.teeth(head, vertices, faces, name == "upper", enamel, light)
         drawn.append(tie(strokes, model.rig, np.flatnonzero(faces)))
-    for ball in balls:
-        side = np.sign(ball.centre[0]) * vertices[head.faces].mean(axis=1)[:, 0] > 0
+    for ball, side in zip(balls, (left, ~left), strict=True):
         drawn.append(tie(eyes.draw(ball, look), model.rig, np.flatnonzero(head.face_region("eyes") & side)))
         drawn.append(tie(eyes.glint(ball, look, light), model.rig, still))
     strokes = lashes.draw(head, vertices, balls, hair)
@@ -108,7 +106,7 @@ def _with(
     pairs = model.pairs[mask[model.pairs].all(dim=1)]
     eigenbasis = model.eigenbasis
     if eigenbasis is not None:
-        eigenbasis = replace(eigenbasis, basis=functional.pad(eigenbasis.basis[:, mask], (0, 0, 0, added)))
+        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis[:, mask], len(gaussians)))
     return replace(
         model,
         gaussians=gaussians,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from engine.curves import smoothstep
 from engine.heads.landmarks import LEFT_IRIS, RIGHT_IRIS
 from engine.heads.portrait import IRIS_RADIUS, Eyeball
 from engine.models.parts.light import GREY, Light
@@ -54,8 +55,8 @@ class EyeLook:
 def measure(photos: Sequence[Photo], light: Light) -> EyeLook:
     """The colours of both eyes together, from the photos in which they are largest."""
     sights = [sight for photo in photos for first in RIMS if (sight := _sight(photo, first)) is not None]
-    largest = max((sight[3] for sight in sights), default=0.0)
-    sights = [sight for sight in sights if sight[3] > 0.6 * largest]
+    largest = max((sight[2] for sight in sights), default=0.0)
+    sights = [sight for sight in sights if sight[2] > 0.6 * largest]
     white, iris, glint = light.on(PLAIN_WHITE), light.on(PLAIN_IRIS), np.array(GLINT_AT)
     inner = outer = iris
     if sights:
@@ -74,8 +75,8 @@ def measure(photos: Sequence[Photo], light: Light) -> EyeLook:
     return EyeLook(inner, outer, level + tint, glint)
 
 
-def _sight(photo: Photo, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
-    """An open eye: colours [M, 3], places [M, 2] in radii of the iris about its centre, centre, radius, px."""
+def _sight(photo: Photo, first: int) -> tuple[np.ndarray, np.ndarray, float] | None:
+    """An open eye: colours [M, 3], places [M, 2] in radii of the iris about its centre, and that radius in px."""
     points = photo.landmarks[:, :2].astype(np.float64)
     centre = points[first]
     radius = float(np.linalg.norm(points[first + 1 : first + 5] - centre, axis=1).mean())
@@ -86,7 +87,7 @@ def _sight(photo: Photo, first: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     if radius < SMALLEST or len(row) < 0.8 * radius**2:
         return None
     offset = (np.stack([column, row], axis=1) + 0.5 - centre) / radius
-    return photo.image[row, column].astype(np.float64), offset, centre, radius
+    return photo.image[row, column].astype(np.float64), offset, radius
 
 
 def _plain(colors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
@@ -100,9 +101,8 @@ def _plain(colors: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 
 def _glint(colors: np.ndarray, offset: np.ndarray) -> np.ndarray | None:
     """[2] where the brightest spot on an iris lies, or None."""
-    near = (np.linalg.norm(offset, axis=1) < 0.8) & (
-        offset[:, 1] < 0.15
-    )  # below, it would be the white beside the iris
+    # below, it would be the white beside the iris
+    near = (np.linalg.norm(offset, axis=1) < 0.8) & (offset[:, 1] < 0.15)
     if near.sum() < LEAST:
         return None
     grey = colors[near] @ GREY
@@ -149,8 +149,7 @@ def _paint(direction: np.ndarray, limb: float, look: EyeLook, random: np.random.
     far = angle / limb
 
     def step(edge: float, soft: float = SOFT) -> np.ndarray:
-        t = np.clip((far - edge) / (2 * soft) + 0.5, 0, 1)
-        return (t * t * (3 - 2 * t))[:, None]
+        return smoothstep(far, edge - soft, edge + soft)[:, None]
 
     across = np.clip((far - PUPIL) / (1 - PUPIL), 0, 1)[:, None]
     iris = look.inner * (1 - across) + look.outer * across

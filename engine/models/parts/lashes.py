@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import fields
 
 import numpy as np
-from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import Eyeball
 from engine.models.parts.placing import Strokes
+from engine.models.surface.hull import mesh_graph
 
 LASHES = {"upper": (40, 0.7), "lower": (18, 0.45)}  # how many, and how much of the strip's height they take
 LASH_THICK = (0.00007, 0.00003)  # m, standard deviation across, at root and tip
@@ -52,30 +52,17 @@ def _rows(
     if region is None or not region.any():
         return None
     strip = region & (side * head.template[:, 0] > 0)
-    links = head.faces[strip[head.faces].all(axis=1)]
-    labels = _components(links, len(vertices))
+    graph = mesh_graph(head.faces[strip[head.faces].all(axis=1)], len(vertices))
+    _, labels = connected_components(graph, directed=False)
     groups = [np.flatnonzero(strip & (labels == label)) for label in np.unique(labels[strip])]
     if len(groups) != 2:
         return None
     members = sorted(groups, key=lambda group: vertices[group, 1].mean())[int(upper)]
     away = np.linalg.norm(vertices[members] - ball.centre, axis=1) / ball.radius
-    depth = _depths(links, members, members[away < ROOT])
-    rows = [members[depth == level] for level in (1, depth.max())]
+    roots = members[away < ROOT]
+    depth = dijkstra(graph, directed=False, indices=roots, unweighted=True, min_only=True)[members]  # rows of the strip
+    rows = [members[depth == level] for level in (1, depth[np.isfinite(depth)].max())]
     return _along(vertices[rows[0]], side), _along(vertices[rows[1]], side)
-
-
-def _components(links: np.ndarray, count: int) -> np.ndarray:
-    i, j = links[:, [0, 1, 2]].ravel(), links[:, [1, 2, 0]].ravel()
-    return connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)), directed=False)[1]
-
-
-def _depths(links: np.ndarray, members: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """[len(members)] steps along edges from the strip's root."""
-    i, j = links[:, [0, 1, 2]].ravel(), links[:, [1, 2, 0]].ravel()
-    count = int(links.max()) + 1
-    graph = coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count)).tocsr()
-    steps = dijkstra(graph, directed=False, indices=roots, unweighted=True, min_only=True)[members]
-    return np.where(np.isfinite(steps), steps, 0).astype(int)
 
 
 def _along(points: np.ndarray, side: int) -> np.ndarray:

@@ -13,16 +13,18 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
+from engine.curves import smoothstep
 from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import PARTS
+from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.models.parts.light import GREY
-from engine.models.surface import HeadGaussians
-from engine.models.surface.texture import HALF
+from engine.models.reach import LID, blink, blink_keys
+from engine.models.surface import OPACITY, HeadGaussians
+from engine.models.surface.texture import HALF, Surroundings
 
-FOLD, SOFT = 0.003, 0.0012  # m that a blink moves skin: from the first on it is lid, from the second it fades in
+FOLD = 0.003  # m that a blink moves skin, from which all of it is lid; it begins at LID
 RIM = 0.005  # m around the lids over which shadows of the open eye are lifted, too
-SAMPLES, NEAREST = 2500, 64  # of the skin around, and how many of them colour a place on a lid
+SAMPLES = 2500  # of the skin around, that colour a lid
 HUE_BLUR, LEVEL_BLUR = 0.015, 0.005  # m under which they count alike, for hue and for brightness
 SHADE = (0.76, 0.92, 1.02)  # of the cheeks' luminance: least at a lid's border, least in its middle, most
 INNER = 0.007  # m of blink from which it is the middle
@@ -30,45 +32,42 @@ CREASE, CREASE_AT, CREASE_WIDE = 0.04, 0.0045, 0.0018  # how much darker; m of b
 BRIGHTEST = 1.08  # of the closed lid's luminance, that an open one may have
 MIDTONES = 0.15  # of the cheeks' luminance to either side, from which the hue is taken
 GRAIN = 0.012  # of the cheeks' luminance, standard deviation of the skin's grain
-OPACITY = 0.97
 FEWEST = 50  # seen skin Gaussians, under which nobody can say what the lids' colour is
 FAINT = 0.05  # of a blink, under which a key does not move the lids
-SIDES = ("Left", "Right")
 
 
 def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     """The head with an eigenbasis, or two more directions of it, that cleans each eye's lids as they close."""
     g = model.gaussians
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
-    barycentrics, vertices = g.barycentrics.numpy(), model.rig.neutral.numpy().astype(np.float64)
-    position = np.einsum("nkc,nk->nc", vertices[head.faces[triangles]], barycentrics)
+    position = at_anchors(g, head.faces, model.rig.neutral.numpy().astype(np.float64))
     colors = g.colors.numpy().astype(np.float64)
-    blinks = [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in SIDES]
-    moved = np.einsum("nk,nk->n", np.linalg.norm(np.sum(blinks, axis=0), axis=1)[head.faces[triangles]], barycentrics)
+    blinks = blink_keys(head)
+    moved = at_anchors(g, head.faces, blink(head)[:, None])[:, 0]
     plain = head.face_region("face") & ~head.face_region("lips", "brows")
     rims = head.face_region("lids")[triangles] & surface
-    lid = (plain[triangles] & surface & (moved > SOFT)) | rims
+    lid = (plain[triangles] & surface & (moved > LID)) | rims
     around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & (model.seen.numpy() > HALF)
     if around.sum() < FEWEST or not lid.any():
         return model
     far, _ = cKDTree(position[lid]).query(position, distance_upper_bound=2 * RIM)
     near = plain[triangles] & surface & ~lid & np.isfinite(far)
-    share = np.where(rims, 1.0, _smooth((moved - SOFT) / (FOLD - SOFT))) * lid
+    share = np.where(rims, 1.0, smoothstep(moved, LID, FOLD)) * lid
     share[near] = np.exp(-((far[near] / RIM) ** 2))
     touched = np.flatnonzero(share > 0.02)
     clean = lid_skin(position[touched], moved[touched], position[around], colors[around])
     lifted = near[touched]  # around the lids, shadows are lifted and nothing is darkened
     clean[lifted] = np.maximum(clean[lifted], colors[touched][lifted])
     model = _without_eyes(model, touched, clean, share[touched])
-    basis = torch.zeros(len(SIDES), len(g), 14)
+    basis = torch.zeros(len(blinks), len(g), 14)
     for row, sign in zip(basis, (1, -1), strict=True):
         mine = sign * position[touched, 0] > 0
         at = torch.from_numpy(touched[mine])
         row[at] = _change(model, at, torch.from_numpy(clean[mine]).float(), lifted[mine])
         row[at] *= torch.from_numpy(share[touched[mine]]).float()[:, None]
-    gains = torch.zeros(len(head.expression_names) + 3 * len(head.joint_names), len(SIDES))
-    for column, (blink, sign) in enumerate(zip(blinks, (1, -1), strict=True)):
-        mine = blink * (sign * head.template[:, :1] > 0)  # what else moves these lids closes them by as much
+    gains = torch.zeros(len(head.expression_names) + 3 * len(head.joint_names), len(blinks))
+    for column, (key, sign) in enumerate(zip(blinks, (1, -1), strict=True)):
+        mine = key * (sign * head.template[:, :1] > 0)  # what else moves these lids closes them by as much
         along = np.tensordot(head.expression_basis, mine, axes=2) / np.square(mine).sum()
         gains[: len(along), column] = torch.from_numpy(np.where(along > FAINT, along, 0.0)).float()
     if model.eigenbasis is not None:
@@ -105,11 +104,6 @@ def _change(model: HeadGaussians, at: torch.Tensor, clean: torch.Tensor, lifted:
     return change
 
 
-def _smooth(x: np.ndarray) -> np.ndarray:
-    x = np.clip(x, 0, 1)
-    return x * x * (3 - 2 * x)
-
-
 def lid_skin(
     position: np.ndarray, moved: np.ndarray, known: np.ndarray, colors: np.ndarray, seed: int = 0
 ) -> np.ndarray:
@@ -126,15 +120,9 @@ def lid_skin(
     cheek = float(np.median(grey))
     lit = np.abs(grey / cheek - 1) < MIDTONES  # skin in shadow is redder than the lids will be, gloss is greyer
 
-    def around(points: np.ndarray, blur: float, which: np.ndarray) -> np.ndarray:
-        tree, shown = cKDTree(known[which]), colors[which]
-        distance, near = tree.query(points, k=min(NEAREST, tree.n))
-        weight = 1 / np.maximum(distance, blur) ** 2
-        return np.einsum("mk,mkc->mc", weight, shown[near]) / weight.sum(axis=1, keepdims=True)
-
-    # the same hue on both sides of the nose
-    hue = around(position, HUE_BLUR, lit) + around(position * [-1, 1, 1], HUE_BLUR, lit)
-    level = around(position, LEVEL_BLUR, np.ones(len(known), bool)) @ GREY
+    skin, mirrored = Surroundings(known[lit], colors[lit]), position * [-1, 1, 1]
+    hue = skin.at(position, HUE_BLUR)[0] + skin.at(mirrored, HUE_BLUR)[0]  # the same on both sides of the nose
+    level = Surroundings(known, colors).at(position, LEVEL_BLUR)[0] @ GREY
     level = np.clip(level, np.interp(moved, (FOLD, INNER), SHADE[:2]) * cheek, SHADE[2] * cheek)
     level *= 1 - CREASE * np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2))
     level += random.normal(0, GRAIN, len(level)) * cheek

@@ -62,30 +62,26 @@ def teeth(
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     centres = corners.mean(axis=1)
     outward = ((centres - middle) * normals)[:, [0, 2]].sum(axis=1) > 0.3 * np.linalg.norm(normals, axis=1) * 0.01
-    points, across = _samples(corners, normals, np.where(outward, STEP, COARSE))
+    step = np.where(outward, STEP, COARSE)
+    points, which = _samples(corners, step)
+    across = (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15))[which]
     edge, length = _edge(vertices[used], middle, upper)
     turn = np.arctan2(points[:, 0] - middle[0], points[:, 2] - middle[2])
     along = np.interp(turn, edge[:, 0], length) * 1e3
     height = (points[:, 1] - np.interp(turn, edge[:, 0], edge[:, 1])) * (1e3 if upper else -1e3)
     keep = height < max(CROWNS["upper" if upper else "lower"][1]) + 1e3 * GUM
     front = float(vertices[used, 2].max())
-    points, across, along, height = points[keep], across[keep], along[keep], height[keep]
+    points, which, across, along, height = (each[keep] for each in (points, which, across, along, height))
     shade = np.exp(-np.clip(front - points[:, 2] - 0.004, 0, None) / DEPTH["teeth"])
-    shown = np.repeat(outward, _counts(corners, np.where(outward, STEP, COARSE)))[keep]
     colors = _dentition(along, height, upper, color, light.on(GUMS), light.on(GAP))
-    colors = np.where(shown[:, None], colors, 0.7 * color) * shade[:, None]
-    spacing = np.where(shown, STEP, COARSE)
-    return discs(points, across, spacing * OVERLAP, colors, 0.98)
+    colors = np.where(outward[which, None], colors, 0.7 * color) * shade[:, None]
+    return discs(points, across, step[which] * OVERLAP, colors, 0.98)
 
 
-def _counts(corners: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _samples(corners: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points [M, 3] about ``step`` [F] metres apart on triangles [F, 3, 3], and the triangle [M] of each."""
     area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    return np.maximum(np.ceil(area / step**2), 1).astype(int)
-
-
-def _samples(corners: np.ndarray, normals: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points [M, 3] about ``step`` [F] metres apart on triangles [F, 3, 3], and their normals."""
-    counts = _counts(corners, step)
+    counts = np.maximum(np.ceil(area / step**2), 1).astype(int)
     which = np.repeat(np.arange(len(corners)), counts)
     k = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
     # the R2 sequence (Roberts 2018) folded into the triangle covers it evenly without a grid's seams
@@ -93,8 +89,7 @@ def _samples(corners: np.ndarray, normals: np.ndarray, step: np.ndarray) -> tupl
     flip = u + v > 1
     u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
     weights = np.stack([1 - u - v, u, v], axis=1)
-    unit = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15)
-    return np.einsum("nkc,nk->nc", corners[which], weights), unit[which]
+    return np.einsum("nkc,nk->nc", corners[which], weights), which
 
 
 def _edge(points: np.ndarray, middle: np.ndarray, upper: bool) -> tuple[np.ndarray, np.ndarray]:

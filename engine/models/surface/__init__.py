@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
+from engine.curves import smoothstep
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians
@@ -222,7 +223,7 @@ def _bust_fade(texels: Texels, head: ParametricHead, rig: Rig) -> np.ndarray:
     for _ in range(FADE_SMOOTHING):
         fade += 0.5 * (laplacian @ fade)
     at_texels = np.where(texels.member(head, "torso", "neck"), texels.sample(head.faces, fade[:, None])[:, 0], 1.0)
-    return at_texels * at_texels * (3 - 2 * at_texels)
+    return smoothstep(at_texels)
 
 
 def _never_seen(texels: Texels, head: ParametricHead) -> np.ndarray:

@@ -26,11 +26,16 @@ THICKNESS = (-0.004, 0.07)  # m of hair over the scalp
 STIFFNESS = 1.0  # of the hull's bending against one silhouette sample
 
 
+def mesh_graph(faces: np.ndarray, count: int) -> sparse.csr_matrix:
+    """[V, V] 1 where an edge of the mesh links two of its ``count`` vertices."""
+    i, j = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
+    one_way = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count))
+    return ((one_way + one_way.T) > 0).astype(np.float64)
+
+
 def graph_laplacian(faces: np.ndarray, count: int) -> sparse.csr_matrix:
     """[V, V] umbrella Laplacian of the mesh: mean of the neighbours minus the vertex."""
-    i, j = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
-    adjacency = sparse.coo_matrix((np.ones(len(i)), (i, j)), shape=(count, count))
-    adjacency = ((adjacency + adjacency.T) > 0).astype(np.float64)
+    adjacency = mesh_graph(faces, count)
     degree = np.maximum(np.asarray(adjacency.sum(axis=1)).ravel(), 1)
     return (sparse.diags(1 / degree) @ adjacency - sparse.eye(count)).tocsr()
 

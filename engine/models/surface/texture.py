@@ -12,6 +12,7 @@ from scipy.ndimage import map_coordinates
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
+from engine.curves import smoothstep
 from engine.heads.parametric import ParametricHead
 from engine.models.surface.lighting import gains, quality
 from engine.models.surface.views import ViewGeometry
@@ -23,10 +24,8 @@ TURNED, TWIN_BETTER = (0.55, 0.85), 0.12  # the same two where the mirrored plac
 BROW_SEEN = (0.45, 0.7)  # mean of being seen: a brow below the first is taken whole from one above the second
 HALF = 0.5  # of being seen, from which a texel counts as seen where only yes or no will do
 BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
-MATTE_INSET, SLANT_INSET = (
-    3,
-    6,
-)  # px taken off the matte: its rim carries background, the more the skin is slanted there
+MATTE_INSET = 3  # px taken off the matte: its rim carries background
+SLANT_INSET = 6  # px more where the skin is slanted
 BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
 LEAD = 60  # weight of the leading photo: it gives way where another sees a texel 1.7 times as squarely
@@ -142,8 +141,7 @@ def project_photos(
     _, twin = _mirror(texels.position, texels.position)
     better = np.clip((best[twin] - best - TWIN_BETTER) / TWIN_BETTER, 0, 1)  # a turned face: its near side knows more
     low, high = GRAZING + (TURNED[0] - GRAZING) * better, SQUARE + (TURNED[1] - SQUARE) * better
-    t = np.clip((best - low) / (high - low), 0, 1)
-    seen = t * t * (3 - 2 * t)
+    seen = smoothstep(best, low, high)
     _whole_brows(head, texels, seen, sure := np.any([look[2] for look in looks], axis=0))
     colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
     seen[_strays(head, texels, colors_seen, seen, sure)] = 0
@@ -166,8 +164,8 @@ def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.n
     skin = texels.member(head, "face", "ears", "neck") & ~texels.member(head, "lips", "lids", "brows")
     known, doubtful = np.flatnonzero(skin & sure), np.flatnonzero(skin & (seen > 0) & ~sure)
     strays = np.zeros(len(seen), bool)
-    if len(known) > 50 and len(doubtful):
-        around, _ = _Surroundings(texels.position[known], colors[known]).at(texels.position[doubtful])
+    if len(known) > FEWEST and len(doubtful):
+        around, _ = Surroundings(texels.position[known], colors[known]).at(texels.position[doubtful])
         strays[doubtful] = np.abs(colors[doubtful] - around).max(axis=1) > ODD
     return strays
 
@@ -179,24 +177,28 @@ def _even_out(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np
     known, slanted = np.flatnonzero(skin & sure & (seen > 0.99)), np.flatnonzero(skin & (seen > 0) & (seen < 1))
     if len(known) < FEWEST or len(slanted) < FEWEST:
         return
-    around, _ = _Surroundings(texels.position[known], colors[known]).at(texels.position[slanted])
-    own, _ = _Surroundings(texels.position[slanted], colors[slanted]).at(texels.position[slanted])
+    around, _ = Surroundings(texels.position[known], colors[known]).at(texels.position[slanted])
+    own, _ = Surroundings(texels.position[slanted], colors[slanted]).at(texels.position[slanted])
     gain = np.clip(around / np.maximum(own, 0.02), *EVEN)
     colors[slanted] *= 1 + (1 - seen[slanted, None]) * (gain - 1)
     np.clip(colors, 0, 1, out=colors)
 
 
-class _Surroundings:
+class Surroundings:
     """Smooth colour fields from scattered known texels: what lies near, without its detail."""
 
     def __init__(self, position: np.ndarray, colors: np.ndarray, seed: int = 0):
         pick = np.random.default_rng(seed).permutation(len(position))[:FIELD_SAMPLES]
         self._tree, self._colors = cKDTree(position[pick]), colors[pick]
 
-    def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Inverse-square-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest."""
+    def at(self, points: np.ndarray, blur: float = FIELD_BLUR) -> tuple[np.ndarray, np.ndarray]:
+        """Inverse-square-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest.
+
+        Args:
+            blur: metres under which all count alike.
+        """
         distance, index = self._tree.query(points, k=min(NEIGHBOURS, self._tree.n), workers=-1)
-        weight = 1 / np.maximum(distance, FIELD_BLUR) ** 2
+        weight = 1 / np.maximum(distance, blur) ** 2
         rows = np.arange(0, index.size + 1, index.shape[1])
         mix = csr_array((weight.ravel(), index.ravel(), rows), (len(points), self._tree.n))
         return mix @ self._colors / weight.sum(axis=1, keepdims=True), distance[:, 0]
@@ -222,18 +224,17 @@ def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarr
         (brows, brows & sure, _mirror, skin),
         (plain, skin, _mirror, skin),
     )
-    for group, known, twin_of, near in groups:
+    for group, known, twin_of, lit in groups:
         known, unknown = np.flatnonzero(known), np.flatnonzero(group & (texture.seen < 1))
         if len(known) < FEWEST:  # plain skin then, and not its detail far away from where it was seen
-            known, twin_of, near = np.flatnonzero(plain & seen), _mirror, plain & seen
-        if not len(unknown) or not len(known) or not near.any():
+            known, twin_of, lit = np.flatnonzero(plain & seen), _mirror, plain & seen
+        if not len(unknown) or not len(known) or not lit.any():
             continue
-        field = _Surroundings(texels.position[near], colors[near])
+        field = Surroundings(texels.position[lit], colors[lit])
         near, distance = field.at(texels.position[unknown])
         # far from all that is known, both sides count alike, or the two would meet in a seam
         other, _ = field.at(texels.position[unknown] * [-1, 1, 1])
-        remote = np.clip((distance - ASIDE) / (REMOTE - ASIDE), 0, 1)[:, None]
-        remote = remote * remote * (3 - 2 * remote) / 2
+        remote = smoothstep(distance, ASIDE, REMOTE)[:, None] / 2
         near = near * (1 - remote) + other * remote
         reach, twin = twin_of(texels.position[known], texels.position[unknown])
         around_twin, _ = field.at(texels.position[known[twin]])

@@ -1,0 +1,11 @@
+"""Curves that more than one place draws with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def smoothstep(x: np.ndarray, low: float | np.ndarray = 0.0, high: float | np.ndarray = 1.0) -> np.ndarray:
+    """0 below ``low``, 1 above ``high``, and between them a cubic that is level at both ends."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
