@@ -14,7 +14,7 @@ import pytest
 from mathutils import Matrix
 
 from ..engine import ask_engine
-from ..rig.test_motion import moving_path  # noqa: F401 - a fixture
+from ..rig.test_motion import moving_path, still_path  # noqa: F401 - fixtures
 
 ENGINE_RENDER = """
 import json, sys

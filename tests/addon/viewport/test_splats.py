@@ -57,11 +57,13 @@ def test_a_posed_head_looks_as_in_the_engine(part, make_head, camera, picture, e
 
 
 def test_colors_and_opacities_that_keys_and_bones_change_look_as_in_the_engine(
-    part, make_head, camera, picture, engine_picture, moving_path
+    part, camera, picture, engine_picture, moving_path, still_path
 ):
     """A head with an eigenbasis beside one without, whose looks are never read again."""
-    head = part("rig.build").build(part("rig.avatar_file").read_avatar(moving_path), bpy.context)
-    still = make_head()
+    head, still = (
+        part("rig.build").build(part("rig.avatar_file").read_avatar(path), bpy.context)
+        for path in (moving_path, still_path)
+    )
     still.root.location.x = 5.0  # out of the picture
     rest = picture()[0]  # the textures hold the head at rest, before it moves
     pose(head)
