@@ -395,17 +395,20 @@ def _evaluate_held_out(options: argparse.Namespace, progress: Progress) -> None:
         systems = [vars(score) | {"scores": vars(score.scores)} for score in scores]
         _write_json(options.json, {"systems": systems, "parts": [vars(score) for score in parts]})
     if options.json != "-":
-        table = Table("system", "PSNR dB", "SSIM", "LPIPS")
-        for name in dict.fromkeys(score.system for score in scores):
-            of_system = [score.scores for score in scores if score.system == name]
-            means = (sum(getattr(s, f) for s in of_system) / len(of_system) for f in ("psnr", "ssim", "lpips"))
-            table.add_row(name, *(f"{mean:.4g}" for mean in means))
-        beside = Table("part", "PSNR dB", "LPIPS")
-        for name in dict.fromkeys(score.part for score in parts):
-            of_part = [score for score in parts if score.part == name]
-            means = (sum(getattr(score, f) for score in of_part) / len(of_part) for f in ("psnr", "lpips"))
-            beside.add_row(name, *(f"{mean:.4g}" for mean in means))
-        Console().print(table, beside)
+        of_systems = [(s.system, (s.scores.psnr, s.scores.ssim, s.scores.lpips)) for s in scores]
+        of_parts = [(part.part, (part.psnr, part.lpips)) for part in parts]
+        Console().print(
+            _means(("system", "PSNR dB", "SSIM", "LPIPS"), of_systems), _means(("part", "PSNR dB", "LPIPS"), of_parts)
+        )
+
+
+def _means(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> Table:
+    """A table of the means of all rows that begin with the same name."""
+    table = Table(*columns)
+    for name in dict.fromkeys(name for name, _ in rows):
+        figures = zip(*(values for other, values in rows if other == name), strict=True)
+        table.add_row(name, *(f"{sum(column) / len(column):.4g}" for column in figures))
+    return table
 
 
 def _evaluate_looks(options: argparse.Namespace, progress: Progress) -> None:

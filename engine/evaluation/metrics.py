@@ -14,10 +14,10 @@ import numpy as np
 import torch
 
 from engine.perceptual import LPIPS, SSIM_RADIUS, ssim_map
+from engine.photos.crop import face_hull
 
 CHIN = 152  # MediaPipe's lowest point of the face oval
 HEAD_BELOW_CHIN = 8  # px; the head ends this far below the chin
-FACE_LANDMARKS = 468  # the mesh; the ten iris points after it lie inside its hull
 PSNR_CAP = 100.0  # dB, what equal images are given: infinity has no mean and no place in JSON
 BACKGROUNDS = {"": 1.0, "_black": 0.0}  # suffix of the region's name -> grey value
 
@@ -101,8 +101,7 @@ def regions(truth: Truth) -> dict[str, Region]:
     inner[SSIM_RADIUS : height - SSIM_RADIUS, SSIM_RADIUS : width - SSIM_RADIUS] = True  # windows inside the image
     above_chin = torch.arange(height)[:, None] < int(truth.landmarks[CHIN, 1]) + HEAD_BELOW_CHIN
 
-    points = np.floor(truth.landmarks[:FACE_LANDMARKS]).astype(np.int32)
-    hull = cv2.fillConvexPoly(np.zeros((height, width), np.uint8), cv2.convexHull(points), 1)
+    hull = face_hull(truth.landmarks, height, width).astype(np.uint8)
     window = np.ones((2 * SSIM_RADIUS + 1, 2 * SSIM_RADIUS + 1), np.uint8)
     eroded = cv2.erode(hull, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     face = torch.from_numpy(hull.astype(bool)) & truth.valid

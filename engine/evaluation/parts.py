@@ -10,8 +10,7 @@ import torch
 
 from engine.arkit import ARKIT_NAMES
 from engine.evaluation.metrics import psnr
-from engine.evaluation.synthetic import draw, floats, planes
-from engine.gaussians.eigenbasis import motion_features
+from engine.evaluation.synthetic import drawn, over_white
 from engine.heads import load_head
 from engine.heads.parametric import JOINTS, ParametricHead
 from engine.models.parts import close_lids, furnish
@@ -85,15 +84,8 @@ def _score(
     regions: Sequence[str],
     lpips: LPIPS,
 ) -> PartScore:
-    gaussians = made.gaussians
-    if made.eigenbasis is not None:
-        features = motion_features(*floats(person.expression[view], person.joint_rotations[view]))
-        gaussians = made.eigenbasis.apply(gaussians, features)
-    image, _ = draw(gaussians, made.rig, person, view, CROP, torch.ones(3))
-    alpha = person.alpha[view][..., None]
-    goal = torch.from_numpy(person.rgb[view] + (1 - alpha) * (1 - person.background)).float()
-    box = _box(person, head, view, regions)
-    ours, theirs = planes(image.clamp(0, 1)[box]), planes(goal[box])
+    box = (..., *_box(person, head, view, regions))
+    ours, theirs = drawn(made, person, view, CROP)[box], over_white(person, view).float()[box]
     return PartScore(part, person.seed, psnr(ours, theirs), float(lpips(ours, theirs)))
 
 

@@ -65,10 +65,11 @@ def make_instruments() -> Instruments:
     Raises:
         AssetError: their files have not been fetched.
     """
-    return Instruments(LPIPS(), _look)
+    return Instruments(LPIPS(), sight)
 
 
-def _look(image: np.ndarray) -> Sighting | None:
+def sight(image: np.ndarray) -> Sighting | None:
+    """The largest face in [H, W, 3] uint8, or None."""
     faces = detect_faces(image)
     if not faces:
         return None

@@ -94,11 +94,14 @@ def compare(
 
 @torch.no_grad()
 def _score(made: HeadGaussians, person: SyntheticSample, view: int, lpips: LPIPS) -> ImageScores:
-    render = drawn(made, person, view)
+    goal = functional.avg_pool2d(over_white(person, view), SHRINK)
+    return compared(drawn(made, person, view), goal, lpips)
+
+
+def over_white(person: SyntheticSample, view: int) -> torch.Tensor:
+    """[1, 3, S, S]: the truth of a view."""
     alpha = person.alpha[view][..., None]
-    truth = person.rgb[view] + (1 - alpha) * (1 - person.background)
-    goal = functional.avg_pool2d(planes(torch.from_numpy(truth)), SHRINK)
-    return compared(render, goal, lpips)
+    return planes(torch.from_numpy(person.rgb[view] + (1 - alpha) * (1 - person.background)))
 
 
 def compared(render: torch.Tensor, goal: torch.Tensor, lpips: LPIPS) -> ImageScores:
@@ -106,13 +109,13 @@ def compared(render: torch.Tensor, goal: torch.Tensor, lpips: LPIPS) -> ImageSco
     return ImageScores(psnr(render, goal), float(ssim_map(render, goal).mean()), float(lpips(render, goal)))
 
 
-def drawn(made: HeadGaussians, person: Views, view: int) -> torch.Tensor:
-    """[1, 3, 256, 256]: a reconstructed head with its motion, see :func:`draw`."""
+def drawn(made: HeadGaussians, person: Views, view: int, size: int = CROP // SHRINK) -> torch.Tensor:
+    """[1, 3, size, size]: a reconstructed head with its motion over white, see :func:`draw`."""
     gaussians = made.gaussians
     if made.eigenbasis is not None:
         features = motion_features(*floats(person.expression[view], person.joint_rotations[view]))
         gaussians = made.eigenbasis.apply(gaussians, features)
-    image, _ = draw(gaussians, made.rig, person, view, CROP // SHRINK, torch.ones(3))
+    image, _ = draw(gaussians, made.rig, person, view, size, torch.ones(3))
     return planes(image.clamp(0, 1))
 
 

@@ -10,6 +10,8 @@ import torch
 
 from engine.photos.photo import INNER, MARGIN, Photo
 
+FACE_LANDMARKS = 468  # the mesh; the ten iris points after it lie inside its hull
+
 
 @dataclass(frozen=True)
 class Target:
@@ -34,9 +36,14 @@ def crop_matrix(K: torch.Tensor) -> torch.Tensor:
     return K - shift
 
 
+def face_hull(landmarks: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[height, width] bool: the convex hull of a face's ``landmarks`` [L, 2], pixels; the irises lie inside it."""
+    points = np.floor(landmarks[:FACE_LANDMARKS]).astype(np.int32)
+    return cv2.fillConvexPoly(np.zeros((height, width), np.uint8), cv2.convexHull(points), 1).astype(bool)
+
+
 def face_of(target: Target, photo: Photo) -> Target:
     """The same, valid on the face alone: hair and clothes of another day are no goal."""
-    points = cv2.convexHull((photo.landmarks[:468, :2] - MARGIN).astype(np.int32))
-    face = cv2.fillConvexPoly(np.zeros(target.valid.shape[:2], np.float32), points, 1.0)
+    face = face_hull(photo.landmarks[:, :2] - MARGIN, *target.valid.shape[:2])
     valid = target.valid * torch.from_numpy(face)[..., None]
     return Target(target.image * valid, target.alpha * valid, valid)

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from scipy.spatial import cKDTree
 
-from engine.avatar import Avatar, deform, drive
+from engine.avatar import Avatar, drive
 from engine.evaluation.looks.eyes import gaze_error, iris_std
 from engine.evaluation.looks.marks import Marks, mark, on_region, shares
+from engine.evaluation.subject import sight
 from engine.gaussians.gaussians import PARTS, select
 from engine.gaussians.mesh_raster import rasterize_mesh
-from engine.landmarker import detect_faces
-from engine.photos.identity import embed
-from engine.photos.photo import INNER, Photo
+from engine.models.parts.light import GREY as LUMINANCE
+from engine.photos.crop import face_hull
+from engine.photos.photo import INNER, MARGIN, Photo
 from engine.rendering import HEAD_REGIONS, Camera, crop_view, orbit_camera, render, render_view
 
 SIDE = 1024  # px, of the pictures that are measured
 GREY = 0.75  # what they are laid over
 SEEN = 0.9  # of a pixel, from which it shows a part
-LUMINANCE = np.array([0.299, 0.587, 0.114])
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
 INCISORS = 0.004  # m from the middle
 RIBBON_YAWS, LIGHTER, RIM = (45, -45, 90, -90), 8 / 255, 3  # degrees; of sRGB's range; px off the outline
@@ -147,8 +147,7 @@ def _tongue(avatar: Avatar, marks: Marks) -> float:
 
 def _ribbon(avatar: Avatar, yaw: float) -> float:
     camera = camera_at(avatar, yaw)
-    vertices = deform(avatar, np.zeros(len(avatar.key_names)), np.zeros((len(avatar.joint_names), 3))).numpy()
-    in_camera = vertices.astype(np.float64) @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
+    in_camera = avatar.vertices.astype(np.float64) @ camera.viewmat[:3, :3].T + camera.viewmat[:3, 3]
     faces = avatar.faces[on_region(avatar, *HEAD_REGIONS)]
     inside = rasterize_mesh(in_camera, faces, camera.K, SIDE, SIDE).covered.astype(np.uint8)
     inside = cv2.erode(inside, np.ones((2 * RIM + 1,) * 2, np.uint8)).astype(bool)
@@ -170,9 +169,7 @@ def _hatch(avatar: Avatar, photos: Sequence[Photo]) -> float:
         if photo.name not in views:
             continue
         made = render_view(avatar, crop_view(views[photo.name])).over(1.0).numpy()
-        points = cv2.convexHull(photo.landmarks[:468, :2] - INNER.start).astype(np.int32)
-        face = cv2.fillConvexPoly(np.zeros(made.shape[:2], np.uint8), points, 1).astype(bool)
-        face &= photo.valid[INNER, INNER]
+        face = face_hull(photo.landmarks[:, :2] - MARGIN, *made.shape[:2]) & photo.valid[INNER, INNER]
         theirs, ours = (_fine(image)[face] for image in (photo.image[INNER, INNER], made))
         energy = float(np.square(theirs).mean())
         if energy > best[1]:
@@ -215,8 +212,5 @@ def _likeness(avatar: Avatar, photos: Sequence[Photo]) -> dict[str, float]:
 
 def _face(image: np.ndarray) -> np.ndarray | None:
     pixels = np.ascontiguousarray((image * 255).round().astype(np.uint8))
-    faces = detect_faces(pixels)
-    if not faces:
-        return None
-    landmarks = max(faces, key=lambda face: face.height).landmarks[:, :2]
-    return embed(pixels, landmarks)
+    seen = sight(pixels)
+    return None if seen is None else seen.embedding

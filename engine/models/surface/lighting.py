@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from engine.photos.crop import FACE_LANDMARKS
 from engine.photos.photo import Photo
 from engine.tracking.tracked import View
 
@@ -69,7 +70,7 @@ def leading_photo(photos: Sequence[Photo], views: Sequence[View], facing: Sequen
 
 def _side_light(photo: Photo) -> float:
     """Logarithm of the ratio of luminance between the two halves of a face."""
-    points = photo.landmarks[:468, :2]
+    points = photo.landmarks[:FACE_LANDMARKS, :2]
     middle, size = points[1, 0], photo.alpha.shape[0]
     column, row = points.astype(int).clip(0, size - 1).T
     grey = photo.image[row, column].mean(axis=1)

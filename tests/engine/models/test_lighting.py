@@ -4,28 +4,14 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import pytest
 import torch
 
-from engine import assets
-from engine.heads import load_head
 from engine.heads.rig import make_rig
 from engine.models.surface import surface
 from engine.models.surface.lighting import fit_light, gains, harmonics, leading_photo
 from engine.models.surface.shoot import compare
-from engine.photos import load_photos
 from engine.progress import Progress
 from engine.tracking import track
-
-
-@pytest.fixture(scope="module")
-def head():
-    return load_head()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return load_photos([assets.path(f"samples/person_a_{i}.jpg") for i in (2, 1)], Progress()).photos
 
 
 def test_a_planted_light_is_found_in_spite_of_outliers():

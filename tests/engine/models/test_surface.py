@@ -8,7 +8,6 @@ import torch
 
 from engine import assets
 from engine.gaussians.gaussians import PARTS
-from engine.heads import load_head
 from engine.heads.rig import make_rig
 from engine.models.surface import surface
 from engine.models.surface.beyond import still_triangles
@@ -23,16 +22,6 @@ from engine.rendering import crop_view, render_view
 from engine.tracking import drive_landmarks, subject, track
 
 COUNT = 40_000
-
-
-@pytest.fixture(scope="module")
-def head():
-    return load_head()
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return load_photos([assets.path(f"samples/person_a_{i}.jpg") for i in (2, 1)], Progress()).photos
 
 
 @pytest.fixture(scope="module")
