@@ -41,6 +41,7 @@ else:
     for _entry in (*(ROOT / "blender_addon").iterdir(), ROOT / "blender_manifest.toml", ROOT / "engine"):
         if _entry.name != "__pycache__":
             _link(_extension / _entry.name, _entry)
+    import bpy  # brings addon_utils
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +53,6 @@ def extension_dir() -> Path:
 def addon():
     """An empty Blender with the add-on enabled; yields the add-on's package name."""
     import addon_utils
-    import bpy
 
     bpy.ops.wm.read_factory_settings(use_empty=True)
     assert addon_utils.enable(PACKAGE, default_set=True) is not None
