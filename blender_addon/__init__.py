@@ -13,6 +13,7 @@ from .operators import (
     preview as preview_operators,
     reconstruct as reconstruct_operators,
     render as render_operators,
+    select as select_operators,
 )
 from .panels import (
     animation as animation_panel,
@@ -25,7 +26,7 @@ from .panels import (
     reconstruct as reconstruct_panel,
     render as render_panel,
 )
-from .tasks import photo_checks, reconstruction, watch
+from .tasks import changes, photo_checks, reconstruction, together, watch
 
 # In the order of registration; panels come last.
 MODULES = (
@@ -34,6 +35,8 @@ MODULES = (
     watch,
     photo_checks,
     reconstruction,
+    changes,
+    together,
     viewport,
     photos_operators,
     reconstruct_operators,
@@ -46,6 +49,7 @@ MODULES = (
     animation_operators,
     preview_operators,
     render_operators,
+    select_operators,
     photos_panel,
     reconstruct_panel,
     expression_panel,

@@ -26,6 +26,7 @@ from .files import atomic_write
 from .paths import resolve
 from .rig import avatar_file, build, extract
 from .rig.heads import Head, active_head, all_heads, find_head
+from .rig.linked import require_local
 from .viewport.render import RenderOptions, render_splats
 
 __all__ = [
@@ -94,9 +95,10 @@ def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool =
         reset: bring all other shape keys to rest.
 
     Raises:
-        AddonError: the head has no such shape key; nothing is changed.
+        AddonError: the head has no such shape key, or is linked without an override; nothing is changed.
     """
     _require_names(head, expression, head.keys, "shape key")
+    require_local(head)
     expressions.set_weights(head, dict.fromkeys(head.keys, 0.0) | expression if reset else expression)
 
 
@@ -110,6 +112,7 @@ def set_pose(head: Head, joint_rotations: Mapping[str, Sequence[float]]) -> None
         AddonError: the head has no such bone; nothing is changed.
     """
     _require_names(head, joint_rotations, head.armature.pose.bones.keys(), "bone")
+    require_local(head)
     for name, angles in joint_rotations.items():
         poses.set_rotation(head, name, angles)
 
@@ -128,6 +131,7 @@ def key(head: Head, frame: float | None = None, names: Iterable[str] | None = No
     keys, bones = head.keys, list(poses.JOINTS)
     chosen = list(names) if names is not None else [*keys, *bones]
     _require_names(head, chosen, [*keys, *bones], "shape key or bone")
+    require_local(head)
     expressions.key_weights(head, frame, [name for name in chosen if name in keys])
     poses.key_rotations(head, frame, [name for name in chosen if name in bones])
 
@@ -145,6 +149,7 @@ def import_capture(
     Raises:
         AddonError: no capture, or nothing in it fits.
     """
+    require_local(head)
     read = capture.read_capture(resolve(path))
     return performance.import_capture(head, read, bpy.context.scene, start, strength, parts)
 

@@ -140,6 +140,14 @@ class ExpressionSettings(bpy.types.PropertyGroup):
     )
 
 
+def _redraw_viewports(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    """Blender redraws the sidebar alone."""
+    for window in context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type == "VIEW_3D":
+                area.tag_redraw()
+
+
 class ViewportSettings(bpy.types.PropertyGroup):
     """The preview panel."""
 
@@ -147,12 +155,18 @@ class ViewportSettings(bpy.types.PropertyGroup):
         name="Splats",
         description="Draw the heads' Gaussians in the 3D View",
         default="type" not in bpy.types.PointCloud.bl_rna.properties,  # from 5.3 on Blender draws splats itself
+        update=_redraw_viewports,
     )
     occlude: BoolProperty(
-        name="Behind Meshes", description="Let the meshes of the scene hide Gaussians behind them", default=False
+        name="Behind Meshes",
+        description="Let the meshes of the scene hide Gaussians behind them",
+        default=True,
+        update=_redraw_viewports,
     )
     engine_preview: BoolProperty(
-        name="Engine Preview", description="Show frames rendered by the engine instead of the built-in drawing"
+        name="Engine Preview",
+        description="Show frames rendered by the engine instead of the built-in drawing",
+        update=_redraw_viewports,
     )
 
 
@@ -161,6 +175,14 @@ class RenderSettings(bpy.types.PropertyGroup):
 
     over_scene: BoolProperty(name="Over Scene", description="Lay the splats over the scene's own render", default=False)
     depth: BoolProperty(name="Depth", description="Also write each frame's depth as OpenEXR", default=False)
+    samples: IntProperty(
+        name="Samples",
+        description="How often a frame is drawn for the scene's motion blur and the camera's depth of field",
+        default=16,
+        min=2,
+        max=1024,
+        soft_max=64,
+    )
 
 
 class SceneSettings(bpy.types.PropertyGroup):

@@ -77,6 +77,12 @@ def find_curve(owner: bpy.types.ID, path: str, index: int = 0) -> bpy.types.FCur
     return holder.fcurves.find(path, index=index) if holder is not None else None
 
 
+def key_frames(owner: bpy.types.ID) -> set[float]:
+    """The frames that hold a keyframe of a data-block."""
+    holder = channels(owner)
+    return {point.co.x for curve in holder.fcurves for point in curve.keyframe_points} if holder is not None else set()
+
+
 def ensure_curve(holder, path: str, index: int = 0, group: str = "") -> bpy.types.FCurve:
     """The F-curve of a holder of :func:`channels`, made where it is missing, listed under ``group``."""
     curve = holder.fcurves.find(path, index=index)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 from mathutils import Vector
 
-from ..errors import AddonError
 from ..rig.heads import Head
+from ..rig.linked import require_local
 from .poses import require_bone
 
 EYES = ("eyeLeft", "eyeRight")
@@ -38,8 +38,7 @@ def add(head: Head, distance: float = 1.0, influence: float = 1.0) -> bpy.types.
     Raises:
         AddonError: an eye bone is missing, or the head is linked from another file without a library override.
     """
-    if not head.armature.is_editable:
-        raise AddonError(f"“{head.name}” is linked from another file.", "Make a library override of it, and try again.")
+    require_local(head)
     bones = [require_bone(head, joint) for joint in EYES]
     empty = target(head)
     if empty is None:
@@ -50,13 +49,17 @@ def add(head: Head, distance: float = 1.0, influence: float = 1.0) -> bpy.types.
         for collection in own or [bpy.context.scene.collection]:
             collection.objects.link(empty)
         empty.parent = head.root
-    middle = sum((bone.bone.head_local for bone in bones), Vector()) / len(bones)
+    for constraint in constraints(head):  # so that the eyes look as their bones are turned
+        constraint.mute = True
+    bpy.context.view_layer.update()
+    middle = sum((bone.head for bone in bones), Vector()) / len(bones)
+    ahead = sum((bone.z_axis for bone in bones), Vector()).normalized()
     empty.matrix_basis.identity()
-    empty.location = head.armature.matrix_local @ (middle + Vector((0.0, -distance, 0.0)))
+    empty.location = head.armature.matrix_local @ (middle + distance * ahead)
     for bone in bones:
         constraint = bone.constraints.get(NAME) or bone.constraints.new("DAMPED_TRACK")
         constraint.name, constraint.target, constraint.influence = NAME, empty, influence
-        constraint.mute = False  # a bake may have
+        constraint.mute = False  # by a bake, too
         constraint.track_axis = "TRACK_Z"  # the bones' z looks out of the face
     return empty
 

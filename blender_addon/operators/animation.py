@@ -165,6 +165,7 @@ class GAUSSIAN_HEADS_OT_export_capture(OnHead, _Range, bpy.types.Operator):
 
     bl_idname = "gaussian_heads.export_capture"
     bl_label = "Export Capture"
+    changes_head = False
     bl_options = {"REGISTER"}
 
     filepath: StringProperty(name="File", description="The CSV file to write", subtype="FILE_PATH")
@@ -238,6 +239,7 @@ class GAUSSIAN_HEADS_OT_create_expression_asset(OnHead, bpy.types.Operator):
 
     bl_idname = "gaussian_heads.create_expression_asset"
     bl_label = "Create Expression Asset"
+    changes_head = False
 
     asset_name: StringProperty(name="Name", description="Name of the asset", default="Expression", maxlen=63)
     with_pose: BoolProperty(

@@ -88,6 +88,7 @@ class GAUSSIAN_HEADS_OT_copy_expression(OnHead, bpy.types.Operator):
 
     bl_idname = "gaussian_heads.copy_expression"
     bl_label = "Copy Expression"
+    changes_head = False
     bl_options = {"REGISTER"}
 
     with_pose: BoolProperty(

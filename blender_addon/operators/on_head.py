@@ -7,6 +7,7 @@ from bpy.props import StringProperty
 
 from ..errors import AddonError
 from ..rig.heads import Head, all_heads, require_head
+from ..rig.linked import require_local
 
 
 def head_named(context: bpy.types.Context, name: str) -> Head:
@@ -28,9 +29,10 @@ class OnHead:
     """Base of operators that work on one head: they implement ``run``, which may raise :class:`AddonError`."""
 
     bl_options = {"REGISTER", "UNDO"}
+    changes_head = True  # whether ``run`` sets or keys something of the head, which another file's head does not keep
 
     head: StringProperty(
-        name="Head", description="Name of the head; the active one if left empty", options={"SKIP_SAVE"}
+        name="Head", description="Name of the head; the active one if left empty", options={"SKIP_SAVE", "HIDDEN"}
     )
 
     def run(self, context: bpy.types.Context, head: Head) -> str | None:
@@ -39,7 +41,10 @@ class OnHead:
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
-            sentence = self.run(context, head_named(context, self.head))
+            head = head_named(context, self.head)
+            if self.changes_head:
+                require_local(head)
+            sentence = self.run(context, head)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

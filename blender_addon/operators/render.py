@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator
 
 import bpy
@@ -18,8 +19,8 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
     bl_idname = "gaussian_heads.render_splats"
     bl_label = "Render Splats"
     bl_description = (
-        "Render the visible heads through the scene's camera to the output path, in the scene's resolution and file "
-        "format. Heads whose empty is disabled in renders are left out"
+        "Render the heads through the scene's camera to the output path, in the scene's resolution, file format and "
+        "render region, with its motion blur and depth of field. Camera icons say which heads"
     )
 
     filepath: bpy.props.StringProperty(
@@ -56,6 +57,15 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
 
+    samples: bpy.props.IntProperty(
+        name="Samples",
+        description="How often a frame is drawn for motion blur and depth of field. The panel's number where not given",
+        min=2,
+        max=1024,
+        default=16,
+        options={"SKIP_SAVE"},
+    )
+
     _steps: Generator[Progress, None, None]
     _timer: bpy.types.Timer
     _progress: Progress
@@ -81,7 +91,9 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if event.type == "ESC":
             self._end(context)
-            self.report({"WARNING"}, f"Cancelled; {self._progress.done} of {self._progress.total} frames are written.")
+            self.report(
+                {"WARNING"}, f"Cancelled; {int(self._progress.done)} of {self._progress.total} frames are written."
+            )
             return {"CANCELLED"}
         if event.type != "TIMER":
             return {"RUNNING_MODAL"}
@@ -90,7 +102,9 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         except StopIteration:
             self._end(context)
             self._say_done()
-            _open_image(context, result_image(self._progress.path))
+            image = result_image(self._progress.path)
+            # A window that opens while an operator still holds the events leaves the first one deaf to clicks.
+            bpy.app.timers.register(functools.partial(_open_image, image.name, context.window), first_interval=0.0)
             return {"FINISHED"}
         except AddonError as error:
             self._end(context)
@@ -127,6 +141,7 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
             height=self.height,
             over_scene=self.over_scene if given("over_scene") else settings.over_scene,
             depth=self.depth if given("depth") else settings.depth,
+            samples=self.samples if given("samples") else settings.samples,
         )
 
     def _show(self, context: bpy.types.Context, progress: Progress) -> None:
@@ -134,7 +149,7 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         running = self._progress = progress
         context.window_manager.progress_update(progress.done)
         context.workspace.status_text_set(
-            f"Rendering splats: {progress.done} of {progress.total} frames done. Esc to cancel."
+            f"Rendering splats: {int(progress.done)} of {progress.total} frames done. Esc to cancel."
         )
         redraw_sidebars()
 
@@ -148,17 +163,25 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         redraw_sidebars()
 
     def _say_done(self) -> None:
+        for note in self._progress.notes:
+            self.report({"WARNING"}, f"Left out: {note}")
         count = self._progress.total
         self.report({"INFO"}, f"{count} frames are written." if count != 1 else "The picture is written.")
 
 
-def _open_image(context: bpy.types.Context, image: bpy.types.Image) -> None:
-    """Show an image in an Image Editor; in a window of its own where there is none."""
-    areas = [area for window in context.window_manager.windows for area in window.screen.areas]
+def _open_image(name: str, window: bpy.types.Window) -> None:
+    """Show an image in an Image Editor; where there is none, in a window of its own, unless the artist wants none."""
+    manager, image = bpy.context.window_manager, bpy.data.images.get(name)
+    if image is None:  # undone, or another file was opened
+        return
+    areas = [area for window in manager.windows for area in window.screen.areas]
     editors = [area for area in areas if area.ui_type == "IMAGE_EDITOR"]
     if not editors:
-        bpy.ops.wm.window_new()
-        editors = [max(context.window_manager.windows[-1].screen.areas, key=lambda area: area.width * area.height)]
+        if bpy.context.preferences.view.render_display_type == "NONE":
+            return
+        with bpy.context.temp_override(window=window if window in list(manager.windows) else manager.windows[0]):
+            bpy.ops.wm.window_new()
+        editors = [max(manager.windows[-1].screen.areas, key=lambda area: area.width * area.height)]
         editors[0].ui_type = "IMAGE_EDITOR"
     editors[0].spaces.active.image = image
 

@@ -7,6 +7,7 @@ import bpy
 from ..animation import pose_assets
 from ..rig.heads import active_head, all_heads
 from ..text import draw_text
+from .linked import draw_linked
 
 
 class GAUSSIAN_HEADS_MT_expression_assets(bpy.types.Menu):
@@ -49,6 +50,8 @@ class GAUSSIAN_HEADS_PT_animation(bpy.types.Panel):
 
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
+        if draw_linked(layout, context):
+            return
         if active_head(context) is None:
             draw_text(layout, context, "Select a head to animate it.", "INFO")
             return

@@ -7,7 +7,9 @@ import bpy
 from ..animation.groups import GROUPS, NAMES_OF, group_of
 from ..operators.expression import PRESET_ITEMS
 from ..rig.heads import Head, active_head
+from ..rig.linked import is_local
 from ..text import draw_text
+from .linked import draw_linked
 
 PARENT = "GAUSSIAN_HEADS_PT_expression"
 
@@ -38,25 +40,30 @@ def _lips_collide(mouth: list[bpy.types.ShapeKey]) -> bool:
     return opened is not None and close.value > opened.value + 0.01
 
 
+def _draw_presets(layout: bpy.types.UILayout, visemes: bool) -> None:
+    for identifier, label, _ in PRESET_ITEMS:
+        if identifier.startswith("VISEME_") == visemes:
+            layout.operator("gaussian_heads.apply_preset", text=label).preset = identifier
+
+
 class GAUSSIAN_HEADS_MT_expressions(bpy.types.Menu):
     """Ready-made expressions"""
 
     bl_idname = "GAUSSIAN_HEADS_MT_expressions"
     bl_label = "Expressions"
-    visemes = False
 
     def draw(self, context: bpy.types.Context) -> None:
-        for identifier, label, _ in PRESET_ITEMS:
-            if identifier.startswith("VISEME_") == self.visemes:
-                self.layout.operator("gaussian_heads.apply_preset", text=label).preset = identifier
+        _draw_presets(self.layout, visemes=False)
 
 
-class GAUSSIAN_HEADS_MT_visemes(GAUSSIAN_HEADS_MT_expressions):
+class GAUSSIAN_HEADS_MT_visemes(bpy.types.Menu):
     """Mouths of sounds"""
 
     bl_idname = "GAUSSIAN_HEADS_MT_visemes"
     bl_label = "Visemes"
-    visemes = True
+
+    def draw(self, context: bpy.types.Context) -> None:
+        _draw_presets(self.layout, visemes=True)
 
 
 class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
@@ -67,6 +74,8 @@ class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         head = active_head(context)
+        if draw_linked(layout, context):
+            return
         if head is None:
             draw_text(layout, context, "Select a head to move its face.", "INFO")
             return
@@ -104,7 +113,7 @@ class _GroupPanel(_InSidebar):
         if context.scene.gaussian_heads.expression.search:
             return False
         head = active_head(context)
-        return head is not None and bool(_keys_of(head, cls.group))
+        return head is not None and is_local(head) and bool(_keys_of(head, cls.group))
 
     def draw_header_preset(self, context: bpy.types.Context) -> None:
         row = self.layout.row(align=True)

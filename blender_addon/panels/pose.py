@@ -8,6 +8,7 @@ from ..animation import gaze
 from ..animation.poses import rotation_channel
 from ..rig.heads import Head, active_head
 from ..text import draw_text
+from .linked import draw_linked
 
 # Joint -> label, and the labels of the axes that make sense for it: x, y, z of the bone.
 _SLIDERS = (
@@ -30,12 +31,15 @@ class GAUSSIAN_HEADS_PT_pose(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         head = active_head(context)
+        if draw_linked(layout, context):
+            return
         if head is None:
             draw_text(layout, context, "Select a head to turn it.", "INFO")
             return
         row = layout.row(align=True)
         row.operator("gaussian_heads.key_pose", icon="KEY_HLT")
         row.operator("gaussian_heads.reset_pose", icon="LOOP_BACK")
+        layout.operator("gaussian_heads.pose_bones", icon="POSE_HLT")
         for joint, label, axes in _SLIDERS:
             _draw_joint(layout, head, joint, label, axes)
         _draw_gaze(layout, head)

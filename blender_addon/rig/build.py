@@ -11,12 +11,11 @@ import numpy as np
 from ..arkit import ARKIT_NAMES
 from .avatar_file import AvatarFile
 from .axes import to_blender
-from .heads import MARK, Head, name_parts
+from .heads import MARK, VERSION, Head, name_parts, select, show_parts
 from .motion import HEAD_VERTICES, CoefficientVertices, Motion, coefficient_vertices, write_basis
 from .nodes import bind
 from .points import SH_C0, new_pointcloud, write_attribute
 
-VERSION = 1  # of the rig, kept in the root's mark
 METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
 ROOT_BONE = "torso"  # follows nothing: column 0 of the skin weights
 BONE_LENGTH = 0.03  # m
@@ -29,7 +28,7 @@ def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:
     """Make the head's objects at once, in the context's scene; they get a collection of the head's name.
 
     Objects: an empty ``NAME`` with, below it, ``NAME.rig`` (armature), ``NAME.head`` (mesh with one shape key per
-    expression, hidden) and ``NAME.splats`` (point cloud with the attributes of Blender 5.3's native splats). What an
+    expression, not drawn) and ``NAME.splats`` (point cloud with the attributes of Blender 5.3's native splats). What an
     eigenbasis adds to them stands in :mod:`.motion`.
     """
     steps = build_steps(avatar, context)
@@ -194,7 +193,6 @@ def _assemble(
     bind(splats, mesh, motion)
     rig.show_in_front = True
     mesh.hide_render = True
-    mesh.display_type = "BOUNDS"  # where it is not hidden: in other view layers, or after being appended
     if not HAS_NATIVE_SPLATS:
         splats.hide_render = True
 
@@ -202,11 +200,7 @@ def _assemble(
     context.scene.collection.children.link(collection)
     for part in (root, rig, mesh, splats):
         collection.objects.link(part)
-    mesh.hide_set(True, view_layer=context.view_layer)
-    rig.hide_set(True, view_layer=context.view_layer)
+    show_parts(head, context.view_layer)
     if context.mode == "OBJECT":  # otherwise the artist is at work on something else
-        for selected in context.view_layer.objects.selected:
-            selected.select_set(False, view_layer=context.view_layer)
-        root.select_set(True, view_layer=context.view_layer)
-        context.view_layer.objects.active = root
+        select(head, context.view_layer)
     return head

@@ -1,43 +1,37 @@
-"""Duplicates and deletes whole heads, whose parts are mostly hidden: Blender's own commands take what is selected."""
+"""Duplicates and deletes whole heads, hidden ones too."""
 
 from __future__ import annotations
 
 import bpy
 
-from .heads import Head, find_head, name_parts
-
-ROOT_FIRST = ("root", "armature", "mesh", "splats")
+from .heads import Head, find_head, name_parts, select
 
 
 def duplicate(head: Head, context: bpy.types.Context) -> Head:
     """Copy a head with its keys, bones, Gaussians and animation; the copy is selected. Needs Object Mode."""
     layer = context.view_layer
-    parts = [getattr(head, name) for name in ROOT_FIRST]
-    hidden = [part.hide_get(view_layer=layer) for part in parts]
-    for selected in layer.objects.selected:
-        selected.select_set(False, view_layer=layer)
-    for part in parts:
-        part.hide_set(False, view_layer=layer)
-        part.select_set(True, view_layer=layer)
+    hidden = head.root.hide_get(view_layer=layer)
+    _hide(head, False, layer)
+    select(head, layer)
     before = set(context.scene.objects)
-    layer.objects.active = head.root
     bpy.ops.object.duplicate()
     copies = [obj for obj in context.scene.objects if obj not in before]
     copy = next(found for obj in copies if (found := find_head(obj)) is not None and found.root == obj)
     name_parts(copy)
+    select(copy, layer)
     for one in (head, copy):
-        for name, hide in zip(ROOT_FIRST, hidden, strict=True):
-            part = getattr(one, name)
-            part.select_set(False, view_layer=layer)
-            part.hide_set(hide, view_layer=layer)
-    copy.root.select_set(True, view_layer=layer)
-    layer.objects.active = copy.root
+        _hide(one, hidden, layer)
     return copy
+
+
+def _hide(head: Head, hidden: bool, layer: bpy.types.ViewLayer) -> None:
+    for part in head.parts:
+        part.hide_set(hidden, view_layer=layer)
 
 
 def delete(head: Head) -> None:
     """Remove a head and its data where nothing else uses them. What is parented to it stays where it is."""
-    parts = [getattr(head, name) for name in ROOT_FIRST]
+    parts = list(head.parts)
     for part in parts:
         for child in part.children:
             if child not in parts:

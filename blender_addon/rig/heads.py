@@ -8,6 +8,7 @@ import bpy
 
 from ..errors import AddonError
 
+VERSION = 2  # of the rig; 1 hid mesh and armature, where nothing could select or key them
 MARK = "gaussian_head"  # plain ID property of the root, so it survives without the extension; value: the version
 
 
@@ -26,6 +27,11 @@ class Head:
     mesh: bpy.types.Object
     armature: bpy.types.Object
     splats: bpy.types.Object
+
+    @property
+    def parts(self) -> tuple[bpy.types.Object, ...]:
+        """All four, the root first."""
+        return self.root, self.mesh, self.armature, self.splats
 
     @property
     def name(self) -> str:
@@ -52,6 +58,33 @@ def find_head(obj: bpy.types.Object | None) -> Head | None:
         return None
     deforms = [modifier for modifier in mesh.modifiers if modifier.type == "ARMATURE" and modifier.object]
     return Head(obj, mesh, deforms[0].object, splats) if deforms else None
+
+
+def show_parts(head: Head, layer: bpy.types.ViewLayer) -> None:
+    """Make mesh and armature selectable, so that Blender's own commands and editors know them, though not drawn.
+
+    What instances something can be left undrawn itself: it stays visible to all else, as hiding would not. The armature
+    is drawn while it is posed, the mesh while it is edited.
+    """
+    for part in (head.mesh, head.armature):
+        part.instance_type = "VERTS"
+        part.show_instancer_for_viewport = part.mode != "OBJECT"
+        if part.name in layer.objects:
+            part.hide_set(head.root.hide_get(view_layer=layer), view_layer=layer)
+
+
+def select(head: Head, layer: bpy.types.ViewLayer) -> None:
+    """Select a head with all its parts and nothing else; its root is active."""
+    for selected in layer.objects.selected:
+        selected.select_set(False, view_layer=layer)
+    set_selected(head, True, layer)
+    layer.objects.active = head.root
+
+
+def set_selected(head: Head, selected: bool, layer: bpy.types.ViewLayer) -> None:
+    """Select or deselect a head with all its parts."""
+    for part in head.parts:
+        part.select_set(selected, view_layer=layer)
 
 
 def name_parts(head: Head) -> None:

@@ -10,8 +10,8 @@ from collections import Counter
 import bpy
 from bpy.app.handlers import persistent
 
-from ..rig.heads import all_heads
-from ..tasks import handlers
+from ..rig.heads import MARK, Head, all_heads
+from . import handlers
 
 MANY = 100  # updates beyond which looking at each would take longer than reading the heads once more
 
@@ -30,26 +30,37 @@ class Changes:
         self.structure = 0
         self._anything = 0
         self._geometry: Counter[int] = Counter()
-        self._heads: dict[int, tuple[tuple[int, int], list[tuple[str, str | None]]]] = {}
+        self._heads: dict[int, tuple[tuple[int, int], list[list[tuple[str, str | None]]]]] = {}
+        self._instances: dict[int, tuple[tuple[int, int], bool]] = {}
 
     def version(self, uid: int) -> tuple[int, int, int]:
         """Changes whenever the point cloud object with this ``session_uid`` may have."""
         return self.epoch, self._anything, self._geometry[uid]
 
-    def splats(self, scene: bpy.types.Scene) -> list[bpy.types.Object]:
-        """The point cloud objects of a scene's heads, looked for only when objects came or went."""
+    def heads(self, scene: bpy.types.Scene) -> list[Head]:
+        """The heads of a scene, looked for only when objects came or went."""
         now = self.epoch, self.structure
         seen = self._heads.get(scene.session_uid)
         if seen is not None and seen[0] == now:
-            found = [bpy.data.objects.get(name) for name in seen[1]]
-            if all(found):
-                return found
-        found = [head.splats for head in all_heads(scene)]
-        self._heads[scene.session_uid] = (
-            now,
-            [(obj.name, obj.library.filepath if obj.library else None) for obj in found],
-        )
+            found = [[bpy.data.objects.get(name) for name in names] for names in seen[1]]
+            if all(all(parts) for parts in found):
+                return [Head(*parts) for parts in found]
+        found = all_heads(scene)
+        names = [
+            [(part.name, part.library.filepath if part.library else None) for part in vars(head).values()]
+            for head in found
+        ]
+        self._heads[scene.session_uid] = now, names
         return found
+
+    def has_instances(self, scene: bpy.types.Scene) -> bool:
+        """Whether the scene holds instances of a collection with heads in it."""
+        now = self.epoch, self.structure
+        seen = self._instances.get(scene.session_uid)
+        if seen is None or seen[0] != now:
+            seen = now, any(_brings_heads(obj) for obj in scene.objects)
+            self._instances[scene.session_uid] = seen
+        return seen[1]
 
     def note(self, depsgraph: bpy.types.Depsgraph) -> None:
         """Take notes of an update."""
@@ -72,7 +83,15 @@ class Changes:
         """Everything may be different."""
         self.epoch += 1
         self._heads.clear()
+        self._instances.clear()
         self._geometry.clear()
+
+
+def _brings_heads(obj: bpy.types.Object) -> bool:
+    """Whether an object stands for a collection that holds a head, at any depth."""
+    if obj.instance_type != "COLLECTION" or obj.instance_collection is None:
+        return False
+    return any(MARK in inner or _brings_heads(inner) for inner in obj.instance_collection.all_objects)
 
 
 CHANGES = Changes()

@@ -45,10 +45,15 @@ def scene_view(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, width: in
         width, height: pixels; 0 takes the scene's own, percentage included.
 
     Raises:
-        AddonError: the scene has no camera.
+        AddonError: the scene has no camera, or a panoramic one.
     """
     if scene.camera is None:
         raise AddonError(f"The scene {scene.name} has no camera.", "Add one and press Ctrl Numpad 0 to make it active.")
+    if scene.camera.data.type not in ("PERSP", "ORTHO"):
+        raise AddonError(
+            f"{scene.camera.name} is a panoramic camera, through which splats cannot be drawn.",
+            "Set its lens to Perspective or Orthographic.",
+        )
     render = scene.render
     percentage = render.resolution_percentage / 100.0
     width = width or max(int(render.resolution_x * percentage), 1)

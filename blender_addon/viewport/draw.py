@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import bpy
+import numpy as np
 from bpy.app.handlers import persistent
-from mathutils import Matrix
 
 from ..rig.heads import find_head
-from . import shader
+from . import gestures, shader
 from .bones import draw_bones
 from .camera import View
-from .changes import CHANGES
+from .placed import Place, placed
 from .preview import PREVIEW
 from .splats import Splats, Target
 
@@ -25,7 +25,7 @@ class Drawing:
     def __init__(self) -> None:
         self.problem = ""
         self._splats: dict[tuple[int, str], Splats] = {}
-        self._targets: dict[int, Target] = {}
+        self._targets: dict[tuple[int, str], Target] = {}
 
     def draw(self, context: bpy.types.Context) -> None:
         """Draw into the region that Blender is drawing."""
@@ -34,13 +34,13 @@ class Drawing:
         if not (settings.show_splats or settings.engine_preview):
             self.clear()
             return
-        objects = [obj for obj in CHANGES.splats(scene) if obj.visible_get(view_layer=context.view_layer)]
-        if not objects:
+        depsgraph = context.evaluated_depsgraph_get()
+        every = placed(scene, depsgraph, lambda obj: obj.visible_get(view_layer=context.view_layer))
+        if not every:
             self.clear()
             return
-        depsgraph = context.evaluated_depsgraph_get()
-        here = [obj for obj in objects if obj.visible_get(view_layer=context.view_layer, viewport=context.space_data)]
-        matrices = {obj.session_uid: obj.evaluated_get(depsgraph).matrix_world.copy() for obj in here}
+        view = context.space_data
+        here = placed(scene, depsgraph, lambda obj: obj.visible_get(view_layer=context.view_layer, viewport=view))
         seen = View(
             context.region_data.view_matrix.copy(),
             context.region_data.window_matrix.copy(),
@@ -48,46 +48,58 @@ class Drawing:
         )
 
         backdrop = context.preferences.themes[0].view_3d.space.gradients.high_gradient
-        frame = PREVIEW.frame(context, seen, here) if settings.engine_preview else None
-        if frame is not None:
-            matrices.pop(frame.uid)
-        if matrices and settings.show_splats:
-            target = self._draw_splats(context, objects, matrices, seen)
-            behind = settings.occlude and shader.can_occlude()
+        frame = PREVIEW.frame(context, seen, [place.obj for place in here]) if settings.engine_preview else None
+        own = [place for place in here if frame is None or place.uid != frame.uid]
+        behind = settings.occlude and shader.can_occlude()
+        if settings.show_splats and own:
+            target = self._drawn_splats(context, every, own, seen)
             shader.blit(target.color, backdrop, target.depth if behind else None, seen.window)
         if frame is not None:
-            shader.blit(frame.texture, backdrop)
+            shown = [place for place in here if place.uid == frame.uid]
+            depths = self._drawn_splats(context, every, shown, seen, "depths").depth if behind else None
+            shader.blit(frame.texture, backdrop, depths, seen.window)
         rig = context.active_object
         overlay = context.space_data.overlay
         if context.mode == "POSE" and overlay.show_overlays and overlay.show_bones and find_head(rig):
             draw_bones(context, rig)
 
-    def _draw_splats(
-        self,
-        context: bpy.types.Context,
-        objects: list[bpy.types.Object],
-        matrices: dict[int, Matrix],
-        seen: View,
+    def _drawn_splats(
+        self, context: bpy.types.Context, every: list[Place], shown: list[Place], seen: View, what: str = "picture"
     ) -> Target:
         layer = context.scene.session_uid, context.view_layer.name
         splats = self._splats.get(layer)
         if splats is None:
             splats = self._splats[layer] = Splats()
-        splats.update(objects, context.evaluated_depsgraph_get())
+        splats.update(every)
         self.problem = splats.problem
-        key = context.region.as_pointer()
+        key = context.region.as_pointer(), what
         target = self._targets.get(key)
         if target is None or target.size != seen.size:
             self._forget_closed(context)
             target = self._targets[key] = Target(seen.size)
-        target.draw(splats, matrices, seen.view, seen.window)
+        target.draw(splats, shown, seen.view, seen.window)
         return target
 
     def _forget_closed(self, context: bpy.types.Context) -> None:
         """Free what belongs to viewports that are gone."""
         windows = context.window_manager.windows
         alive = {region.as_pointer() for w in windows for area in w.screen.areas for region in area.regions}
-        self._targets = {key: target for key, target in self._targets.items() if key in alive}
+        self._targets = {key: target for key, target in self._targets.items() if key[0] in alive}
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether any viewport shows Gaussians that are drawn here."""
+        return bool(self._targets)
+
+    def pixel(self, context: bpy.types.Context, x: int, y: int) -> tuple[float, float]:
+        """Alpha and metres along the view at a pixel of the context's viewport, from its lower left corner."""
+        target = self._targets.get((context.region.as_pointer(), "picture"))
+        return target.pixel(x, y) if target is not None else (0.0, np.inf)
+
+    def positions(self, context: bpy.types.Context) -> dict[int, np.ndarray]:
+        """[N, 3] of each drawn point cloud in its own space, by ``session_uid``."""
+        splats = self._splats.get((context.scene.session_uid, context.view_layer.name))
+        return {part.uid: splats.positions[part.rows] for part in splats.parts} if splats is not None else {}
 
     def drawn(self) -> int:
         """How often Gaussians were drawn since the viewports opened."""
@@ -105,6 +117,7 @@ _handle: object | None = None
 
 
 def _draw() -> None:
+    gestures.watch(bpy.context)
     DRAWING.draw(bpy.context)
 
 

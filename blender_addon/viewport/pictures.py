@@ -80,10 +80,10 @@ class Writer:
         if frame is not None:
             return resolve(scene.render.frame_path(frame=frame))
         path = scene.render.filepath
-        extension = scene.render.file_extension
-        return resolve(
-            path if path.lower().endswith(extension) or not scene.render.use_file_extension else path + extension
-        )
+        if scene.render.use_file_extension:  # another picture's ending gives way, as where Blender saves
+            stem, ending = os.path.splitext(path)
+            path = (stem if ending.lower() in bpy.path.extensions_image else path) + scene.render.file_extension
+        return resolve(path)
 
     def write(self, picture: np.ndarray, frame: int | None) -> Path:
         """Write premultiplied sRGB [H, W, 4], top row first; a picture that is complete, or none.
@@ -91,12 +91,7 @@ class Writer:
         Raises:
             AddonError: the file cannot be written.
         """
-        alpha = picture[..., 3:]
-        straight = np.clip(
-            np.divide(picture[..., :3], alpha, out=np.zeros_like(picture[..., :3]), where=alpha > 0), 0, 1
-        )
-        linear = np.where(straight <= 0.04045, straight / 12.92, ((straight + 0.055) / 1.055) ** 2.4)
-        return self._save(np.dstack([linear * alpha, alpha]), self.path(frame), self._colors)
+        return self._save(to_linear(picture), self.path(frame), self._colors)
 
     def write_depth(self, metres: np.ndarray, frame: int | None) -> Path:
         """Write metres [H, W] as 32-bit OpenEXR of one channel."""
@@ -128,6 +123,25 @@ class Writer:
 
     def __exit__(self, *_) -> None:
         self.close()
+
+
+def to_linear(picture: np.ndarray) -> np.ndarray:
+    """Premultiplied linear light of a premultiplied sRGB picture [H, W, 4]."""
+    straight, alpha = _straight(picture)
+    linear = np.where(straight <= 0.04045, straight / 12.92, ((straight + 0.055) / 1.055) ** 2.4)
+    return np.dstack([linear * alpha, alpha])
+
+
+def to_display(picture: np.ndarray) -> np.ndarray:
+    """The way back."""
+    straight, alpha = _straight(picture)
+    shown = np.where(straight <= 0.0031308, straight * 12.92, 1.055 * straight ** (1 / 2.4) - 0.055)
+    return np.dstack([shown * alpha, alpha])
+
+
+def _straight(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    colors, alpha = picture[..., :3], picture[..., 3:]
+    return np.clip(np.divide(colors, alpha, out=np.zeros_like(colors), where=alpha > 0), 0, 1), alpha
 
 
 def depth_path(filepath: str) -> str:
@@ -175,14 +189,17 @@ def render_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> np.ndarray:
         AddonError: Blender cannot render it, or not in the wanted size.
     """
     render = scene.render
-    before = render.resolution_x, render.resolution_y, render.resolution_percentage
+    names = ("resolution_x", "resolution_y", "resolution_percentage", "use_crop_to_border")
+    before = {name: getattr(render, name) for name in names}
     try:
         render.resolution_x, render.resolution_y, render.resolution_percentage = *size, 100
+        render.use_crop_to_border = False  # the whole picture is cropped in the end
         bpy.ops.render.render(scene=scene.name)
     except RuntimeError as error:
         raise AddonError(f"Blender could not render the scene ({error}).", "Press F12 to see why.") from error
     finally:
-        render.resolution_x, render.resolution_y, render.resolution_percentage = before
+        for name, value in before.items():
+            setattr(render, name, value)
     with tempfile.TemporaryDirectory(prefix="gaussian_heads_", ignore_cleanup_errors=True) as folder:
         path = os.path.join(folder, "scene.png")
         with _as_png(scene):
@@ -198,7 +215,7 @@ def _load(path: str, size: tuple[int, int]) -> np.ndarray:
         if tuple(image.size) != size:
             raise AddonError(
                 f"The scene's render has {image.size[0]} × {image.size[1]} pixels instead of {size[0]} × {size[1]}.",
-                "Turn off Crop to Render Region in the Output properties.",
+                "Look for a compositor or script that changes its size.",
             )
         pixels = np.empty((size[1], size[0], 4), np.float32)
         image.pixels.foreach_get(pixels.reshape(-1))

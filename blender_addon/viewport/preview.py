@@ -17,11 +17,11 @@ from ..engine_client.engine import ENGINE
 from ..errors import AddonError
 from ..rig.extract import Pose, content_key, extract, pose_state
 from ..rig.heads import Head, active_head
+from ..tasks.changes import CHANGES
 from ..tasks.redraw import redraw_sidebars
 from ..tasks.watch import start_engine
 from . import shader
 from .camera import View, engine_camera
-from .changes import CHANGES
 from .preview_worker import Picture, PreviewWorker, Wish
 
 STILL_SECONDS = 0.2  # without movement until a viewport gets its full resolution

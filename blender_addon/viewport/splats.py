@@ -13,8 +13,9 @@ from mathutils import Matrix
 
 from ..rig.build import SH_C0
 from ..rig.points import read_attribute
+from ..tasks.changes import CHANGES
 from . import shader
-from .changes import CHANGES
+from .placed import Place
 
 _REVISIONS = itertools.count(1)  # of all scenes together: a viewport may change from one to another
 MOVING_LOOKS = "gs_basis_color_0"  # only points with an eigenbasis (rig.motion) have it
@@ -58,24 +59,20 @@ class Splats:
         self.points: gpu.types.GPUTexture | None = None
         self.colors: gpu.types.GPUTexture | None = None
 
-    def update(self, objects: Sequence[bpy.types.Object], depsgraph: bpy.types.Depsgraph) -> None:
-        """Read what changed since the last time.
-
-        Args:
-            objects: point cloud objects of heads, all of them evaluated by ``depsgraph``.
-        """
-        uids = [obj.session_uid for obj in objects]
-        clouds = [obj.evaluated_get(depsgraph).data for obj in objects]
-        layout = CHANGES.epoch, [(uid, len(cloud.points)) for uid, cloud in zip(uids, clouds, strict=True)]
+    def update(self, places: Sequence[Place]) -> None:
+        """Read what changed of all that may be drawn; what is in several places is there as often."""
+        uids = [place.uid for place in places]
+        evaluated = {place.uid: place.cloud for place in places}
+        layout = CHANGES.epoch, [(uid, len(evaluated[uid].points)) for uid in uids]
         changed = recolored = layout != self._layout
         if changed:
-            self._begin(dict(zip(uids, clouds, strict=True)))
+            self._begin(uids, evaluated)
             self._layout = layout if not self.problem else None
         for part in self.parts:
             version = CHANGES.version(part.uid)
             if part.version != version:
                 part.version = version
-                cloud = clouds[uids.index(part.uid)]
+                cloud = evaluated[part.uid]
                 changed |= self._read(part, cloud)
                 if part.moving_looks:
                     recolored |= self._read_looks(part, cloud)
@@ -87,10 +84,11 @@ class Splats:
         if changed or recolored:
             self.revision = next(_REVISIONS)
 
-    def _begin(self, evaluated: dict[int, bpy.types.PointCloud]) -> None:
+    def _begin(self, uids: Sequence[int], evaluated: dict[int, bpy.types.PointCloud]) -> None:
         """Lay out the rows, and read what never moves but in heads with an eigenbasis."""
         self.parts, self.problem, start = [], "", 0
-        for uid, cloud in evaluated.items():
+        for uid in uids:
+            cloud = evaluated[uid]
             names = set(cloud.attributes.keys())
             missing = {"position", "rotation", "scale", "radiance:base"} - names
             if missing:
@@ -191,18 +189,24 @@ class Target:
         self._order: gpu.types.GPUTexture | None = None
         self._count = 0
 
-    def draw(self, splats: Splats, matrices: dict[int, Matrix], view: Matrix, window: Matrix) -> bool:
+    def draw(self, splats: Splats, places: Sequence[Place], view: Matrix, window: Matrix) -> bool:
         """Draw Gaussians, unless the picture shows exactly that already.
 
         Args:
-            matrices: object to world of each head to draw, by its ``uid``.
+            places: what to draw, of what ``splats`` was updated with.
             view: world to camera, which looks along -z. window: projection, perspective or orthographic.
 
         Returns:
             Whether it was drawn anew.
         """
-        shown = [(k, part) for k, part in enumerate(splats.parts) if part.uid in matrices]
-        to_view = {k: view @ matrices[part.uid] for k, part in shown}
+        left = list(places)
+        shown, to_view = [], {}
+        for k, part in enumerate(splats.parts):
+            place = next((place for place in left if place.uid == part.uid), None)
+            if place is not None:
+                left.remove(place)
+                shown.append((k, part))
+                to_view[k] = view @ place.matrix
         rows = tuple((k, *matrix[2]) for k, matrix in to_view.items())
         seen = (
             splats.revision,
@@ -257,6 +261,15 @@ class Target:
         shader.quad().draw_instanced(program, instance_count=self._count)
         gpu.state.depth_test_set("NONE")
         gpu.state.blend_set("NONE")
+
+    def pixel(self, x: int, y: int) -> tuple[float, float]:
+        """Alpha and expected metres along the view at a pixel, from the lower left corner; nothing outside."""
+        if not (0 <= x < self.size[0] and 0 <= y < self.size[1]):
+            return 0.0, np.inf
+        with self._buffer.bind():
+            alpha = _pixels(self._buffer.read_color(x, y, 1, 1, 4, 0, "FLOAT"), (4,))[3]
+            depth = _pixels(self._buffer.read_color(x, y, 1, 1, 1, 1, "FLOAT"), (1,))[0]
+        return float(alpha), float(depth / alpha) if alpha > 0 else np.inf
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The picture as premultiplied sRGB and alpha [H, W, 4], and expected metres along the view [H, W], float32,

@@ -10,7 +10,7 @@ import pytest
 def test_a_head_is_imported_undone_and_exported(addon, avatar_path, tmp_path):
     bpy.ops.ed.undo_push(message="before")
     assert bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path)) == {"FINISHED"}
-    assert bpy.data.objects["Astronaut"]["gaussian_head"] == 1
+    assert bpy.data.objects["Astronaut"]["gaussian_head"] == 2
     copy = tmp_path / "copy.npz"
     assert bpy.ops.gaussian_heads.export_head(filepath=str(copy)) == {"FINISHED"}
     with np.load(avatar_path) as before, np.load(copy) as after:
@@ -49,7 +49,7 @@ def test_a_head_is_duplicated_and_deleted_whole(addon, avatar_path):
     copy = heads.active_head(bpy.context)
     assert copy.name == "Astronaut.001"
     assert copy.mesh.name == "Astronaut.001.head"
-    assert (copy.mesh.hide_get(), copy.armature.hide_get(), copy.splats.hide_get()) == (True, True, False)
+    assert set(bpy.context.view_layer.objects.selected) == set(copy.parts)
     assert copy.mesh.data != head.mesh.data
     assert copy.splats.modifiers[0].node_group == head.splats.modifiers[0].node_group
     bpy.ops.gaussian_heads.reset_expression(head="Astronaut.001")

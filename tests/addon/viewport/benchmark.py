@@ -8,7 +8,6 @@ import time
 
 import bpy
 import numpy as np
-from mathutils import Matrix
 
 COUNT = 130_000
 REPEATS = 15
@@ -21,7 +20,7 @@ def test_frame(part, avatar_path, camera, monkeypatch):
     rows = np.arange(COUNT) % len(avatar.triangles)
     arrays = avatar.arrays | {name: avatar.arrays[name][rows] for name in GAUSSIANS}
     head = part("rig.build").build(files.AvatarFile(arrays, avatar.metadata), bpy.context)
-    layer, uid = bpy.context.view_layer, head.splats.session_uid
+    layer = bpy.context.view_layer
     view = part("viewport.camera").scene_view(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), 640, 400)
     splats, target = splats_module.Splats(), splats_module.Target(view.size)
     monkeypatch.setattr(target, "_paint", lambda *_: None)
@@ -32,14 +31,15 @@ def test_frame(part, avatar_path, camera, monkeypatch):
         work()
         times.setdefault(name, []).append(1e3 * (time.perf_counter() - started))
 
-    changes = part("viewport.changes").CHANGES
+    changes = part("tasks.changes").CHANGES
     depsgraph = bpy.context.evaluated_depsgraph_get()
+    places = [part("viewport.placed").place_of(head.splats, depsgraph)]
     for step in range(REPEATS + 1):
         head.keys["jawOpen"].value = step / REPEATS
         timed("evaluation by Blender", layer.update)
-        timed("read and upload", lambda: splats.update([head.splats], depsgraph))
-        timed("sort and upload", lambda: target.draw(splats, {uid: Matrix()}, view.view, view.window))
-        timed("redraw of what did not change", lambda: target.draw(splats, {uid: Matrix()}, view.view, view.window))
+        timed("read and upload", lambda: splats.update(places))
+        timed("sort and upload", lambda: target.draw(splats, places, view.view, view.window))
+        timed("redraw of what did not change", lambda: target.draw(splats, places, view.view, view.window))
         timed("handler", lambda: changes.note(depsgraph))
     print()
     for name, measured in times.items():

@@ -136,16 +136,17 @@ def test_over_the_scene_surfaces_hide_what_is_behind_them(part, head, camera, ou
     assert scene.render.image_settings.file_format == "PNG"
 
 
-def hide_heads(scene, file):
+def leave_out_heads(scene, file):
     for obj in scene.objects:
-        obj.hide_set(obj.type == "POINTCLOUD")
+        obj.hide_render = obj.type == "EMPTY"
 
 
 @pytest.mark.parametrize(
     ("break_it", "sentence"),
     [
         (lambda scene, file: setattr(scene, "camera", None), "no camera"),
-        (hide_heads, "No Gaussian head"),
+        (leave_out_heads, "No Gaussian head"),
+        (lambda scene, file: setattr(scene.camera.data, "type", "PANO"), "panoramic"),
         (lambda scene, file: setattr(scene.render, "filepath", str(file / "x")), "cannot be written"),
         (lambda scene, file: setattr(scene.render, "filepath", "//x"), "not saved yet"),
         (lambda scene, file: None, "no frames"),

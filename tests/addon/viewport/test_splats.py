@@ -22,9 +22,9 @@ def picture(part):
         objects = objects or [obj for obj in bpy.context.scene.objects if obj.type == "POINTCLOUD"]
         view = camera_module.scene_view(bpy.context.scene, depsgraph, *SIZE)
         target = target or splats_module.Target(view.size, precise=True)
-        store.update(objects, depsgraph)
-        matrices = {obj.session_uid: obj.evaluated_get(depsgraph).matrix_world.copy() for obj in objects}
-        target.draw(store, matrices, view.view, view.window)
+        places = [part("viewport.placed").place_of(obj, depsgraph) for obj in objects]
+        store.update(places)
+        target.draw(store, places, view.view, view.window)
         return *target.read(), target
 
     draw.store = store
@@ -271,7 +271,8 @@ def test_a_viewport_that_changes_to_another_scene_shows_its_head(part, make_head
     view = part("viewport.camera").scene_view(bpy.context.scene, bpy.context.evaluated_depsgraph_get(), *SIZE)
     target, pictures = module.Target(view.size, precise=True), []
     for store, splats in scenes:
-        store.update([splats], bpy.context.evaluated_depsgraph_get())
-        target.draw(store, {splats.session_uid: splats.matrix_world.copy()}, view.view, view.window)
+        places = [part("viewport.placed").place_of(splats, bpy.context.evaluated_depsgraph_get())]
+        store.update(places)
+        target.draw(store, places, view.view, view.window)
         pictures.append(target.read()[0])
     assert np.abs(pictures[0] - pictures[1]).max() > 0.1

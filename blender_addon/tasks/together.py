@@ -1,0 +1,119 @@
+"""A head is one thing: what is selected, hidden or disabled of it, is so as a whole.
+
+So Blender's own commands do to a head what they do to any object: H, local view, X, Shift D, copy and paste, frame
+selected, and the editors that show the keys of what is selected. Files of older versions are brought up to date.
+"""
+
+from __future__ import annotations
+
+import bpy
+from bpy.app.handlers import persistent
+
+from ..rig.heads import MARK, VERSION, Head, show_parts
+from . import handlers
+from .changes import CHANGES
+
+Flags = tuple[bool, ...]  # one per part of a head, the root first
+
+# What the parts agree on: how it is read, and how it is set.
+_HIDING = (
+    (
+        lambda part, layer: part.hide_get(view_layer=layer),
+        lambda part, value, layer: part.hide_set(value, view_layer=layer),
+    ),
+    (lambda part, _: part.hide_viewport, lambda part, value, _: setattr(part, "hide_viewport", value)),
+)
+
+
+class _Together:
+    """What was seen of each head in each view layer."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, str, int], tuple[Flags, ...]] = {}
+
+    def unite(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> None:
+        """Let the parts of every head agree; a part that changed since the last time takes the others along."""
+        active = layer.objects.active
+        at_work = active is not None and active.mode != "OBJECT"
+        for head in CHANGES.heads(scene):
+            if head.root.library is not None:
+                continue
+            if head.root[MARK] < VERSION:
+                _renew(head, layer)
+            for part in (head.mesh, head.armature):
+                if part.show_instancer_for_viewport != (part.mode != "OBJECT"):
+                    part.show_instancer_for_viewport = part.mode != "OBJECT"
+            if at_work or any(part.name not in layer.objects for part in head.parts):
+                continue
+            key = scene.session_uid, layer.name, head.root.session_uid
+            seen = self._seen.get(key, ())
+            now = [_hiding(head, layer, seen, number) for number in range(len(_HIDING))]
+            self._seen[key] = *now, _selection(head, layer, seen[-1] if seen else ())
+
+    def forget(self) -> None:
+        """Whatever is selected or hidden now is not the artist's change."""
+        self._seen.clear()
+
+
+def _hiding(head: Head, layer: bpy.types.ViewLayer, seen: tuple[Flags, ...], number: int) -> Flags:
+    read, write = _HIDING[number]
+    flags = tuple(read(part, layer) for part in head.parts)
+    if len(set(flags)) > 1:
+        before = seen[number] if seen else (flags[0],) * len(flags)
+        value = next((now for now, then in zip(flags, before, strict=True) if now != then), flags[0])
+        for part in head.parts:
+            write(part, value, layer)
+        flags = (value,) * len(flags)
+    return flags
+
+
+def _selection(head: Head, layer: bpy.types.ViewLayer, before: Flags) -> Flags:
+    parts = [part for part in head.parts if not part.hide_get(view_layer=layer)]
+    flags = tuple(part.select_get(view_layer=layer) for part in parts)
+    if len(set(flags)) > 1:
+        # One part that was picked alone means the head; of a selected head, a part that was taken away means all.
+        picked = sum(flags) == 1 and layer.objects.active == parts[flags.index(True)]
+        value = picked or not (before and all(before))
+        for part in parts:
+            part.select_set(value, view_layer=layer)
+        flags = (value,) * len(flags)
+    return flags
+
+
+def _renew(head: Head, layer: bpy.types.ViewLayer) -> None:
+    """From version 1: mesh and armature were hidden."""
+    head.mesh.display_type = "TEXTURED"
+    show_parts(head, layer)
+    head.root[MARK] = VERSION
+
+
+TOGETHER = _Together()
+
+
+@persistent
+def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
+    layer = scene.view_layers.get(depsgraph.view_layer.name)
+    if layer is not None:
+        TOGETHER.unite(scene, layer)
+
+
+@persistent
+def _replaced(*_: object) -> None:
+    TOGETHER.forget()
+
+
+_HANDLERS = (
+    ("depsgraph_update_post", _updated),
+    ("undo_post", _replaced),
+    ("redo_post", _replaced),
+    ("load_post", _replaced),
+)
+
+
+def register() -> None:
+    handlers.add(_HANDLERS)
+
+
+def unregister() -> None:
+    handlers.remove(_HANDLERS)
+    TOGETHER.forget()

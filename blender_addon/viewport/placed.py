@@ -1,0 +1,66 @@
+"""Which heads a scene shows and where: the heads themselves, and instances of collections that hold some."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import bpy
+from mathutils import Matrix
+
+from ..tasks.changes import CHANGES
+
+
+@dataclass(frozen=True)
+class Place:
+    """A head's splats in one of the places where they are shown.
+
+    Attributes:
+        obj: the point cloud object. cloud: its evaluated data. matrix: from the object's space to the world.
+    """
+
+    obj: bpy.types.Object
+    cloud: bpy.types.PointCloud
+    matrix: Matrix
+
+    @property
+    def uid(self) -> int:
+        """The object's ``session_uid``; the same for every place of it."""
+        return self.obj.session_uid
+
+
+def place_of(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Place:
+    """Where an object itself is."""
+    evaluated = obj.evaluated_get(depsgraph)
+    return Place(obj, evaluated.data, evaluated.matrix_world.copy())
+
+
+def placed(
+    scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph, shows: Callable[[bpy.types.Object], bool]
+) -> list[Place]:
+    """All splats of a scene, in a fixed order.
+
+    Args:
+        shows: which objects of the scene are shown: point clouds of heads, and empties that stand for a collection.
+    """
+    found = [place_of(head.splats, depsgraph) for head in CHANGES.heads(scene) if shows(head.splats)]
+    if CHANGES.has_instances(scene):
+        for instance in depsgraph.object_instances:
+            obj = instance.object
+            if instance.is_instance and obj.type == "POINTCLOUD" and "gs_triangle" in obj.data.attributes:
+                if shows(instance.parent.original):
+                    found.append(Place(obj.original, obj.data, instance.matrix_world.copy()))
+    return found
+
+
+def is_rendered(obj: bpy.types.Object, layer: bpy.types.ViewLayer) -> bool:
+    """Whether F12 would show an object: its camera icon and those of the collections that it is in."""
+    if obj.hide_render:
+        return False
+
+    def holds(branch: bpy.types.LayerCollection) -> bool:
+        if branch.exclude or branch.collection.hide_render:
+            return False
+        return obj.name in branch.collection.objects or any(holds(child) for child in branch.children)
+
+    return holds(layer.layer_collection)
