@@ -126,7 +126,7 @@ _register, _unregister = bpy.utils.register_classes_factory(
 def register() -> None:
     _register()
     for key, forward in (("UP_ARROW", True), ("DOWN_ARROW", False)):
-        KEYMAP.add(("Frames", "EMPTY"), "gaussian_heads.jump_to_key", (key, "PRESS"), next=forward)
+        KEYMAP.add("Frames", "gaussian_heads.jump_to_key", (key, "PRESS"), next=forward)
 
 
 def unregister() -> None:

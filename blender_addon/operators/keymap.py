@@ -13,20 +13,22 @@ class Keymap:
     def __init__(self) -> None:
         self._items: list[tuple[bpy.types.KeyMap, bpy.types.KeyMapItem]] = []
 
-    def add(self, place: tuple[str, str], operator: str, key: tuple[str, str], *, shift: bool = False, **options: Any):
+    def add(
+        self, name: str, operator: str, key: tuple[str, str], *, shift: bool = False, ctrl: bool = False, **options: Any
+    ) -> None:
         """Let an operator come before what Blender has on the same key.
 
         Args:
-            place: name of the keymap and its kind of space. key: type and value of the event.
-            options: the operator's properties.
+            name: of the keymap. key: type and value of the event. options: the operator's properties.
         """
-        configuration = bpy.context.window_manager.keyconfigs.addon
-        if configuration is None:  # Blender without windows
+        configurations = bpy.context.window_manager.keyconfigs
+        theirs = configurations.default.keymaps.get(name) if configurations.default else None
+        if configurations.addon is None or theirs is None:  # Blender without windows
             return
-        keymap = configuration.keymaps.new(place[0], space_type=place[1])
-        item = keymap.keymap_items.new(operator, *key, shift=shift, head=True)
-        for name, value in options.items():
-            setattr(item.properties, name, value)
+        keymap = configurations.addon.keymaps.new(name, space_type=theirs.space_type, region_type=theirs.region_type)
+        item = keymap.keymap_items.new(operator, *key, shift=shift, ctrl=ctrl, head=True)
+        for option, value in options.items():
+            setattr(item.properties, option, value)
         self._items.append((keymap, item))
 
     def clear(self) -> None:

@@ -7,12 +7,14 @@ import numpy as np
 from bpy.app.handlers import persistent
 
 from ..rig.heads import find_head
-from . import gestures, shader
+from . import shader
 from .bones import draw_bones
 from .camera import View
 from .placed import Place, placed
 from .preview import PREVIEW
 from .splats import Splats, Target
+
+OUTLINE = 1.5  # px, the width of lines around what is selected
 
 
 class Drawing:
@@ -58,8 +60,11 @@ class Drawing:
             shown = [place for place in here if place.uid == frame.uid]
             depths = self._drawn_splats(context, every, shown, seen, "depths").depth if behind else None
             shader.blit(frame.texture, backdrop, depths, seen.window)
-        rig = context.active_object
         overlay = context.space_data.overlay
+        outlined = overlay.show_overlays and overlay.show_outline_selected and context.mode == "OBJECT"
+        if settings.show_splats and outlined:
+            self._outline(context, every, here, seen)
+        rig = context.active_object
         if context.mode == "POSE" and overlay.show_overlays and overlay.show_bones and find_head(rig):
             draw_bones(context, rig)
 
@@ -79,6 +84,20 @@ class Drawing:
             target = self._targets[key] = Target(seen.size)
         target.draw(splats, shown, seen.view, seen.window)
         return target
+
+    def _outline(self, context: bpy.types.Context, every: list[Place], here: list[Place], seen: View) -> None:
+        """Draw lines around selected heads, the active one in its own colour."""
+        theme, layer = context.preferences.themes[0].view_3d, context.view_layer
+        active = find_head(layer.objects.active)
+        selected = [place for place in here if place.obj.select_get(view_layer=layer)]
+        width = context.preferences.system.ui_scale * OUTLINE
+        for what, color in (("selected", theme.object_selected), ("active", theme.object_active)):
+            is_active = what == "active"
+            places = [p for p in selected if (active is not None and p.obj == active.splats) == is_active]
+            if places:
+                # What is shown anyway is not drawn again.
+                target = self._drawn_splats(context, every, places, seen, "picture" if places == here else what)
+                shader.outline(target.color, color, width)
 
     def _forget_closed(self, context: bpy.types.Context) -> None:
         """Free what belongs to viewports that are gone."""
@@ -117,7 +136,6 @@ _handle: object | None = None
 
 
 def _draw() -> None:
-    gestures.watch(bpy.context)
     DRAWING.draw(bpy.context)
 
 

@@ -96,6 +96,18 @@ void main() {
 }
 """
 
+_OUTLINE_FRAGMENT = """
+void main() {
+  float most = 0.0;
+  for (int k = 0; k < 8; k++) {
+    float turn = 0.785398 * float(k);
+    most = max(most, texture(image, uv + reach * vec2(cos(turn), sin(turn))).a);
+  }
+  if (most < 0.5 || texture(image, uv).a >= 0.5) { discard; }
+  picked = color;
+}
+"""
+
 
 def _program(name, vertex, fragment, samplers, constants, varyings, outputs, defines=()) -> gpu.types.GPUShader:
     info, interface = gpu.types.GPUShaderCreateInfo(), gpu.types.GPUStageInterfaceInfo(f"gaussian_heads_{name}")
@@ -158,6 +170,19 @@ def blit_at_depth_program() -> gpu.types.GPUShader:
         varyings=(("smooth", "VEC2", "uv"),),
         outputs=("picked",),
         defines=("AT_DEPTH",),
+    )
+
+
+@functools.cache
+def outline_program() -> gpu.types.GPUShader:
+    return _program(
+        "outline",
+        _BLIT_VERTEX,
+        _OUTLINE_FRAGMENT,
+        samplers=("image",),
+        constants=(("VEC4", "color"), ("VEC2", "reach")),
+        varyings=(("smooth", "VEC2", "uv"),),
+        outputs=("picked",),
     )
 
 
@@ -225,6 +250,24 @@ def blit(
         program.uniform_sampler("depths", depths)
     quad().draw(program)
     gpu.state.depth_test_set("NONE")
+    gpu.state.blend_set("NONE")
+
+
+def outline(image: gpu.types.GPUTexture, color: Sequence[float], width: float) -> None:
+    """Draw a line around what a picture covers by more than a half, as Blender does around what is selected.
+
+    Args:
+        image: as for :func:`blit`. color: sRGB. width: pixels.
+    """
+    program = outline_program()
+    gpu.state.blend_set("ALPHA")
+    gpu.state.depth_mask_set(False)
+    gpu.state.depth_test_set("NONE")
+    program.bind()
+    program.uniform_sampler("image", image)
+    program.uniform_float("color", (*(value**2.2 for value in color[:3]), 1.0))  # the viewport's colours are linear
+    program.uniform_float("reach", (width / image.width, width / image.height))
+    quad().draw(program)
     gpu.state.blend_set("NONE")
 
 

@@ -266,10 +266,9 @@ class Target:
         """Alpha and expected metres along the view at a pixel, from the lower left corner; nothing outside."""
         if not (0 <= x < self.size[0] and 0 <= y < self.size[1]):
             return 0.0, np.inf
-        with self._buffer.bind():
-            alpha = _pixels(self._buffer.read_color(x, y, 1, 1, 4, 0, "FLOAT"), (4,))[3]
-            depth = _pixels(self._buffer.read_color(x, y, 1, 1, 1, 1, "FLOAT"), (1,))[0]
-        return float(alpha), float(depth / alpha) if alpha > 0 else np.inf
+        # A frame buffer can only be read while something is drawn.
+        alpha, depth = self.color.read()[y][x][3], self.depth.read()[y][x]
+        return alpha, depth / alpha if alpha > 0 else np.inf
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The picture as premultiplied sRGB and alpha [H, W, 4], and expected metres along the view [H, W], float32,

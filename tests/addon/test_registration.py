@@ -106,3 +106,17 @@ def test_it_comes_again(addon):
         addon_utils.disable(addon, default_set=True)
         assert addon_utils.enable(addon, default_set=True) is not None
     assert bpy.ops.gaussian_heads.add_photos.poll()
+
+
+def test_no_registered_class_derives_from_another_one(addon):
+    """Blender forgets the base when the second is registered, and draws nothing of it from then on."""
+    ours = [
+        value
+        for name, module in sys.modules.items()
+        if name.startswith(addon)
+        for value in vars(module).values()
+        if isinstance(value, type) and getattr(value, "is_registered", False) and value.__module__.startswith(addon)
+    ]
+    assert len(ours) > 50
+    derived = [(cls, base) for cls in ours for base in cls.__mro__[1:] if base in ours]
+    assert not derived

@@ -163,3 +163,116 @@ def test_what_cannot_be_rendered_is_said(part, head, camera, output, tmp_path, b
     with pytest.raises(RuntimeError, match=sentence):
         bpy.ops.gaussian_heads.render_splats(animation="frames" in sentence, frame_start=5, frame_end=4)
     assert len(bpy.data.scenes) == scenes
+
+
+def shot(read_png, path, **words):
+    assert bpy.ops.gaussian_heads.render_splats(filepath=str(path), **words) == {"FINISHED"}
+    return read_png(path.with_suffix(".png")).astype(float) / 65535
+
+
+def test_camera_icons_decide_and_what_viewports_hide_is_rendered(part, head, camera, output, read_png, tmp_path):
+    seen = shot(read_png, tmp_path / "seen")
+    collection = head.root.users_collection[0]
+    layer = bpy.context.view_layer.layer_collection.children[collection.name]
+    for number, (owner, name) in enumerate(((head.root, "hide_viewport"), (layer, "hide_viewport"))):
+        setattr(owner, name, True)
+        bpy.context.view_layer.update()
+        assert np.abs(shot(read_png, tmp_path / f"hidden{number}") - seen).max() < 1e-3
+        assert getattr(owner, name)  # as the artist left it
+        setattr(owner, name, False)
+    for owner, name in ((head.root, "hide_render"), (collection, "hide_render"), (layer, "exclude")):
+        setattr(owner, name, True)
+        with pytest.raises(RuntimeError, match="No Gaussian head is rendered"):
+            bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "none"))
+        setattr(owner, name, False)
+    assert ".gaussian_heads_stage" not in bpy.data.scenes
+
+
+def test_the_render_region_and_the_files_ending_are_the_scenes(part, head, camera, output, read_png, tmp_path):
+    whole = shot(read_png, tmp_path / "whole")
+    output.use_border, output.border_min_x, output.border_max_x = True, 0.25, 0.75
+    output.border_min_y, output.border_max_y = 0.5, 1.0
+    kept = shot(read_png, tmp_path / "kept")
+    rows, columns = slice(0, SIZE[1] // 2), slice(SIZE[0] // 4, 3 * SIZE[0] // 4)
+    assert np.array_equal(kept[rows, columns], whole[rows, columns])
+    kept[rows, columns] = 0
+    assert not kept.any()
+    output.use_crop_to_border = True
+    bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "cropped.jpg"))
+    assert np.array_equal(read_png(tmp_path / "cropped.png") / 65535, whole[rows, columns])
+    assert not (tmp_path / "cropped.jpg").exists()
+
+
+def test_one_broken_head_is_left_out_by_name(part, head, make_head, camera, output, read_png, tmp_path):
+    alone = shot(read_png, tmp_path / "alone")
+    broken = make_head()
+    broken.splats.modifiers[0].show_viewport = False
+    assert np.abs(shot(read_png, tmp_path / "beside") - alone).max() < 1e-3
+    head.root.hide_render = True
+    with pytest.raises(RuntimeError, match=broken.splats.data.name):
+        bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "none"))
+
+
+def test_instances_of_a_heads_collection_are_heads(part, make_head, camera, output, read_png, tmp_path):
+    first, second = make_head(), make_head()
+    second.root.location = (0.2, 0.1, 0.05)
+    twice = shot(read_png, tmp_path / "twice")
+    bpy.data.objects.remove(second.root)
+    for obj in second.parts[1:]:
+        bpy.data.objects.remove(obj)
+    empty = bpy.data.objects.new("instance", None)
+    empty.instance_type, empty.instance_collection = "COLLECTION", first.root.users_collection[0]
+    empty.location = (0.2, 0.1, 0.05)
+    bpy.context.scene.collection.objects.link(empty)
+    assert np.abs(shot(read_png, tmp_path / "instanced") - twice).max() < 1e-2
+
+
+def test_motion_blur_is_the_mean_light_while_the_shutter_is_open(part, head, camera, output, tmp_path):
+    """Two samples of a shutter that is open for two frames: half a frame and one and a half after its start."""
+    scene = bpy.context.scene
+    head.root.animation_data_clear()
+    for frame, x in ((1, 0.0), (9, 0.4)):
+        head.root.location.x = x
+        head.root.keyframe_insert("location", index=0, frame=frame)
+    output.image_settings.file_format, output.image_settings.color_depth = "OPEN_EXR", "32"
+    means = []
+    for frame, part_of in ((4, 0.5), (5, 0.5)):
+        scene.frame_set(frame, subframe=part_of)
+        bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "sharp"))
+        means.append(read_exr(tmp_path / "sharp.exr"))
+    scene.frame_set(4)
+    output.use_motion_blur, output.motion_blur_shutter, output.motion_blur_position = True, 2.0, "START"
+    bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "blurred"), samples=2)
+    assert np.abs(read_exr(tmp_path / "blurred.exr") - np.mean(means, axis=0)).max() < 1e-4
+    assert np.abs(means[0] - means[1]).max() > 0.3
+    assert scene.frame_current_final == 4
+
+
+def test_depth_of_field_is_a_lens(part, head, camera, output, read_png, tmp_path):
+    """A point is sharp at the focus distance, and elsewhere a disk of the size that the thin lens' formula gives."""
+    exposure, view_of = part("viewport.exposure"), part("viewport.camera").scene_view
+    scene, data = bpy.context.scene, bpy.context.scene.camera.data
+    sharp = shot(read_png, tmp_path / "sharp")
+    data.dof.use_dof, data.dof.focus_distance, data.dof.aperture_fstop = True, 1.0, 0.5
+    depsgraph = bpy.context.evaluated_depsgraph_get()
+    view = view_of(scene, depsgraph)
+    eye = scene.camera.evaluated_get(depsgraph)
+
+    def pixels(view, metres):
+        clip = np.array(view.window @ view.view @ eye.matrix_world) @ (0.02, 0.03, -metres, 1.0)
+        return clip[:2] / clip[3] * np.array(SIZE) / 2
+
+    points = [point for _, point in exposure.samples(scene, 64)]
+    assert np.abs(np.mean(points, axis=0)).max() < 0.05 and np.linalg.norm(points, axis=1).max() <= 1.0
+    for metres in (0.5, 1.0, 3.0):
+        seen = [pixels(exposure.through_lens(view, eye, p), metres) - pixels(view, metres) for p in points]
+        radius = 0.5 * data.lens * 1e-3 / 0.5  # of the aperture, m
+        focal = np.array((view.window[0][0], view.window[1][1])) * SIZE / 2
+        disk = radius * focal * abs(1 / metres - 1.0)
+        np.testing.assert_allclose(np.abs(seen).max(axis=0), disk, rtol=0.1, atol=1e-3)
+    data.dof.focus_distance = 5.0
+    blurred = shot(read_png, tmp_path / "blurred", samples=32)
+    assert np.square(np.diff(blurred, axis=1)).mean() < 0.5 * np.square(np.diff(sharp, axis=1)).mean()
+    data.type = "ORTHO"
+    with pytest.raises(RuntimeError, match="orthographic"):
+        bpy.ops.gaussian_heads.render_splats(filepath=str(tmp_path / "none"))
