@@ -13,6 +13,7 @@ from .. import api
 from ..errors import AddonError
 from ..paths import resolve
 from ..rig.heads import require_head
+from ..tasks.arrival import arrive
 
 POLL_SECONDS = 0.1
 
@@ -32,6 +33,7 @@ class GAUSSIAN_HEADS_OT_import_head(bpy.types.Operator):
     def execute(self, context: bpy.types.Context) -> set[str]:
         try:
             head = api.import_head(self.filepath)
+            arrive(head, context.scene)
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}

@@ -23,6 +23,7 @@ from ..rig.avatar_file import AvatarFile, read_avatar
 from ..rig.build import build, build_steps
 from ..rig.heads import Head
 from . import handlers
+from .arrival import arrive
 from .photo_files import PhotoFile
 from .redraw import redraw_sidebars
 
@@ -134,6 +135,7 @@ def run(context: bpy.types.Context, request: Request, show: Callable[[JobSnapsho
     show(job.snapshot())
     job.wait_done()
     head = build(job.result, context)
+    arrive(head, context.scene)
     bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
     return head
 
@@ -228,6 +230,7 @@ def _advance(running: Reconstruction) -> float | None:
             next(running.steps)
         except StopIteration as done:
             running.steps = None
+            arrive(done.value, scene)
             bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
             running.head_name = done.value.name
             redraw_sidebars()
