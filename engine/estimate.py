@@ -9,10 +9,11 @@ from engine.refinement import SHARE_OF_FURTHER_PHOTO
 
 REFINEMENT = "refinement"
 """The one stage that is bounded by time and not by work."""
-OF_SYSTEM = {"match": 2.5, "uika": 2.0, "ffavatar": 5.0, "avat3r": 9.5, "flexavatar": 5.5}
+OF_SYSTEM = {"match": 8.0, "uika": 7.5, "ffavatar": 9.5, "avat3r": 16.0, "flexavatar": 16.5}
 """Seconds of a network with the baking of its motion; the others' is ``surface``'s."""
 PACE_PRIOR = 2.0  # expected seconds that count as measured before anything is: the first stages tell little
 SMOOTHING = 0.3  # weight of a new estimate against the one shown
+OVERDUE = 0.5  # of the time that a silent stage took too long: what it is then said to take still
 
 
 def typical_seconds(options: Options, images: int, clips: int) -> dict[str, float]:
@@ -26,7 +27,7 @@ def typical_seconds(options: Options, images: int, clips: int) -> dict[str, floa
         "photos": 0.6 * photos + 4.0 * clips,
         "head model": 0.3,
         "tracking": 0.3 + 0.1 * photos,
-        options.system: OF_SYSTEM.get(options.system, 1.2) + 0.4 * photos + options.own_seconds,
+        options.system: OF_SYSTEM.get(options.system, 3.3) + 0.4 * photos + options.own_seconds,
         REFINEMENT: (options.refine_seconds - options.own_seconds) * (1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)),
         "avatar": 0.1,
         "files": 1.0,
@@ -78,8 +79,13 @@ class Estimate:
         self._at = now
 
     def eta(self, now: float) -> float | None:
-        """Seconds left, counting down between reports; None before the first."""
-        return None if self._left is None else max(0.0, self._left - (now - self._at))
+        """Seconds left, counting down between reports, and up again where a stage takes longer than planned, as the
+        first ever does (its code is compiled); None before the first report."""
+        if self._left is None:
+            return None
+        late = max(now - self._at - self._expect(self.stage), 0.0)
+        after = sum(self._expect(name) for name in self.stages[self.stage_index + 1 :])
+        return max(self._left - (now - self._at), OVERDUE * late + after if late else 0.0)
 
     def _close(self, now: float) -> None:
         if self.stage and self.stage != REFINEMENT:

@@ -26,6 +26,8 @@ PATIENCE_SECONDS = (
     180.0  # without any sign of the engine while it starts; a virus scanner may hold up one file for long
 )
 TICK_SECONDS = 0.1
+PARTS = 2000  # about as many modules are loaded when the engine is ready
+GUESS_SECONDS = 3.0  # of unpacking, before it says how long it will take
 GRACE_SECONDS = 2.0  # from the end of its input to being killed
 LAST_WORDS_SECONDS = 0.3  # for what a dead engine wrote; processes that it started may keep its pipes open for longer
 LOG_BYTES = 1 << 20  # per log file, of which each Blender keeps two
@@ -64,7 +66,8 @@ class EngineStatus:
     Attributes:
         state: stopped, unpacking, starting, ready or failed.
         message: one sentence for the panel; ``hint`` says what to do, where something is to be done.
-        progress: 0..1 of the unpacking.
+        progress: 0..1 of the unpacking, then of the start.
+        left_s: seconds that the unpacking will still take; None if unknown.
         health: versions and device; None unless ready.
         client: None unless ready.
         pid: of the process, None where there is none of ours.
@@ -74,6 +77,7 @@ class EngineStatus:
     message: str = "The engine is not running; it starts by itself when it is needed."
     hint: str = ""
     progress: float = 0.0
+    left_s: float | None = None
     health: dict[str, Any] | None = None
     client: Client | None = None
     pid: int | None = None
@@ -253,8 +257,13 @@ class _Life:
         if settings.python is not None:
             return settings.python, {}
 
+        began = time.monotonic()
+
         def show(fraction: float, text: str) -> None:
-            self._publish(self, EngineStatus("unpacking", text, UNPACKING_HINT, progress=fraction))
+            spent = time.monotonic() - began
+            # A first guess is worth nothing, and a second's change is not worth a redraw.
+            left = round(spent * (1 - fraction) / fraction) if spent > GUESS_SECONDS and fraction > 0 else None
+            self._publish(self, EngineStatus("unpacking", text, UNPACKING_HINT, progress=fraction, left_s=left))
 
         runtime = Runtime(settings.extension_dir, settings.local_dir, settings.blender_dir)
         found = runtime.ensure(show, self.ending.is_set)
@@ -340,7 +349,8 @@ class _Life:
             said = _said(line)
             if "starting" in said:
                 text = f"The engine is starting: {said['starting']} of its parts are loaded."
-                self._publish(self, EngineStatus("starting", text))
+                known = said["starting"] if isinstance(said["starting"], int) else 0
+                self._publish(self, EngineStatus("starting", text, progress=min(known / PARTS, 1.0)))
             elif "ready" in said:
                 return _address(said)
             else:

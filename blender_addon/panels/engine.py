@@ -4,11 +4,10 @@ import bpy
 
 from ..engine_client.engine import ENGINE
 from ..text import draw_text
+from .waiting import draw_engine_on_its_way
 
 ICONS = {
     "stopped": "RADIOBUT_OFF",
-    "unpacking": "PACKAGE",
-    "starting": "SORTTIME",
     "ready": "CHECKMARK",
     "failed": "ERROR",
 }
@@ -34,13 +33,12 @@ class GAUSSIAN_HEADS_PT_engine(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         status = ENGINE.status
-        box = layout.box()
-        box.alert = status.state == "failed"
-        draw_text(box, context, status.message, ICONS[status.state])
-        if status.hint:
-            draw_text(box, context, status.hint)
-        if status.state == "unpacking":
-            layout.progress(factor=status.progress, type="BAR", text=f"{status.progress:.0%}")
+        if not draw_engine_on_its_way(layout, context, status):
+            box = layout.box()
+            box.alert = status.state == "failed"
+            draw_text(box, context, status.message, ICONS[status.state])
+            if status.hint:
+                draw_text(box, context, status.hint)
         if status.health:
             column = layout.column(align=True)
             for label, key in FACTS.items():

@@ -3,9 +3,12 @@
 import bpy
 import bpy.utils.previews
 
+from ..engine_client.engine import ENGINE
 from ..paths import ending_of
+from ..tasks import reconstruction
 from ..tasks.photo_files import CLIP_ENDINGS
 from ..text import draw_text
+from .waiting import draw_engine_on_its_way
 
 ICONS = {
     "UNCHECKED": "RADIOBUT_OFF",
@@ -103,6 +106,11 @@ class GAUSSIAN_HEADS_PT_photos(bpy.types.Panel):
         grid.operator("gaussian_heads.add_folder", text="Folder", icon="FILE_FOLDER")
         grid.operator("gaussian_heads.add_photos", text="Clip", icon="FILE_MOVIE").kind = "CLIPS"
         grid.menu(GAUSSIAN_HEADS_MT_images.bl_idname, icon="IMAGE_DATA")
+        if any(item.state in ("UNCHECKED", "CHECKING") for item in settings.items):
+            # While a head is on its way the bar is there.
+            running = reconstruction.current()
+            if running is None or not running.is_running:
+                draw_engine_on_its_way(layout, context, ENGINE.status)
         if not settings.items:
             draw_text(layout, context, "One sharp portrait from the front is enough; more sides help.", "INFO")
         elif settings.active < len(settings.items):

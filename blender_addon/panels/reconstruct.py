@@ -13,6 +13,7 @@ from ..properties import ReconstructSettings
 from ..tasks import reconstruction
 from ..tasks.reconstruction import Reconstruction
 from ..text import draw_text
+from .waiting import draw_engine_on_its_way, time_left
 
 
 class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
@@ -69,20 +70,11 @@ def obstacle(settings: ReconstructSettings, health: Mapping[str, Any] | None) ->
     return ""
 
 
-def time_left(seconds: float | None) -> str:
-    """Seconds as an artist says them; empty where unknown."""
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"about {max(round(seconds), 1)} s left"
-    return f"about {round(seconds / 60)} min left"
-
-
 def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, running: Reconstruction) -> None:
     snapshot = running.job.snapshot()
     if snapshot.state == "done":
         draw_text(layout, context, running.holding or "Building the head.", "TIME")
-    else:
+    elif snapshot.state != "starting" or not draw_engine_on_its_way(layout, context, ENGINE.status):
         left = time_left(snapshot.eta_s)
         layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
         if left:

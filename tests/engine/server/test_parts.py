@@ -108,3 +108,12 @@ def test_the_remaining_time_is_right_on_fast_and_slow_machines(pace):
     assert fractions[-1] == pytest.approx(1)
     assert np.mean(misses[len(misses) // 3 :]) < 0.15 * total
     assert misses[-1] < 0.5
+
+
+def test_a_stage_that_takes_long_in_silence_is_not_said_to_end_in_a_second():
+    plan = typical_seconds(Options(refine_seconds=10), images=1, clips=0)
+    estimate = Estimate(plan)
+    for k, stage in enumerate(("photos", "head model", "tracking", "surface")):
+        estimate.update(stage, 0.0, 100.0 + k)
+    for silent in (10.0, 20.0, 40.0):
+        assert 10.0 + 0.3 * silent < estimate.eta(103.0 + silent) < 20.0 + silent
