@@ -56,6 +56,8 @@ def _network(name: str) -> System:
 NETWORKS = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
 """Systems that need trained weights and the default head."""
 SYSTEMS: dict[str, System] = {"surface": _surface} | {name: _network(name) for name in NETWORKS}
+SEEN = 0.5  # from which a Gaussian counts as shown by a photo
+USEFUL = 0.003  # of these, the share that a photo has to show best
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     photos = _warned(photos, tracked)
     progress.start(options.system)
     model = furnish(SYSTEMS[options.system](photos, tracked, head, progress, options), photos, head)
+    photos = _compared(photos, model)
     progress.start("refinement")
     seconds = options.refine_seconds - options.own_seconds
     model, views = refine(model, photos, model.views, head, progress, seconds)
@@ -156,6 +159,23 @@ def _warned(photos: Sequence[Photo], tracked: Tracked) -> tuple[Photo, ...]:
     if min(yaws) <= STEEP:
         return tuple(photos)
     return (replace(photos[0], warnings=(*photos[0].warnings, too_steep(photos[0].name, min(yaws)))), *photos[1:])
+
+
+def _compared(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ...]:
+    """The photos, those with a warning of which the head takes only a part or next to nothing."""
+    shoot, seen = model.shoot, model.seen > SEEN
+    found = []
+    for i, photo in enumerate(photos):
+        said = photo.warnings
+        if i != shoot.leading and not shoot.alike[i]:
+            first = photos[shoot.leading].name
+            said += (f"{photo.name} shows other light, hair or clothes than {first}; only its face is used.",)
+        elif i != shoot.leading and bool((model.owner >= 0).any()):
+            share = float((model.owner[seen] == i).float().mean())
+            if share < USEFUL:
+                said += (f"{photo.name} shows nothing that the others do not; one of another side would help more.",)
+        found.append(replace(photo, warnings=said))
+    return tuple(found)
 
 
 def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, progress: Progress) -> Reconstruction:
