@@ -16,6 +16,7 @@ from .paths import resolve
 from .text import draw_text
 
 EXTENSION_DIR = Path(__file__).parent
+GUIDE = EXTENSION_DIR / "guide" / "index.html"
 LOCAL_NAME = "gaussian_heads"  # below Windows' folder for local application data
 
 
@@ -74,9 +75,8 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
             draw_text(layout, context, f"Photos are sent to the engine at {self.engine_url}.", "INTERNET")
         else:
             draw_text(layout, context, "Photos stay on this computer: the extension never goes online.", "LOCKED")
-        help_file = EXTENSION_DIR / "README.md"
-        if help_file.exists():
-            layout.operator("wm.path_open", text="Open the Guide", icon="HELP").filepath = str(help_file)
+        if GUIDE.exists():  # only in the built extension
+            layout.operator("wm.path_open", text="Open the Guide", icon="HELP").filepath = str(GUIDE)
 
 
 def _wrong_url(url: str) -> str:

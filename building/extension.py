@@ -38,6 +38,8 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path) -
     shutil.rmtree(stage, ignore_errors=True)
     step(f"Staging {name}")
     stage_code(stage, platform)
+    if shell.run(ENGINE.python, "-m", "building.guide", stage / "guide"):
+        raise SystemExit("The guide's pages could not be made; the message above says why.")
     stage_assets(stage / "engine" / "assets" / "files")
     collected = {}
     for python in pythons:

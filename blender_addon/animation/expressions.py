@@ -35,13 +35,17 @@ def set_weights(head: Head, wanted: Mapping[str, float], strength: float = 1.0) 
     return tuple(name for name in wanted if name not in keys)
 
 
-def apply_preset(head: Head, preset: str, strength: float = 1.0) -> None:
+def apply_preset(head: Head, preset: str, strength: float = 1.0) -> tuple[str, ...]:
     """Set an expression of :mod:`.presets` at some strength: 0 is a resting face, 1 the preset.
+
+    Returns:
+        The keys that it moves and the head has not.
 
     Raises:
         KeyError: no such preset.
     """
-    set_weights(head, {name: strength * weight for name, weight in preset_weights(preset).items()})
+    wanted = {name: strength * weight for name, weight in preset_weights(preset).items()}
+    return tuple(name for name in set_weights(head, wanted) if wanted[name])
 
 
 def reset(head: Head, names: Iterable[str] | None = None) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import bpy
-from bpy.props import BoolProperty, StringProperty
+from bpy.props import EnumProperty, StringProperty
+from bpy_extras.io_utils import ExportHelper
 
 from .. import api
 from ..errors import AddonError
 from ..paths import resolve
-from ..rig.heads import require_head
 from ..tasks.arrival import arrive
+from .on_head import head_named
 
 POLL_SECONDS = 0.1
 
@@ -58,8 +59,8 @@ class GAUSSIAN_HEADS_FH_avatar(bpy.types.FileHandler):
         return context.area is not None and context.area.type == "VIEW_3D"
 
 
-class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator):
-    """Write the active head as an avatar file, or as it looks now as a splat file for other programs"""
+class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator, ExportHelper):
+    """Write a head as an avatar file, or as it looks now as a splat file for other programs"""
 
     bl_idname = "gaussian_heads.export_head"
     bl_label = "Export Head"
@@ -67,24 +68,39 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator):
 
     filepath: StringProperty(
         name="File",
-        description="Ends in .npz (avatar), .ply (3D Gaussian Splatting) or .splat",
+        description="Ends in .npz (avatar), .ply (3D Gaussian Splatting) or .splat; the format says where it does not",
         subtype="FILE_PATH",
         options={"SKIP_SAVE"},
     )
-    check_existing: BoolProperty(
-        name="Check Existing", description="Warn before another file is replaced", default=True, options={"HIDDEN"}
-    )
     filter_glob: StringProperty(default="*.npz;*.ply;*.splat", options={"HIDDEN", "SKIP_SAVE"})
+    file_format: EnumProperty(
+        name="Format",
+        description="What is written; the name's ending follows",
+        items=(
+            (".npz", "Avatar (.npz)", "The whole head with its sliders and bones, to bring into Blender again"),
+            (".ply", "3D Gaussian Splatting (.ply)", "The Gaussians as they look now, for other programs"),
+            (".splat", "Splat (.splat)", "The same, smaller, for viewers in browsers"),
+        ),
+        options={"SKIP_SAVE"},
+    )
+    head: StringProperty(
+        name="Head", description="Name of the head; the active one if left empty", options={"SKIP_SAVE", "HIDDEN"}
+    )
 
-    @classmethod
-    def poll(cls, context: bpy.types.Context) -> bool:
-        cls.poll_message_set("Select a head first.")
-        return api.active_head(context) is not None
+    @property
+    def filename_ext(self) -> str:
+        """For ExportHelper, which lets the name in the dialog follow the format."""
+        return self.file_format
+
+    def draw(self, context: bpy.types.Context) -> None:
+        self.layout.prop(self, "file_format", expand=True)
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         path = resolve(self.filepath)
+        if not path.suffix:
+            path = path.with_name(path.name + self.file_format)
         try:
-            write = api.prepare_export(require_head(context), path)
+            write = api.prepare_export(head_named(context, self.head), path)
             if self.options.is_invoke:
                 _Writing(write, path)  # starting the engine takes seconds; scripts wait for it
                 return {"FINISHED"}
@@ -96,8 +112,13 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator):
         return {"FINISHED"}
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        try:
+            name = head_named(context, self.head).name
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
         if not self.filepath:
-            self.filepath = bpy.path.clean_name(require_head(context).name) + ".npz"
+            self.filepath = bpy.path.clean_name(name) + self.file_format
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 

@@ -39,7 +39,9 @@ class GAUSSIAN_HEADS_OT_apply_preset(OnHead, bpy.types.Operator):
     )
 
     def run(self, context: bpy.types.Context, head: Head) -> None:
-        expressions.apply_preset(head, _PRESET[self.preset], self.strength)
+        missing = expressions.apply_preset(head, _PRESET[self.preset], self.strength)
+        if missing:
+            self.report({"WARNING"}, f"{head.name} has no {', '.join(missing)}; the rest is set.")
 
 
 class GAUSSIAN_HEADS_OT_reset_expression(OnHead, bpy.types.Operator):

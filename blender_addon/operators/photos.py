@@ -92,6 +92,19 @@ class GAUSSIAN_HEADS_OT_add_photos(_AddFiles, bpy.types.Operator):
         default="ALL",
         options={"SKIP_SAVE", "HIDDEN"},
     )
+    # Blender's file browser knows these by name: it shows the pictures, not only their names.
+    filter_image: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    filter_movie: BoolProperty(default=True, options={"HIDDEN", "SKIP_SAVE"})
+    display_type: EnumProperty(
+        items=(
+            ("DEFAULT", "Default", ""),
+            ("LIST_VERTICAL", "Vertical List", ""),
+            ("LIST_HORIZONTAL", "Horizontal List", ""),
+            ("THUMBNAIL", "Thumbnails", ""),
+        ),
+        default="THUMBNAIL",
+        options={"HIDDEN", "SKIP_SAVE"},
+    )
     filter_glob: StringProperty(
         name="Filter", description="Endings of the files that the file browser shows", options={"SKIP_SAVE", "HIDDEN"}
     )

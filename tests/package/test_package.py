@@ -57,7 +57,14 @@ def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Pat
         lock = json.loads(content.read("wheels/lock.json"))
         sizes = {info.filename: info.file_size for info in content.infolist()}
     assert len(names) == len(set(names))
-    assert {"__init__.py", "preferences.py", "engine_client/unpack.py", "engine/__main__.py", "LICENSE"} <= set(names)
+    assert {
+        "__init__.py",
+        "preferences.py",
+        "engine_client/unpack.py",
+        "engine/__main__.py",
+        "LICENSE",
+        "guide/index.html",
+    } <= set(names)
     for member in (member for package in packages() if package.group == "engine" for member in package.members):
         inside = f"engine/assets/files/{member.name}"
         assert (

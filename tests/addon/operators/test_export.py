@@ -70,3 +70,15 @@ def test_a_changed_rig_is_told_and_other_heads_still_export(addon, avatar_path, 
     bpy.data.objects["Astronaut.rig"].data.bones["jaw"].name = "chin"
     with pytest.raises(RuntimeError, match=r"no longer built as a head .*jaw"):
         bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head.npz"))
+
+
+def test_a_head_is_exported_by_name_in_the_chosen_format(addon, avatar_path, tmp_path):
+    for _ in range(2):
+        bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path))
+    bpy.ops.gaussian_heads.export_head(head="Astronaut", filepath=str(tmp_path / "first"))
+    with np.load(tmp_path / "first.npz") as written:
+        assert b'"name": "Astronaut"' in written["metadata"].tobytes()
+    with pytest.raises(RuntimeError, match="no head “Nobody”"):
+        bpy.ops.gaussian_heads.export_head(head="Nobody", filepath=str(tmp_path / "none"))
+    formats = bpy.ops.gaussian_heads.export_head.get_rna_type().properties["file_format"].enum_items.keys()
+    assert formats == [".npz", ".ply", ".splat"]

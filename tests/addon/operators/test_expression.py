@@ -65,3 +65,11 @@ def test_an_expression_goes_to_the_head_that_is_named(head, avatar_path):
         assert key.value == pytest.approx(0.5 * first.keys[name].value, abs=1e-6)
     with pytest.raises(RuntimeError, match="The scene has: Astronaut, Astronaut.001"):
         ops.reset_expression(head="Nobody")
+
+
+def test_a_preset_says_which_sliders_a_head_has_not(head, capsys):
+    active = head.active_head(bpy.context)
+    active.mesh.shape_key_remove(active.keys["cheekSquintLeft"])
+    ops.apply_preset(preset="SMILE")
+    assert active.keys["mouthSmileLeft"].value == 0.75
+    assert "has no cheekSquintLeft" in capsys.readouterr().out
