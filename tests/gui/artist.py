@@ -88,6 +88,36 @@ class Artist:
             seen = "\n".join(" ".join(word.text for word in words) for words in lines)
             assert time.monotonic() < end, f"“{text}” is not on the screen. There is:\n{seen}"
 
+    def call(self, code: str, seconds: float = 60.0) -> list:
+        """Run Python in Blender, between two of its events; what it puts into its list ``out``.
+
+        Raises:
+            AssertionError: it raised something, or Blender never came to it.
+        """
+        answer = self._share / "answer.json"
+        answer.unlink(missing_ok=True)
+        (self._share / "call.part").write_text(code, "utf-8")
+        (self._share / "call.part").rename(self._share / "call.py")
+        self._window.wait_for(answer.exists, seconds)
+        out = json.loads(answer.read_text("utf-8"))
+        assert not (out and str(out[-1]).startswith("Traceback")), out[-1]
+        return out
+
+    def is_alive(self, beside: tuple[int, int], head: tuple[int, int]) -> bool:
+        """Whether the main window takes clicks: one on nothing and one on the head, in the 3D View."""
+        for place, count in ((beside, 0), (head, 4)):
+            self.do(f"mousemove {place[0]} {place[1]} sleep 0.2 click 1")
+            try:
+                self.wait(lambda state, count=count: state["selected"] == count, 10)
+            except AssertionError:
+                return False
+        return True
+
+    @property
+    def log(self) -> str:
+        """What Blender has printed."""
+        return self._window.log
+
     @property
     def state(self) -> dict:
         """What the probe inside Blender wrote down last."""
