@@ -13,7 +13,7 @@ from .avatar_file import AvatarFile
 from .axes import to_blender
 from .heads import MARK, VERSION, Head, name_parts, select, show_parts
 from .motion import HEAD_VERTICES, CoefficientVertices, Motion, coefficient_vertices, write_basis
-from .nodes import bind
+from .nodes import bind, binding_steps
 from .points import SH_C0, new_pointcloud, write_attribute
 
 METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
@@ -54,7 +54,9 @@ def build_steps(avatar: AvatarFile, context: bpy.types.Context) -> Generator[Non
     yield
     motion = coefficient_vertices(avatar, ROOT_BONE)
     mesh = yield from _mesh(avatar, motion)
-    return _assemble(avatar, mesh, armature, cloud, motion.motion, context)
+    tree = yield from binding_steps(motion.motion is not None)
+    yield
+    return _assemble(avatar, mesh, armature, cloud, tree, motion.motion, context)
 
 
 def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, None, bpy.types.PointCloud]:
@@ -173,6 +175,7 @@ def _assemble(
     mesh: bpy.types.Object,
     rig: bpy.types.Object,
     cloud: bpy.types.PointCloud,
+    tree: bpy.types.GeometryNodeTree,
     motion: Motion | None,
     context: bpy.types.Context,
 ) -> Head:
@@ -190,7 +193,7 @@ def _assemble(
 
     deform = mesh.modifiers.new("Armature", "ARMATURE")
     deform.object = rig
-    bind(splats, mesh, motion)
+    bind(splats, mesh, tree, motion)
     rig.show_in_front = True
     mesh.hide_render = True
     if not HAS_NATIVE_SPLATS:

@@ -6,6 +6,7 @@ zone sums them with the Gaussians' attributes ``gs_basis_…``, direction by dir
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import bpy
@@ -35,13 +36,13 @@ class Gaussians:
     radiance: bpy.types.NodeSocket | None = None
 
 
-def moved(wiring: Wiring, given: bpy.types.Node, neutral: Gaussians) -> Gaussians:
-    """The Gaussians under the pose of the head.
+def moved(wiring: Wiring, given: bpy.types.Node, neutral: Gaussians) -> Generator[None, None, Gaussians]:
+    """The Gaussians under the pose of the head, wired in pieces.
 
     Args:
         given: the tree's input node, with the sockets ``Head`` and :data:`INPUTS`.
     """
-    return _Motion(wiring, given).apply(neutral)
+    return (yield from _Motion(wiring, given).apply(neutral))
 
 
 class _Motion:
@@ -105,7 +106,7 @@ class _Motion:
         w.wire(summed, share, component)
         return w.store(points, "gs_coefficient", "FLOAT", summed.outputs["Total"])
 
-    def change(self) -> dict[str, bpy.types.NodeSocket]:
+    def change(self, coefficients: bpy.types.NodeSocket) -> dict[str, bpy.types.NodeSocket]:
         """On the Gaussians: the sum of the directions, by the names of :data:`BASIS`."""
         w = self.w
         begin, end = w.node("GeometryNodeRepeatInput"), w.node("GeometryNodeRepeatOutput")
@@ -117,7 +118,7 @@ class _Motion:
         number = begin.outputs["Iteration"]
         value = self.w.attribute("gs_coefficient", "FLOAT")
         sample = w.node("GeometryNodeSampleIndex", data_type="FLOAT", domain="POINT")
-        coefficient = w.wire(sample, self.coefficients(), value, number)
+        coefficient = w.wire(sample, coefficients, value, number)
         digits = w.wire(w.node("FunctionNodeValueToString", data_type="INT"), number)
         for name, (_, data_type) in BASIS.items():
             named = w.wire(w.node("FunctionNodeReplaceString"), f"gs_basis_{name}_#", "#", digits)
@@ -126,14 +127,16 @@ class _Motion:
             w.link(summed, end.inputs[name])
         return {name: end.outputs[name] for name in BASIS}
 
-    def apply(self, neutral: Gaussians) -> Gaussians:
-        change = self.change()
-        return Gaussians(
-            self.w.vector("ADD", neutral.offset, change["offset"]),
-            self.quat(neutral.quat, change["w"], change["quat"]),
-            self.grown(neutral.scale, change["scale"]),
-            self.radiance(change["opacity"], change["color"]),
-        )
+    def apply(self, neutral: Gaussians) -> Generator[None, None, Gaussians]:
+        coefficients = self.coefficients()
+        yield
+        change = self.change(coefficients)
+        yield
+        offset = self.w.vector("ADD", neutral.offset, change["offset"])
+        quat = self.quat(neutral.quat, change["w"], change["quat"])
+        scale = self.grown(neutral.scale, change["scale"])
+        yield
+        return Gaussians(offset, quat, scale, self.radiance(change["opacity"], change["color"]))
 
     def quat(self, quat, w_change, xyz_change) -> bpy.types.NodeSocket:
         w = self.w

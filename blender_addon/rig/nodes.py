@@ -10,6 +10,9 @@ the head's faces: ``gs_rest_area``. Written: ``position``, ``rotation`` (wxyz), 
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import suppress
+
 import bpy
 
 from . import motion_nodes
@@ -23,8 +26,8 @@ VERSION = 1  # counts changes of the tree; older files keep the tree that they w
 STRETCH = (0.5, 2.5)  # limits of a Gaussian's growth with its triangle, as in the engine
 
 
-def binding_tree(has_motion: bool = False) -> bpy.types.GeometryNodeTree:
-    """The tree of this version, made where the file has none.
+def binding_steps(has_motion: bool = False) -> Generator[None, None, bpy.types.GeometryNodeTree]:
+    """The tree of this version, made where the file has none, in pieces of less than 100 ms.
 
     Args:
         has_motion: whether for heads with an eigenbasis.
@@ -34,7 +37,17 @@ def binding_tree(has_motion: bool = False) -> bpy.types.GeometryNodeTree:
         if tree.library is None and tree.get(mark) == VERSION:
             return tree
     tree = bpy.data.node_groups.new(MOTION_TREE if has_motion else TREE, "GeometryNodeTree")
+    try:
+        yield from _filled(tree, has_motion)
+    except BaseException:
+        with suppress(ReferenceError):  # it went with an undo or another file
+            bpy.data.node_groups.remove(tree)
+        raise
     tree[mark] = VERSION
+    return tree
+
+
+def _filled(tree: bpy.types.GeometryNodeTree, has_motion: bool) -> Generator[None, None, None]:
     tree.is_modifier = True
     tree.interface.new_socket("Geometry", in_out="INPUT", socket_type="NodeSocketGeometry")
     socket = tree.interface.new_socket("Head", in_out="INPUT", socket_type="NodeSocketObject")
@@ -45,14 +58,19 @@ def binding_tree(has_motion: bool = False) -> bpy.types.GeometryNodeTree:
             socket.description = description
             socket.hide_in_modifier = True
     tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    _Builder(tree).build(has_motion)
-    return tree
+    yield from _Builder(tree).build(has_motion)
 
 
-def bind(splats: bpy.types.Object, head: bpy.types.Object, motion: Motion | None = None) -> bpy.types.Modifier:
-    """Let a point cloud object follow a head mesh, and its eigenbasis where it has one."""
+def bind(
+    splats: bpy.types.Object, head: bpy.types.Object, tree: bpy.types.GeometryNodeTree, motion: Motion | None = None
+) -> bpy.types.Modifier:
+    """Let a point cloud object follow a head mesh, and its eigenbasis where it has one.
+
+    Args:
+        tree: of :func:`binding_steps`.
+    """
     modifier = splats.modifiers.new("Gaussian Head", "NODES")
-    modifier.node_group = tree = binding_tree(motion is not None)
+    modifier.node_group = tree
     values: dict[str, bpy.types.Object | int] = {"Head": head}
     if motion is not None:
         values |= zip(motion_nodes.INPUTS, (motion.first, motion.joints, motion.components), strict=True)
@@ -69,7 +87,7 @@ def bind(splats: bpy.types.Object, head: bpy.types.Object, motion: Motion | None
 class _Builder(Wiring):
     """Wires the tree, one idea a method."""
 
-    def build(self, has_motion: bool) -> None:
+    def build(self, has_motion: bool) -> Generator[None, None, None]:
         given, result = self.node("NodeGroupInput"), self.node("NodeGroupOutput")
         info = self.node("GeometryNodeObjectInfo", transform_space="RELATIVE")
         self.link(given.outputs["Head"], info.inputs["Object"])
@@ -82,6 +100,7 @@ class _Builder(Wiring):
         rotation = self.wire(frame, self.vector("NORMALIZE", normal), self.vector("NORMALIZE", first))
         mesh, fields = self.capture(mesh, (*corners, self.stretch(normal)), rotation)
         *corners, stretch, rotation = (self.sample(mesh, field, kind) for field, kind in fields)
+        yield
 
         weights = self.node("ShaderNodeSeparateXYZ")
         self.link(self.attribute("gs_barycentrics", "FLOAT_VECTOR"), weights.inputs[0])
@@ -94,7 +113,7 @@ class _Builder(Wiring):
             self.attribute("gs_scale", "FLOAT_VECTOR"),
         )
         if has_motion:
-            own = motion_nodes.moved(self, given, own)
+            own = yield from motion_nodes.moved(self, given, own)
         turned = self.node("FunctionNodeRotateVector")
         offset = self.scale(own.offset, stretch)
         position = self.vector("ADD", anchor, self.wire(turned, offset, rotation))
