@@ -46,6 +46,8 @@ def _told(read: Callable[Concatenate[Head, P], T]) -> Callable[Concatenate[Head,
 
     @functools.wraps(read)
     def reading(head: Head, *arguments: P.args, **more: P.kwargs) -> T:
+        if "EDIT" in (head.mesh.mode, head.armature.mode):  # Blender shows scripts what was there before
+            raise AddonError(f"{head.name} is being edited.", "Leave Edit Mode with Tab first.")
         try:
             return read(head, *arguments, **more)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""A head is one thing: what is selected, hidden or disabled of it, is so as a whole.
+"""A head is one thing: what is selected, hidden, disabled or parented of it, is so as a whole.
 
 So Blender's own commands do to a head what they do to any object: H, local view, X, Shift D, copy and paste, frame
 selected, and the editors that show the keys of what is selected. Files of older versions are brought up to date.
@@ -30,9 +30,11 @@ class _Together:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str, int], tuple[Flags, ...]] = {}
+        self._parts: dict[str, tuple[str, ...]] = {}  # names of a root's parts, by its own
 
     def unite(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> None:
         """Let the parts of every head agree; a part that changed since the last time takes the others along."""
+        self._gather()
         active = layer.objects.active
         at_work = active is not None and active.mode != "OBJECT"
         for head in CHANGES.heads(scene):
@@ -40,6 +42,7 @@ class _Together:
                 continue
             if head.root[MARK] < VERSION:
                 _renew(head, layer)
+            self._parts[head.root.name] = tuple(part.name for part in head.parts[1:])
             for part in (head.mesh, head.armature):
                 if part.show_instancer_for_viewport != (part.mode != "OBJECT"):
                     part.show_instancer_for_viewport = part.mode != "OBJECT"
@@ -50,9 +53,25 @@ class _Together:
             now = [_hiding(head, layer, seen, number) for number in range(len(_HIDING))]
             self._seen[key] = *now, _selection(head, layer, seen[-1] if seen else ())
 
+    def _gather(self) -> None:
+        """Bring parts back below their root: Blender's Set Parent and Clear Parent mean the head, which the root is."""
+        for name, parts in list(self._parts.items()):
+            root = bpy.data.objects.get(name)
+            found = [bpy.data.objects.get(part) for part in parts]
+            if root is None or MARK not in root or not all(found):
+                del self._parts[name]  # deleted or renamed
+            elif root.library is None:
+                for part in found:
+                    if part.parent != root:
+                        part.parent = root
+                        part.matrix_parent_inverse.identity()
+                        part.matrix_basis.identity()
+                        CHANGES.forget()
+
     def forget(self) -> None:
-        """Whatever is selected or hidden now is not the artist's change."""
+        """Whatever is selected, hidden or parented now is not the artist's change."""
         self._seen.clear()
+        self._parts.clear()
 
 
 def _hiding(head: Head, layer: bpy.types.ViewLayer, seen: tuple[Flags, ...], number: int) -> Flags:

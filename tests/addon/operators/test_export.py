@@ -82,3 +82,13 @@ def test_a_head_is_exported_by_name_in_the_chosen_format(addon, avatar_path, tmp
         bpy.ops.gaussian_heads.export_head(head="Nobody", filepath=str(tmp_path / "none"))
     formats = bpy.ops.gaussian_heads.export_head.get_rna_type().properties["file_format"].enum_items.keys()
     assert formats == [".npz", ".ply", ".splat"]
+
+
+def test_a_head_that_is_being_edited_is_not_exported_as_it_was_before(addon, avatar_path, tmp_path):
+    bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path))
+    bpy.context.view_layer.objects.active = bpy.data.objects["Astronaut.head"]
+    bpy.ops.object.mode_set(mode="EDIT")
+    with pytest.raises(RuntimeError, match="Leave Edit Mode"):
+        bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head.npz"))
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head.npz")) == {"FINISHED"}

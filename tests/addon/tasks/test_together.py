@@ -106,3 +106,29 @@ def test_a_head_of_an_older_file_becomes_selectable(head, tmp_path):
     renewed = bpy.data.objects[mesh]
     assert renewed.visible_get() and not renewed.show_instancer_for_viewport
     assert renewed.parent["gaussian_head"] == 2
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_parenting_a_head_parents_its_root(addon, head, keep):
+    find = importlib.import_module(f"{addon}.rig.heads").all_heads
+    scene, layer = bpy.context.scene, bpy.context.view_layer
+    body = bpy.data.objects.new("body", None)
+    scene.collection.objects.link(body)
+    body.location = (1, 2, 3)
+    head.root.location = (0.5, 0, 0)
+    layer.update()
+    body.select_set(True)
+    layer.objects.active = body
+    bpy.ops.object.parent_set(type="OBJECT", keep_transform=keep)
+    layer.update()
+    layer.update()
+    (found,) = find(scene)
+    assert found.root.parent == body
+    assert {part.parent for part in found.parts[1:]} == {found.root}
+    assert all(tuple(part.matrix_world.translation) == (0.5, 0, 0) for part in found.parts)
+    bpy.ops.object.parent_clear(type="CLEAR_KEEP_TRANSFORM")
+    layer.update()
+    layer.update()
+    (found,) = find(scene)
+    assert found.root.parent is None and {part.parent for part in found.parts[1:]} == {found.root}
+    assert all(tuple(part.matrix_world.translation) == (0.5, 0, 0) for part in found.parts)
