@@ -22,7 +22,7 @@ from pathlib import Path
 
 from building import environments, wheels
 from building.environments import BLENDER_LIBRARIES, ENGINE, check_libraries, pin, pins
-from building.shell import BUILD, ROOT, run, step
+from building.shell import BUILD, ROOT, run, run_together, step
 from engine import assets
 
 DEMO = {
@@ -133,18 +133,22 @@ def test(arguments: list[str]) -> int:
     if fetch("clips"):
         print("Tests that need these clips will be skipped.")
     engine_only = ("--ignore=tests/addon", "--ignore=tests/gui", "--ignore=tests/windows")
+    # Two processes of one thread each: most tests are Python, and threads of two processes would wait for each other.
+    together = () if arguments else ("-n", "2", "--dist", "loadfile")
+    threads = {} if arguments else {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     checks = {
         "ruff check": (ENGINE.python, "-m", "ruff", "check", "."),
         "ruff format": (ENGINE.python, "-m", "ruff", "format", "--check", "."),
         "pyright": (ENGINE.python, "-m", "pyright"),
         "import contracts": (ENGINE.bin / "lint-imports", "--no-logo"),
-        "pytest": (ENGINE.python, "-m", "pytest", *engine_only, *arguments),
+        "default head": (ENGINE.python, "-m", "engine.heads"),  # built once, not by each of the processes
+        "pytest": (ENGINE.python, "-m", "pytest", *engine_only, *together, *arguments),
     }
     failed = []
     skipped = []
     for name, command in checks.items():
         step(name)
-        if run(*command):
+        if run(*command, environment=threads if name == "pytest" else None):
             failed.append(name)
     if not arguments:
         lanes = {"add-on": test_addon, "real Blender": test_real_blender, "Windows": test_windows}
@@ -161,13 +165,13 @@ def test(arguments: list[str]) -> int:
 
 def test_addon() -> bool | str:
     """The add-on's tests in every Blender that comes as a module; a text says why they could not run."""
-    passed = True
+    commands = {}
     for group in ("blender-45", "blender-50"):
         if (environment := environments.blender(group)) is None:
             return "Blender as a module needs Python 3.11."
-        step(f"pytest in {environment.folder.name}")
-        passed &= run(environment.python, "-m", "pytest", "tests/addon") == 0
-    return passed
+        commands[f"pytest in {environment.folder.name}"] = (environment.python, "-m", "pytest", "tests/addon")
+    step(f"{' and '.join(commands)}, side by side")
+    return not any(run_together(commands).values())
 
 
 def test_real_blender() -> bool | str:

@@ -149,8 +149,8 @@ def import_capture(
     Raises:
         AddonError: no capture, or nothing in it fits.
     """
-    require_local(head)
     read = capture.read_capture(resolve(path))
+    require_local(head)
     return performance.import_capture(head, read, bpy.context.scene, start, strength, parts)
 
 
