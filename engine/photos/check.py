@@ -10,8 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from engine.errors import PhotoError
 from engine.photos.clips import clip_frames, clip_length, is_clip
-from engine.photos.decode import decode
 from engine.photos.landmarks import Found, find_face
+from engine.photos.near import decode_near
 
 LOOKS = 5  # frames of a clip that are looked at
 STEEP = 45.0  # degrees to either side, beyond which the far half of the face is hidden
@@ -46,7 +46,7 @@ def check_photo(path: Path) -> Verdict:
 
 
 def _check_image(path: Path) -> Verdict:
-    decoded = decode(path)
+    decoded = decode_near(path)
     return _judge(find_face(decoded.image, path.name), path.name, decoded.warnings)
 
 

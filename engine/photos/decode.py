@@ -39,35 +39,65 @@ FORMATS = tuple(kind for kind in STILLS if kind in Image.OPEN)
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where an image lies in the photo that it was cut from, in the image's own pixels.
+
+    Attributes:
+        left, top: of the image in the photo. width, height: of the photo.
+    """
+
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Square:
+    """A part of a photo, in shares of its width and height; ``side`` in shares of the longer one."""
+
+    x: float
+    y: float
+    side: float
+
+
+@dataclass(frozen=True)
 class Decoded:
     """A photo's pixels and what its file says about the lens.
 
     Attributes:
         image: [H, W, 3] uint8 sRGB, upright, at most ``MAX_SIDE`` px on its longer side.
         focal: focal length in pixels of ``image`` from EXIF, or None.
+        place: where ``image`` lies in the photo; the whole of it where it was not cut.
+        shrunk: pixels of ``image`` per pixel of the file, at most 1.
         warnings: sentences for the report.
     """
 
     image: np.ndarray
     focal: float | None
+    place: Place
+    shrunk: float
     warnings: tuple[str, ...] = ()
 
 
-def decode(path: Path) -> Decoded:
+def decode(path: Path, part: Square | None = None) -> Decoded:
     """Read one image file.
 
     EXIF orientation is applied, an embedded ICC profile is converted to sRGB, 16-bit and palette and CMYK pixels become
     8-bit RGB, transparency is laid over white, and of several frames the first is taken.
 
+    Args:
+        part: read only this, in as many pixels as the file has there.
+
     Raises:
-        PhotoError: the file is missing, empty, too large, cut short, or no image that can be read.
+        PhotoError: the file is missing, empty, too large, cut short, a camera's raw file, or no image that can be read.
     """
     check_file(path, MAX_FILE_BYTES)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on size, which is checked below, and on odd metadata
             with Image.open(path, formats=FORMATS) as opened:
-                return _read(opened, path.name)
+                return _read(opened, path.name, part)
     except Image.DecompressionBombError:
         raise _too_many_pixels(path.name) from None
     except Image.UnidentifiedImageError:
@@ -107,15 +137,22 @@ def scale_down(image: np.ndarray) -> np.ndarray:
     return np.asarray(pillow)
 
 
-def _read(image: Image.Image, name: str) -> Decoded:
+def _read(image: Image.Image, name: str, part: Square | None) -> Decoded:
+    if _is_raw(image):
+        raise PhotoError(
+            f"{name} is a camera's raw file, of which only the small preview could be read.",
+            "Develop it and export it as JPEG or TIFF.",
+        )
     exif = image.getexif()
     focal_35mm = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
     profile = image.info.get("icc_profile")
     has_alpha = image.has_transparency_data
 
-    scale = min(1.0, MAX_SIDE / max(image.size))
-    # JPEG's decoder halves for free; twice the wanted size leaves the quality to the last filter.
-    image.draft(None, (math.ceil(2 * image.width * scale), math.ceil(2 * image.height * scale)))
+    longest = max(image.size)
+    if part is None:
+        # JPEG's decoder halves for free; twice the wanted size leaves the quality to the last filter.
+        scale = min(1.0, MAX_SIDE / longest)
+        image.draft(None, (math.ceil(2 * image.width * scale), math.ceil(2 * image.height * scale)))
     # Pillow holds most modes at 4 bytes a pixel, and copies palette and transparent images once while scaling.
     if image.width * image.height * 4 * (2 if has_alpha or image.mode == "P" else 1) > MAX_DECODED_BYTES:
         raise _too_many_pixels(name)
@@ -123,15 +160,43 @@ def _read(image: Image.Image, name: str) -> Decoded:
     orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # after load(), which turns some kinds itself
 
     image = _eight_bit(image, name)
-    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    if part is None:
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     image.getexif()[ExifTags.Base.Orientation] = orientation  # conversions may lose it
     image = ImageOps.exif_transpose(image)
+    whole, corner = image.size, (0, 0)
+    if part is not None:
+        image, corner = _cut(image, part)
     if has_alpha:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     image, complaints = _to_srgb(image, profile, name)
-    pixels = np.array(image)
-    return Decoded(pixels, _focal_pixels(focal_35mm, pixels.shape[1], pixels.shape[0]), complaints)
+    before = image.width
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    ratio = image.width / before
+    place = Place(*(ratio * value for value in (*corner, *whole)))
+    shrunk = ratio * max(whole) / longest
+    return Decoded(
+        np.array(image), _focal_pixels(focal_35mm, place.width, place.height), place, min(shrunk, 1.0), complaints
+    )
+
+
+def _is_raw(image: Image.Image) -> bool:
+    """Whether a TIFF is a camera's raw file, whose first picture is a preview of others below it."""
+    tags = getattr(image, "tag_v2", None)
+    if tags is None:
+        return False
+    is_preview = bool(tags.get(ExifTags.Base.NewSubfileType, 0) & 1) and ExifTags.Base.SubIFDs in tags
+    return ExifTags.Base.DNGVersion in tags or is_preview
+
+
+def _cut(image: Image.Image, part: Square) -> tuple[Image.Image, tuple[int, int]]:
+    """A part of an upright photo, as far as the photo goes, and its upper left corner."""
+    half = part.side * max(image.size) / 2
+    middle = part.x * image.width, part.y * image.height
+    left, top = (max(math.floor(at - half), 0) for at in middle)
+    right, bottom = (min(math.ceil(at + half), size) for at, size in zip(middle, image.size, strict=True))
+    return image.crop((left, top, right, bottom)), (left, top)
 
 
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:
@@ -156,6 +221,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None, name: str) -> tuple[Imag
         return image.convert("RGB"), ()
     try:
         mode = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}[profile[16:20]]  # ICC.1:2022, table 17
+        if mode == "L" and image.mode not in ("L", "LA"):  # it would make a coloured photo grey
+            raise ValueError(mode)
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted = ImageCms.profileToProfile(
             image.convert(mode), source, ImageCms.createProfile("sRGB"), outputMode="RGB"
@@ -166,7 +233,7 @@ def _to_srgb(image: Image.Image, profile: bytes | None, name: str) -> tuple[Imag
     return converted, ()
 
 
-def _focal_pixels(focal_35mm: object, width: int, height: int) -> float | None:
+def _focal_pixels(focal_35mm: object, width: float, height: float) -> float | None:
     """Pixels from EXIF's 35 mm equivalent, which compares diagonals (CIPA DCG-001)."""
     if not isinstance(focal_35mm, (int, float)) or not FOCAL_35MM_RANGE[0] <= focal_35mm <= FOCAL_35MM_RANGE[1]:
         return None

@@ -21,6 +21,9 @@ DETECTOR_SCORE = 0.3  # the landmarker has the last word on what YuNet proposes
 BOX_SCORE = 14  # column of YuNet's result
 UPRIGHT_LEAD = 0.02  # on the sample photos upright faces lead by 0.03 and more
 CROP_AROUND = 2.2  # side of the crop around YuNet's box, in box sides: what the landmarker's own detector likes
+EXPOSURE_SIDE = 64  # px, the face's height when its brightness is judged
+DARK = 25  # of 255, the median from which on a face is too dark
+BRIGHT, WASHED_OUT = 250, 0.35  # of 255, and the share of a face that may be as bright
 BORDER = 0.5  # of the photo's side, put around it when a face fills the frame
 
 # Four small shifts (in crop sides), scales and turns (radians) of the normalised crop. Averaging them brings the
@@ -43,12 +46,14 @@ class Found:
         face: in pixels of ``image``.
         image: [H, W, 3] uint8, the photo, turned upright where it lay on its side.
         count: faces in the photo.
+        turned: whether ``image`` is not as it was given.
         warnings: sentences for the report.
     """
 
     face: Face
     image: np.ndarray
     count: int
+    turned: bool
     warnings: tuple[str, ...]
 
 
@@ -87,9 +92,29 @@ def find_face(image: np.ndarray, name: str) -> Found:
         warnings.append(f"{name} lies on its side or upside down; it was turned by {90 * turn}° counter-clockwise.")
     if len(faces) > 1:
         warnings.append(f"{name} shows {len(faces)} faces; the largest is used.")
+    warnings += _exposure(turned, largest, name)
     if largest.height < SOFT_FACE:
         warnings.append(f"The face in {name} is only {largest.height:.0f} pixels high; the result will be soft.")
-    return Found(largest, turned, len(faces), tuple(warnings))
+    return Found(largest, turned, len(faces), turn != 0, tuple(warnings))
+
+
+def locate(image: np.ndarray) -> Face | None:
+    """The largest upright face of [H, W, 3] uint8 sRGB, of whatever size and not refined; None without one."""
+    faces = _look(image)
+    return _largest(faces) if faces else None
+
+
+def _exposure(image: np.ndarray, face: Face, name: str) -> list[str]:
+    """What is to be said of a face's brightness."""
+    scale = EXPOSURE_SIDE / face.height
+    shift = EXPOSURE_SIDE / 2 - scale * face.center
+    patch = warp(image, np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]]), EXPOSURE_SIDE)
+    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+    if np.median(grey) < DARK:
+        return [f"The face in {name} is so dark that little can be seen; use a brighter photo."]
+    if np.mean(grey >= BRIGHT) > WASHED_OUT:
+        return [f"Much of the face in {name} is overexposed and has no skin in it; use a darker photo."]
+    return []
 
 
 def refine(image: np.ndarray, face: Face) -> Face:

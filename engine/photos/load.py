@@ -11,7 +11,8 @@ from PIL import Image
 
 from engine.errors import PhotoError
 from engine.photos.clips import choose_frames, clip_frames, is_clip
-from engine.photos.decode import FORMATS, decode
+from engine.photos.decode import FORMATS
+from engine.photos.near import decode_near
 from engine.photos.outliers import set_aside_outliers
 from engine.photos.photo import Photo, PhotoSet, SetAside
 from engine.photos.preparation import prepare
@@ -68,8 +69,8 @@ def load_photos(paths: Sequence[Path], progress: Progress, frames: int | None = 
 
 
 def _from_image(path: Path) -> PhotoSet:
-    decoded = decode(path)
-    photo = prepare(decoded.image, path.name, file_sha256(path), decoded.focal)
+    decoded = decode_near(path)
+    photo = prepare(decoded.image, path.name, file_sha256(path), decoded.focal, decoded.place)
     return PhotoSet((replace(photo, warnings=decoded.warnings + photo.warnings),))
 
 

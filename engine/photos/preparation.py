@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from engine.landmarker import Face
+from engine.photos.decode import Place
 from engine.photos.identity import embed
 from engine.photos.landmarks import find_face
 from engine.photos.matting import matte
@@ -18,7 +19,9 @@ MATTE_SIDE = 1024  # px, longer side of what RVM sees
 SHARPNESS_SIDE = 128  # px, the face's height when its sharpness is measured
 
 
-def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None = None) -> Photo:
+def prepare(
+    image: np.ndarray, name: str, sha256: str, exif_focal: float | None = None, place: Place | None = None
+) -> Photo:
     """Prepare one decoded image.
 
     Args:
@@ -26,6 +29,7 @@ def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None 
         name: what messages and reports call it.
         sha256: of the file that it comes from.
         exif_focal: focal length in pixels of ``image``, where known.
+        place: of ``image`` in its photo; None where it is the whole.
 
     Raises:
         PhotoError: no usable face.
@@ -33,6 +37,8 @@ def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None 
     found = find_face(image, name)
     image, face = found.image, found.face
     height, width = image.shape[:2]
+    lies = place if place is not None and not found.turned else Place(0.0, 0.0, width, height)
+    whole, corner = np.array([lies.width, lies.height]), np.array([lies.left, lies.top])
     window = Window.around(face)
     valid = window.inside(width, height)
 
@@ -49,8 +55,8 @@ def prepare(image: np.ndarray, name: str, sha256: str, exif_focal: float | None 
         valid=valid,
         landmarks=placed.astype(np.float32),
         scores=face.scores.astype(np.float32),
-        center=(window.scale * np.array([width, height]) / 2 + window.shift).astype(np.float32),
-        size=(window.scale * np.array([width, height])).astype(np.float32),
+        center=(window.scale * (whole / 2 - corner) + window.shift).astype(np.float32),
+        size=(window.scale * whole).astype(np.float32),
         focal=None if exif_focal is None else exif_focal * window.scale,
         embedding=embed(image, face.landmarks),
         sharpness=sharpness(image, face),

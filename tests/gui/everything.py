@@ -16,7 +16,7 @@ PREFIX = "gaussian_heads."
 
 
 class Notes:
-    """A layout that remembers what is put on it: (operator, options), menu, or (owner, property)."""
+    """A layout that remembers what is put on it: (operator, options), menu, or (place of the owner, property)."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, Any, Any]] = []
@@ -29,8 +29,12 @@ class Notes:
     def menu(self, name: str, **_: object) -> None:
         self.found.append(("menu", name, None))
 
-    def prop(self, owner: object, name: str, **_: object) -> None:
-        self.found.append(("prop", owner, name))
+    def prop(self, owner: bpy.types.bpy_struct, name: str, **_: object) -> None:
+        # By its place, not by itself: it goes with its head, and comes again with the next.
+        whole = owner.id_data
+        kind = next(kind for kind in ("scenes", "objects", "shape_keys") if whole.name in getattr(bpy.data, kind))
+        path = owner.path_from_id() if owner != whole else ""
+        self.found.append(("prop", (kind, whole.name, path), name))
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_, **__: self  # a row, a column, a label: all the same here
@@ -71,9 +75,8 @@ def controls(context: bpy.types.Context) -> Iterator[tuple[str, str, Any, Any]]:
             yield f"{'panel' if issubclass(cls, bpy.types.Panel) else 'menu'} {cls.__name__}", "shown", cls, None
         for kind, what, more in drawn(cls, context):
             options = vars(more) if kind == "operator" else {}
-            name = (
-                f"{kind} {what if isinstance(what, str) else f'{type(what).__name__}.{more}'} {options or ''}".strip()
-            )
+            label = what if isinstance(what, str) else f"{what[2]}.{more}"
+            name = f"{kind} {label} {options or ''}".strip()
             if name not in known:
                 known.add(name)
                 yield name, kind, what, options if kind == "operator" else more
@@ -100,13 +103,16 @@ def use(kind: str, what: Any, more: Any) -> str:
             operator("INVOKE_DEFAULT", True, **more)
         else:
             _turn(what, more)
-    except RuntimeError as error:
+    except (RuntimeError, KeyError) as error:
         return str(error).strip()
     return ""
 
 
-def _turn(owner: Any, name: str) -> None:
+def _turn(place: tuple[str, str, str], name: str) -> None:
     """Set a property to another value and back."""
+    kind, whole, path = place
+    owner = getattr(bpy.data, kind)[whole]
+    owner = owner.path_resolve(path) if path else owner
     prop, value = owner.bl_rna.properties[name], getattr(owner, name)
     if prop.is_readonly:
         return
