@@ -89,6 +89,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
         OutputError: the folder is missing or read-only, or the disk is full.
     """
 
+    if Path(path).is_dir():
+        raise OutputError(f"{path} is a folder, not a file name.", "Name the file to write.")
+
     class Enough(Exception):
         pass
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine import avatar, pipeline
-from engine.atomic import atomic_write, make_folder
+from engine.atomic import atomic_write, check_writable, make_folder
 from engine.errors import Cancelled, EngineError, PhotoError
 from engine.estimate import Estimate, typical_seconds
-from engine.formats.avatar_layout import is_name
+from engine.formats.avatar_layout import plain_name
 from engine.photos.clips import is_clip
 from engine.photos.load import is_photo_or_clip
 from engine.pipeline import Options
@@ -33,12 +33,22 @@ class Outcome:
     Attributes:
         name: of the person. photos: how many were given. seconds: spent.
         error: what went wrong and what to do, "" when all went well.
+        notes: sentences on photos that were left out.
     """
 
     name: str
     photos: int
     seconds: float
     error: str
+    notes: tuple[str, ...] = ()
+
+
+def left_out(folder: Path, people: Mapping[str, Sequence[Path]]) -> list[Path]:
+    """What lies in a folder of people and is nobody's: files of other kinds, and folders within a person's."""
+    taken = {path for photos in people.values() for path in photos}
+    places = [folder, *(entry for entry in folder.iterdir() if entry.is_dir())]
+    inside = [entry for place in places for entry in place.iterdir() if not entry.name.startswith(".")]
+    return sorted(entry for entry in inside if entry not in taken and entry not in places)
 
 
 def find_people(folder: Path) -> dict[str, list[Path]]:
@@ -85,10 +95,10 @@ def reconstruct_people(
     make_folder(output)
     outcomes = []
     for name, photos in people.items():
-        began, problem = time.monotonic(), ""
+        began, problem, notes = time.monotonic(), "", ()
         try:
             progress.start(name)
-            _reconstruct(name, photos, output, options, progress)
+            notes = _reconstruct(name, photos, output, options, progress)
             if blender is not None:
                 save_blend(blender, output / f"{name}.npz", output / f"{name}.blend")
         except Cancelled:
@@ -98,7 +108,7 @@ def reconstruct_people(
         except Exception as error:  # one odd photo must not cost the others a night
             traceback.print_exc()
             problem = f"Unexpected error ({type(error).__name__}: {error}). See the output above."
-        outcomes.append(Outcome(name, len(photos), time.monotonic() - began, problem))
+        outcomes.append(Outcome(name, len(photos), time.monotonic() - began, problem, notes))
     progress.finish()
     return outcomes
 
@@ -126,9 +136,11 @@ def _photos(entries: Iterable[Path]) -> list[Path]:
     return [path for path in entries if path.is_file() and not path.name.startswith(".") and is_photo_or_clip(path)]
 
 
-def _reconstruct(name: str, photos: Sequence[Path], output: Path, options: Options, progress: Progress) -> None:
-    if not is_name(name):
-        raise EngineError(f"{name!r} cannot be the name of a head.", "Use up to 63 printable characters.")
+def _reconstruct(
+    name: str, photos: Sequence[Path], output: Path, options: Options, progress: Progress
+) -> tuple[str, ...]:
+    """One person's avatar; returns what was said of photos that were left out or did little."""
+    check_writable(output / f"{name}.npz")
     clips = sum(map(is_clip, photos))
     estimate = Estimate(typical_seconds(options, len(photos) - clips, clips))
 
@@ -137,7 +149,8 @@ def _reconstruct(name: str, photos: Sequence[Path], output: Path, options: Optio
         progress.update(estimate.fraction)
 
     inner = Progress(report)
-    made = pipeline.reconstruct(photos, name, options, inner)
+    made = pipeline.reconstruct(photos, plain_name(name), options, inner)
     inner.start("files")
     avatar.save(made.avatar, output / f"{name}.npz")
     inner.finish()
+    return tuple(entry.reason for entry in made.set_aside) + tuple(w for photo in made.photos for w in photo.warnings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import json
 import signal
 import sys
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress as Bars, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 import engine
 from engine.atomic import atomic_write, check_writable
 from engine.errors import Cancelled, EngineError
+from engine.formats.avatar_layout import is_name, plain_name
 from engine.progress import Progress
 from engine.threads import share_cores
 
@@ -28,12 +31,19 @@ if TYPE_CHECKING:
     from engine.pipeline import Reconstruction
 
 CONSOLE = Console(stderr=True)
+LARGEST_WEIGHT = 4.0  # of a key, either way; sliders of head models of one's own go to 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0, or the error's own (see :mod:`engine.errors`)."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal of another encoding gets ? for what it has not
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
+        target = getattr(options, "json", None)
+        if target and target != "-":
+            check_writable(target)
         if options.run is _serve:  # it answers for itself: no bars, its own way to stop
             _serve(options)
         else:
@@ -41,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with _cancellable() as progress:
                 options.run(options, progress)
     except EngineError as error:
-        CONSOLE.print(f"[red]{type(error).__name__}:[/red] {error.message}", highlight=False, markup=True)
+        CONSOLE.print(Text.assemble((f"{type(error).__name__}: ", "red"), error.message), highlight=False)
         CONSOLE.print(error.hint, highlight=False, markup=False)
         return error.exit_code
     return 0
@@ -85,13 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("render", _render, "An avatar as PNG, or as a turntable MP4.")
     sub.add_argument("avatar", type=Path)
     sub.add_argument("-o", "--output", type=Path, required=True, help=".png or .mp4 (turntable)")
-    sub.add_argument("--yaw", type=float, default=0.0, metavar="DEG", help="positive shows the subject's left side")
-    sub.add_argument("--pitch", type=float, default=0.0, metavar="DEG", help="positive looks from above")
+    sub.add_argument(
+        "--yaw", type=_within(-360, 360), default=0.0, metavar="DEG", help="positive shows the subject's left side"
+    )
+    sub.add_argument("--pitch", type=_within(-90, 90), default=0.0, metavar="DEG", help="positive looks from above")
     sub.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT", help="for example jawOpen=0.6")
     sub.add_argument("--joint", nargs="*", default=[], metavar="JOINT=X,Y,Z", help="degrees, e.g. neck=0,20,0")
-    sub.add_argument("--size", type=int, default=768, metavar="PX")
+    sub.add_argument("--size", type=_within(16, 8192, int), default=768, metavar="PX")
     sub.add_argument("--background", choices=("white", "black", "transparent"), default="white")
-    sub.add_argument("--seconds", type=float, default=4.0, help="length of a turntable")
+    sub.add_argument("--seconds", type=_within(0.1, 600), default=4.0, help="length of a turntable")
 
     sub = command("inspect", _inspect, "What is in an avatar file.")
     sub.add_argument("avatar", type=Path)
@@ -140,10 +152,12 @@ def _parser() -> argparse.ArgumentParser:
         edit.add_argument("-o", "--output", type=Path, required=True, help="avatar file to write (.npz)")
         edit.add_argument("--name", help="the new avatar's name (default: the output's)")
         if name == "interpolate":
-            edit.add_argument("--gamma", type=float, default=0.5, help="0 is A, 1 is B (default 0.5)")
+            edit.add_argument("--gamma", type=_within(-1, 2), default=0.5, help="0 is A, 1 is B (default 0.5)")
         elif name == "replace":
             edit.add_argument("--region", nargs="+", required=True, metavar="NAME", help="for example lips teeth eyes")
-            edit.add_argument("--border", type=float, default=8.0, metavar="MM", help="soft edge around it (default 8)")
+            edit.add_argument(
+                "--border", type=_within(0, 200), default=8.0, metavar="MM", help="soft edge around it (default 8)"
+            )
         else:
             edit.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT", help="of B")
             edit.add_argument("--neutral", type=Path, help="avatar of B's person at rest, where B shows the expression")
@@ -222,24 +236,56 @@ def _cancellable() -> Iterator[Progress]:
         signal.signal(signal.SIGINT, before)
 
 
-def _pairs(words: Sequence[str], what: str) -> dict[str, list[float]]:
+def _pairs(words: Sequence[str], count: int, limit: float, hint: str) -> dict[str, list[float]]:
+    """NAME=NUMBER,… by name: ``count`` finite numbers each, of at most ``limit`` either way."""
     pairs = {}
     for word in words:
         name, _, value = word.partition("=")
         try:
-            pairs[name] = [float(x) for x in value.split(",")]
+            numbers = [float(x) for x in value.split(",")]
         except ValueError:
-            raise EngineError(f"{word} is not {what}.", "Write NAME=NUMBER, for example jawOpen=0.6.") from None
+            numbers = []
+        if len(numbers) != count or not all(abs(number) <= limit for number in numbers):  # nan is not, either
+            raise EngineError(f"{word} is not understood.", hint)
+        pairs[name] = numbers
     return pairs
 
 
 def _expression(words: Sequence[str]) -> dict[str, float]:
-    return {name: values[0] for name, values in _pairs(words, "an expression weight").items()}
+    hint = f"Write NAME=NUMBER, up to {LARGEST_WEIGHT:g} and with a point: jawOpen=0.6."
+    return {name: value for name, (value,) in _pairs(words, 1, LARGEST_WEIGHT, hint).items()}
+
+
+def _joints(words: Sequence[str]) -> dict[str, list[float]]:
+    return _pairs(words, 3, 360.0, "Write JOINT=X,Y,Z in degrees, with points: neck=0,20,0.")
+
+
+def _within(low: float, high: float, kind: type = float) -> Callable[[str], float]:
+    """For argparse: a number of a range; nan is in none."""
+
+    def read(word: str) -> float:
+        number = kind(word)
+        if not low <= number <= high:
+            raise argparse.ArgumentTypeError(f"{word} is not within {low:g} and {high:g}")
+        return number
+
+    read.__name__ = "whole number" if kind is int else "number"  # what argparse calls it
+    return read
 
 
 def _check_output(path: Path, endings: tuple[str, ...]) -> None:
     if path.suffix.lower() not in endings:
         raise EngineError(f"{path.name} is of an unknown kind.", f"Choose a name that ends in {' or '.join(endings)}.")
+    check_writable(path)
+
+
+def _name(options: argparse.Namespace) -> str:
+    """The avatar's name: as it was asked for, or after the file."""
+    if options.name is None:
+        return plain_name(options.output.stem)
+    if not is_name(options.name):
+        raise EngineError(f"{options.name!r} cannot be the name of a head.", "Use up to 63 printable characters.")
+    return options.name
 
 
 def _options(options: argparse.Namespace):
@@ -255,9 +301,9 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     from engine.report import photo_report, write_photo_sheet
 
     _check_output(options.output, (".npz",))
-    for path in filter(None, (options.output, options.ply, options.sheet)):
+    for path in filter(None, (options.ply, options.sheet)):
         check_writable(path)
-    name = options.name or options.output.stem
+    name = _name(options)
     if options.add:
         made = pipeline.add_photos(options.photos, options.add, name, _options(options), progress)
     else:
@@ -296,21 +342,24 @@ def _photo_table(report: dict) -> None:
     table = Table("photo", "landmarks px", "lips px", "eyes px", "yaw°", "pitch°", "PSNR dB")
     for row in report["photos"]:
         figures = (row[key] for key in ("landmark_px", "lips_px", "eyes_px", "yaw", "pitch", "psnr"))
-        table.add_row(row["name"], *(f"{x:.2f}" for x in figures))
+        table.add_row(Text(row["name"]), *(f"{x:.2f}" for x in figures))
     CONSOLE.print(table)
     seconds = ", ".join(f"{stage} {t:.1f} s" for stage, t in report["seconds"].items())
     CONSOLE.print(f"{report['gaussians']} Gaussians; {seconds}", highlight=False)
 
 
 def _batch(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.batch import find_people, reconstruct_people
+    from engine.batch import find_people, left_out, reconstruct_people
 
     people = find_people(options.folder)
     outcomes = reconstruct_people(people, options.output, _options(options), options.blender, progress)
     table = Table("person", "photos", "seconds", "result")
     for outcome in outcomes:
-        table.add_row(outcome.name, str(outcome.photos), f"{outcome.seconds:.0f}", outcome.error or "done")
-    CONSOLE.print(table, markup=False)
+        said = " ".join([outcome.error or "done", *outcome.notes])
+        table.add_row(Text(outcome.name), str(outcome.photos), f"{outcome.seconds:.0f}", Text(said))
+    CONSOLE.print(table)
+    for path in left_out(options.folder, people):
+        CONSOLE.print(f"Not read: {path}", highlight=False, markup=False)
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if failed:
         raise EngineError(f"{failed} of {len(outcomes)} people failed.", "The table says why; the others are done.")
@@ -323,7 +372,7 @@ def _render(options: argparse.Namespace, progress: Progress) -> None:
     _check_output(options.output, (".png", ".mp4"))
     head = avatar.load(options.avatar)
     expression = _expression(options.expression)
-    joints = _pairs(options.joint, "a joint rotation")
+    joints = _joints(options.joint)
     progress.start("render")
     shared = {"pitch": options.pitch, "size": options.size, "path": options.output}
     background = {"white": 1.0, "black": 0.0, "transparent": None}[options.background]
@@ -444,10 +493,9 @@ def _edit(options: argparse.Namespace, progress: Progress) -> None:
     from engine.editing import bake, interpolate, replace_region, transfer
 
     _check_output(options.output, (".npz",))
-    check_writable(options.output)
+    name = _name(options)
     progress.start("edit")
     first, second = avatar.load(options.first), avatar.load(options.second)
-    name = options.name or options.output.stem
     if options.edit == "interpolate":
         made = interpolate(first, second, options.gamma, name)
     elif options.edit == "replace":

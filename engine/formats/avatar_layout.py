@@ -164,6 +164,14 @@ def is_name(name: Any) -> bool:
     )
 
 
+def plain_name(text: str) -> str:
+    """A name that :func:`is_name` allows, as near to a text as one can be; ``Head`` where nothing of it can stay."""
+    kept = "".join(char if char.isprintable() else "" for char in text.replace("/", "_").replace("\\", "_")).strip()
+    while len(kept.encode("utf-8", "replace")) > NAME_BYTES:
+        kept = kept[:-1].rstrip()
+    return kept if is_name(kept) else "Head"
+
+
 def _within(array: np.ndarray, low: float, high: float) -> bool:
     """All finite and in range; a NaN fails both comparisons."""
     return bool(((array >= low) & (array <= high)).all())

@@ -17,6 +17,7 @@ from engine import assets
 from engine.arkit import ARKIT_NAMES
 from engine.avatar import load
 from engine.cli import main
+from engine.formats.avatar_layout import is_name, plain_name
 from engine.formats.ply import read_ply
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,6 +104,10 @@ def test_an_open_jaw_moves_the_chin_down_in_the_picture(made, tmp_path):
         (["reconstruct", "photo.jpg", "-o", "nowhere/x.npz"], 7, "nowhere"),
         (["reconstruct", "photo.jpg", "-o", "x.npz", "--system", "magic"], 1, "magic"),
         (["reconstruct", "photo.jpg", "-o", "x.npz", "--gaussians", "5"], 1, "5 Gaussians"),
+        (["reconstruct", "photo.jpg", "-o", "x.npz", "--json", "nowhere/x.json"], 7, "nowhere"),
+        (["reconstruct", "photo.jpg", "-o", "x.npz", "--name", "a/b"], 1, "'a/b' cannot be the name"),
+        (["reconstruct", "photo.jpg", "-o", "x.npz", "--name", "n" * 64], 1, "63 printable"),
+        (["reconstruct", "[photo].jpg", "-o", "x.npz"], 3, "[photo].jpg"),
         (["evaluate"], 1, "Nothing to evaluate"),
     ],
 )
@@ -120,6 +125,48 @@ def test_unknown_keys_and_broken_weights_are_named(made, tmp_path, capsys):
     assert "jawOpne" in capsys.readouterr().err
     assert main(["render", head, "-o", out, "--expression", "jawOpen=wide"]) == 1
     assert "jawOpen=wide" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["jawOpen=0,8", "jawOpen=nan", "jawOpen=80", "jawOpen=-inf", "jawOpen=", "jawOpen"])
+@pytest.mark.parametrize("command", ["render", "export"])
+def test_a_weight_that_is_no_weight_draws_nothing(made, command, word, tmp_path, capsys):
+    out = tmp_path / ("x.png" if command == "render" else "x.ply")
+    assert main([command, str(made / "head.npz"), "-o", str(out), "--expression", word]) == 1
+    assert f"{word} is not understood" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("word", ["jaw=1", "jaw=1,2,3,4", "jaw=nan,0,0", "jaw=9999,0,0"])
+def test_a_turn_needs_three_angles(made, word, tmp_path, capsys):
+    assert main(["render", str(made / "head.npz"), "-o", str(tmp_path / "x.png"), "--joint", word]) == 1
+    assert "neck=0,20,0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--yaw", "nan"], ["--pitch", "120"], ["--size", "0"], ["--seconds", "inf"]])
+def test_numbers_out_of_range_are_refused_before_work(words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["render", "missing.npz", "-o", "x.png", *words])
+    assert ended.value.code == 2
+    assert f"{words[1]} is not within" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_folder_is_refused_before_work(tmp_path, capsys):
+    (tmp_path / "folder.npz").mkdir()
+    assert main(["reconstruct", "missing.jpg", "-o", str(tmp_path / "folder.npz")]) == 7
+    assert "is a folder" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_any_files_name_gives_a_legal_name():
+    assert plain_name("می\u200cخواهم") == "میخواهم"
+    assert plain_name("a/b\n") == "a_b"
+    assert plain_name("\u200c") == plain_name("") == "Head"
+    assert all(is_name(plain_name(text)) for text in ("ü" * 100, "x" * 62 + "日", " . ", "..", "a\tb"))
+
+
+def test_a_terminal_of_another_encoding_gets_a_table(made):
+    words = [sys.executable, "-m", "engine", "inspect", str(made / "head.npz")]
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
+    assert subprocess.run(words, capture_output=True, env=environment, check=False).returncode == 0
 
 
 def test_a_pickle_that_runs_code_is_refused_as_a_head_model(tmp_path, capsys):

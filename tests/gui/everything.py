@@ -5,6 +5,7 @@ Controls are found by drawing panels and menus onto a layout that only takes not
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -32,8 +33,11 @@ class Notes:
     def prop(self, owner: bpy.types.bpy_struct, name: str, **_: object) -> None:
         # By its place, not by itself: it goes with its head, and comes again with the next.
         whole = owner.id_data
-        kind = next(kind for kind in ("scenes", "objects", "shape_keys") if whole.name in getattr(bpy.data, kind))
         path = owner.path_from_id() if owner != whole else ""
+        if isinstance(whole, bpy.types.Key):
+            path = f"data.shape_keys.{path}"
+            whole = next(obj for obj in bpy.data.objects if getattr(obj.data, "shape_keys", None) == whole)
+        kind = "scenes" if isinstance(whole, bpy.types.Scene) else "objects"
         self.found.append(("prop", (kind, whole.name, path), name))
 
     def __getattr__(self, name: str) -> Any:
@@ -76,7 +80,7 @@ def controls(context: bpy.types.Context) -> Iterator[tuple[str, str, Any, Any]]:
         for kind, what, more in drawn(cls, context):
             options = vars(more) if kind == "operator" else {}
             label = what if isinstance(what, str) else f"{what[2]}.{more}"
-            name = f"{kind} {label} {options or ''}".strip()
+            name = re.sub(r'"[^"]+"', '""', f"{kind} {label}") + f" {options or ''}"  # of sliders, one of a kind
             if name not in known:
                 known.add(name)
                 yield name, kind, what, options if kind == "operator" else more
@@ -103,7 +107,7 @@ def use(kind: str, what: Any, more: Any) -> str:
             operator("INVOKE_DEFAULT", True, **more)
         else:
             _turn(what, more)
-    except (RuntimeError, KeyError) as error:
+    except (RuntimeError, KeyError, ValueError) as error:
         return str(error).strip()
     return ""
 
