@@ -64,8 +64,11 @@ class Estimate:
         """Take a report of :class:`engine.progress.Progress`.
 
         Args:
-            fraction: 0..1 within the stage. now: seconds on a clock that never goes back.
+            stage: of the plan; others are not counted. fraction: 0..1 within the stage.
+            now: seconds on a clock that never goes back.
         """
+        if stage not in self.plan:  # a stage that nobody planned for costs the estimate, not the job
+            return
         if stage != self.stage:
             self._close(now)
             self.stage, self._stage_began = stage, now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
@@ -86,6 +87,9 @@ def _ask(client: Client, batch: list[tuple[str, PhotoFile]]) -> None:
             is_lost = True
         except AddonError as error:
             answer = error
+        except Exception as error:  # every photo gets an answer
+            traceback.print_exc()
+            answer = AddonError(f"This photo could not be checked ({type(error).__name__}: {error}).", "Report this.")
         _answers.put((key, answer))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import bpy
 import numpy as np
 from bpy.app.handlers import persistent
@@ -136,7 +138,13 @@ _handle: object | None = None
 
 
 def _draw() -> None:
-    DRAWING.draw(bpy.context)
+    try:
+        DRAWING.draw(bpy.context)
+    except Exception as error:  # once, in the panel and the console, not at every redraw
+        text = f"The heads cannot be drawn ({type(error).__name__}: {error})."
+        if text != DRAWING.problem:
+            DRAWING.problem = text
+            traceback.print_exc()
 
 
 @persistent

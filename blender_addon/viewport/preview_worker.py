@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -155,6 +156,9 @@ class PreviewWorker:
                 self._fail(wish, str(error), refused=400 <= error.status < 500)
             except AddonError as error:
                 self._fail(wish, str(error))
+            except Exception as error:  # the thread must go on: nobody would see that it ended
+                traceback.print_exc()
+                self._fail(wish, f"The preview met an unexpected error ({type(error).__name__}: {error}).")
 
     def _next(self) -> Wish | None:
         with self._changed:

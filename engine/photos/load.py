@@ -52,14 +52,14 @@ def load_photos(paths: Sequence[Path], progress: Progress, frames: int | None = 
         )
     photos: list[Photo] = []
     broken: list[SetAside] = []
-    for done, path in enumerate(paths):
+    for done, (path, name) in enumerate(zip(paths, _names(paths), strict=True)):
         span = (done / len(paths), (done + 1) / len(paths))
         try:
-            loaded = _from_clip(path, frames, progress, span) if is_clip(path) else _from_image(path)
+            loaded = _from_clip(path, name, frames, progress, span) if is_clip(path) else _from_image(path, name)
             photos.extend(loaded.photos)
             broken.extend(loaded.set_aside)
         except PhotoError as error:
-            broken.append(SetAside(path.name, str(error)))
+            broken.append(SetAside(name, str(error)))
         progress.update(span[1])
     if not photos:
         reasons = " ".join(photo.reason for photo in broken) or "None was given."
@@ -68,20 +68,31 @@ def load_photos(paths: Sequence[Path], progress: Progress, frames: int | None = 
     return PhotoSet(chosen.photos, (*broken, *chosen.set_aside))
 
 
-def _from_image(path: Path) -> PhotoSet:
+def _names(paths: Sequence[Path]) -> list[str]:
+    """What the files are called: their names, with the folder and, if need be, a number where two have the same."""
+    names: list[str] = []
+    for path in paths:
+        alike = sum(other.name == path.name for other in paths)
+        name = path.name if alike == 1 else f"{path.absolute().parent.name}/{path.name}"
+        again = sum(other == name or other.startswith(f"{name} (") for other in names)
+        names.append(f"{name} ({again + 1})" if again else name)
+    return names
+
+
+def _from_image(path: Path, name: str) -> PhotoSet:
     decoded = decode_near(path)
-    photo = prepare(decoded.image, path.name, file_sha256(path), decoded.focal, decoded.place)
+    photo = prepare(decoded.image, name, file_sha256(path), decoded.focal, decoded.place)
     return PhotoSet((replace(photo, warnings=decoded.warnings + photo.warnings),))
 
 
-def _from_clip(path: Path, count: int, progress: Progress, span: tuple[float, float]) -> PhotoSet:
+def _from_clip(path: Path, clip: str, count: int, progress: Progress, span: tuple[float, float]) -> PhotoSet:
     middle = span[0] + CHOOSING * (span[1] - span[0])
     indices = choose_frames(path, count, progress, (span[0], middle))
     sha256 = file_sha256(path)
     photos: dict[int, Photo] = {}
     broken: list[SetAside] = []
     for done, (index, image) in enumerate(clip_frames(path, indices), start=1):
-        name = f"{path.name}#{index}"
+        name = f"{clip}#{index}"
         try:
             photos[index] = prepare(image, name, sha256)
         except PhotoError as error:

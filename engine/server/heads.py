@@ -148,7 +148,10 @@ class Previewer:
         return future
 
     def _serve(self) -> None:
-        warm_up()
+        try:
+            warm_up()
+        except Exception:  # the first picture tells whoever waits for it
+            LOG.exception("The kernels could not be prepared")
         while True:
             with self._change:
                 while not self._waiting and not self._closed:

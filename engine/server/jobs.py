@@ -231,6 +231,12 @@ class JobQueue:
             except (EOFError, OSError):
                 if not self._closed:
                     self._lost(job, worker)
+            except Exception as error:  # whatever it is, the next job must run
+                LOG.exception("A job could not be followed")
+                worker.kill()
+                message = f"The reconstruction met an unexpected error ({type(error).__name__}: {error})."
+                detail = ErrorDetail(type="InternalError", message=message, hint="Try again, and report this.")
+                self._end(job, "failed", detail)
 
     def _run(self, job: _Job, worker: Worker) -> None:
         worker.start(job.task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,3 +113,12 @@ def test_suffix_tells_clips_from_photos():
 def test_clip_frame_is_as_good_as_a_photo(sample_path: Paths):
     ((_, frame),) = clip_frames(sample_path("cap12.mp4"), [600])
     assert find_face(frame, "cap12.mp4#600").face.height > 80
+
+
+def test_photos_of_one_name_are_told_apart(tmp_path: Path, sample_path: Paths):
+    for folder, sample in (("a", "person_a_2.jpg"), ("b", "person_a_1.jpg")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(sample_path(sample), tmp_path / folder / "photo.jpg")
+    paths = [tmp_path / "a" / "photo.jpg", tmp_path / "b" / "photo.jpg", tmp_path / "a" / "photo.jpg"]
+    loaded = load_photos(paths, Progress())
+    assert [photo.name for photo in loaded.photos] == ["a/photo.jpg", "b/photo.jpg", "a/photo.jpg (2)"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from engine.estimate import Estimate, typical_seconds
 from engine.pipeline import Options
 from engine.rendering import Camera
+from engine.server import jobs
 from engine.server.heads import MAX_HEADS, Heads, Pose, Previewer, Resident, Shot
 from engine.server.refusals import NotFound, Superseded
 from engine.server.uploads import SHOWN_LENGTH, shown_name
+from engine.server.worker import Done
 
 REST = Pose({}, {})
 
@@ -117,3 +121,44 @@ def test_a_stage_that_takes_long_in_silence_is_not_said_to_end_in_a_second():
         estimate.update(stage, 0.0, 100.0 + k)
     for silent in (10.0, 20.0, 40.0):
         assert 10.0 + 0.3 * silent < estimate.eta(103.0 + silent) < 20.0 + silent
+
+
+def test_a_stage_that_nobody_planned_for_costs_no_job():
+    estimate = Estimate({"photos": 1.0, "files": 1.0})
+    estimate.update("photos", 1.0, 1.0)
+    estimate.update("polishing", 0.5, 2.0)
+    estimate.update("files", 0.5, 3.0)
+    assert estimate.stage == "files" and 0.5 < estimate.fraction < 1
+
+
+def test_an_unexpected_error_fails_one_job_and_the_next_one_runs(tmp_path, monkeypatch):
+    """The thread that serves the queue outlives whatever a worker's report does to it."""
+    reports = iter([RuntimeError("out of the blue"), Done({}, ("a.jpg",), (), ())])
+
+    class Odd:
+        alive, exit_code = True, 0
+
+        def start(self, task):
+            pass
+
+        def report(self, timeout):
+            report = next(reports)
+            if isinstance(report, Exception):
+                raise report
+            return report
+
+        def kill(self):
+            pass
+
+    monkeypatch.setattr(jobs, "Worker", Odd)
+    queue = jobs.JobQueue(tmp_path)
+    queue.start()
+    ended = []
+    for _ in range(2):
+        job = queue.submit("Ada", Options(), lambda folder: [])
+        while (status := queue.status(job)).state not in jobs.FINISHED:
+            time.sleep(0.01)
+        ended.append((status.state, status.error and status.error.message))
+    queue.close()
+    assert ended[0][0] == "failed" and "out of the blue" in ended[0][1]
+    assert ended[1] == ("done", None)
