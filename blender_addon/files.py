@@ -43,11 +43,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def keep_newest(folder: Path, pattern: str, count: int) -> None:
-    """Delete all but the newest files of a folder; those that cannot be deleted, open elsewhere for example, stay."""
-    dated = []
+    """Delete all but the newest files of a folder; those that cannot be deleted, open elsewhere for example, stay.
+
+    A date in the future is that of a clock that was wrong, and so of a file that is older than those made today.
+    """
+    dated, latest = [], time.time() + PATIENCE
     for path in folder.glob(pattern):
         with suppress(OSError):
-            dated.append((path.stat().st_mtime, path))
+            made = path.stat().st_mtime
+            dated.append((made if made < latest else 0.0, path))
     for _, path in sorted(dated)[:-count]:
         with suppress(OSError):
             path.unlink()

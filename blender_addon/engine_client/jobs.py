@@ -220,7 +220,11 @@ def keep_avatar(avatar: bytes, folder: Path, name: str) -> Path:
         AddonError: the folder cannot be written.
     """
     safe = re.sub(r"[^\w-]+", "_", name).strip("_")[:60] or "head"
-    path = folder / f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}.npz"
+    dated = f"{safe}-{time.strftime('%Y%m%d-%H%M%S')}"
+    path, number = folder / f"{dated}.npz", 1
+    while path.exists():  # made in the same second
+        number += 1
+        path = folder / f"{dated}-{number}.npz"
     with atomic_write(path) as temporary:
         temporary.write_bytes(avatar)
     keep_newest(folder, "*.npz", HEADS_KEPT)

@@ -117,3 +117,15 @@ def test_a_folder_that_is_a_file_is_told(parts, tmp_path):
     (tmp_path / "heads").write_text("")
     with pytest.raises(parts.errors.AddonError, match="cannot be written"):
         parts.jobs.keep_avatar(b"new", tmp_path / "heads", "ada")
+
+
+def test_a_new_head_is_kept_whatever_the_dates_of_the_others(parts, tmp_path):
+    jobs = parts.jobs
+    for number in range(jobs.HEADS_KEPT):
+        path = tmp_path / f"old-{number}.npz"
+        path.touch()
+        os.utime(path, (4e9, 4e9))  # a clock was wrong
+    kept = [jobs.keep_avatar(str(number).encode(), tmp_path, "Ada") for number in range(3)]
+    assert len(set(kept)) == 3
+    assert kept[-1].read_bytes() == b"2"
+    assert len(list(tmp_path.glob("*.npz"))) == jobs.HEADS_KEPT
