@@ -212,3 +212,13 @@ def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
     assert process.returncode == 130, said
     assert "Cancelled" in said
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.9])  # Python's own start is not ours
+def test_ctrl_c_before_anything_began_ends_without_a_traceback(seconds, tmp_path):
+    words = [sys.executable, "-m", "engine", "reconstruct", "missing.jpg", "-o", str(tmp_path / "x.npz")]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
