@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import stat
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ def read_bytes(path: Path) -> bytes:
         HeadModelError: it is absent, unreadable or too large for a head model.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for, a device has no end
+            raise HeadModelError(f"{path} is no file.", "Give the path of a FLAME file.")
         if path.stat().st_size > LARGEST_FILE:
             raise HeadModelError(f"{path.name} is too large for a FLAME model ({LARGEST_FILE >> 20} MB at most).", HINT)
         return path.read_bytes()
@@ -76,6 +79,7 @@ def read_flame(path: Path) -> FlameFile:
         HeadModelError: the file is absent, damaged, names anything beyond plain arrays, or is not a FLAME model.
     """
     data = read_bytes(path)
+    _refuse_stand_ins(data, path.name)
     try:
         content = _npz(data) if zipfile.is_zipfile(io.BytesIO(data)) else _pickle(data)
         return _validate(content)
@@ -83,6 +87,17 @@ def read_flame(path: Path) -> FlameFile:
         raise HeadModelError(f"{path.name}: {error.message}", error.hint) from error
     except Exception as error:  # a damaged pickle or zip can fail in any way at all
         raise HeadModelError(f"{path.name} is damaged or not a FLAME model ({error}).", HINT) from error
+
+
+def _refuse_stand_ins(data: bytes, name: str) -> None:
+    """Name what downloads leave in a model's place."""
+    start = data[:200].lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise HeadModelError(
+            f"{name} is a web page, not a FLAME model.", "Log in at flame.is.tue.mpg.de and download the file again."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        raise HeadModelError(f"{name} is only Git LFS' pointer to a file.", "Run git lfs pull where it came from.")
 
 
 def _npz(data: bytes) -> dict[str, Any]:
@@ -111,7 +126,7 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
         super().__init__(io.BytesIO(data), encoding="latin1")
         # Made anew: a hostile stream may set attributes on a class that it names.
         kept, array, dtype = (type(name, (_Kept,), {}) for name in ("Chumpy", "Array", "Dtype"))
-        sparse = type("Sparse", (_Kept,), {})
+        sparse = {layout: type("Sparse", (_Kept,), {"layout": layout}) for layout in ("csc", "csr", "coo")}
 
         def from_buffer(raw: Any, kind: Any, shape: Any, order: Any) -> _Kept:
             made = array()
@@ -126,7 +141,12 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
             ("collections", "OrderedDict"): dict,
             **{key: lambda _type, _shape, _kind: array() for key in reconstruct},
             **{(f"{package}.numeric", "_frombuffer"): from_buffer for package in ("numpy.core", "numpy._core")},
-            **{(f"scipy.sparse.{module}csc", "csc_matrix"): sparse for module in ("", "_")},
+            **{
+                (f"scipy.sparse.{hidden}{layout}", f"{layout}_{kind}"): made
+                for layout, made in sparse.items()
+                for hidden in ("", "_")
+                for kind in ("matrix", "array")
+            },
             **{(module, "object"): object for module in ("__builtin__", "builtins")},
             **{(module, "set"): set for module in ("__builtin__", "builtins")},
             **{(module, "_reconstructor"): lambda kind, _base, _state: kind() for module in ("copy_reg", "copyreg")},
@@ -144,6 +164,8 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
 class _Kept:
     """Keeps the arguments and the state that a pickle gives an object."""
 
+    layout = ""  # of a sparse matrix
+
     def __init__(self, *arguments: Any):
         self.arguments, self.state = arguments, None
 
@@ -157,7 +179,7 @@ def _numbers(value: Any, key: str) -> np.ndarray:
     if isinstance(value, _Kept) and kind == "Chumpy" and isinstance(value.state, dict):
         return _numbers(value.state["x"], key)
     if isinstance(value, _Kept) and kind == "Sparse" and isinstance(value.state, dict):
-        return _dense(value.state, key)
+        return _dense(value.state, type(value).layout, key)
     if isinstance(value, _Kept) and kind == "Array" and isinstance(value.state, tuple):
         _, shape, dtype, is_fortran, raw = value.state
         plain = np.dtype(_plain_type(dtype))
@@ -175,19 +197,36 @@ def _plain_type(dtype: _Kept) -> str:
     return ("" if order in "=|" else order) + code
 
 
-def _dense(state: dict[str, Any], key: str) -> np.ndarray:
-    """A compressed sparse column matrix [rows, columns], dense."""
+def _dense(state: dict[str, Any], layout: str, key: str) -> np.ndarray:
+    """A sparse matrix [rows, columns], dense.
+
+    Args:
+        layout: scipy's: ``csc`` and ``csr`` are compressed by columns and rows, ``coo`` is not.
+    """
     rows, columns = (int(size) for size in state["_shape" if "_shape" in state else "shape"])
-    data, indices, starts = (_numbers(state[part], key) for part in ("data", "indices", "indptr"))
     if not (0 < rows <= MOST_VERTICES and 0 < columns <= MOST_VERTICES and rows * columns * 8 <= LARGEST_FILE):
         raise HeadModelError(f"the matrix {key} has an impossible size.", HINT)
-    counts = np.diff(starts.astype(np.int64))
-    fits = len(counts) == columns and (counts >= 0).all() and counts.sum() == len(data) == len(indices)
-    if not fits or indices.min() < 0 or indices.max() >= rows:
-        raise HeadModelError(f"the matrix {key} is damaged.", HINT)
-    column = np.repeat(np.arange(columns), counts)
+    damaged = HeadModelError(f"the matrix {key} is damaged.", HINT)
+    data = _numbers(state["data"], key)
+    if layout == "coo":
+        coords = state["coords"] if "coords" in state else (state["row"], state["col"])
+        row, column = (_numbers(part, key) for part in coords)
+    else:
+        inner, starts = (_numbers(state[part], key) for part in ("indices", "indptr"))
+        counts = np.diff(starts.astype(np.int64))
+        outer = columns if layout == "csc" else rows
+        if len(counts) != outer or (counts < 0).any() or counts.sum() != len(data):
+            raise damaged
+        row, column = inner, np.repeat(np.arange(outer), counts)
+        if layout == "csr":
+            row, column = column, row
+    if not len(row) == len(column) == len(data):
+        raise damaged
+    for places, size in ((row, rows), (column, columns)):
+        if places.min(initial=0) < 0 or places.max(initial=0) >= size:
+            raise damaged
     dense = np.zeros((rows, columns))
-    np.add.at(dense, (indices, column), data)
+    np.add.at(dense, (row, column), data)
     return dense
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -67,7 +68,7 @@ def _inner(head: ParametricHead) -> np.ndarray:
     return head.face_region("teeth", "tongue", "lashes", "mouth_interior")
 
 
-def write_pickle(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_pickle(path: Path, arrays: dict[str, np.ndarray], matrix: Callable = sparse.csc_matrix) -> None:
     """Write the arrays as FLAME's own files are: protocol 2, chumpy around the shapes, a sparse joint regressor."""
     chumpy, ch = types.ModuleType("chumpy"), types.ModuleType("chumpy.ch")
     kind = type("Ch", (), {"__module__": "chumpy.ch"})
@@ -81,7 +82,7 @@ def write_pickle(path: Path, arrays: dict[str, np.ndarray]) -> None:
     content = arrays | {
         "v_template": wrapped(arrays["v_template"]),
         "shapedirs": wrapped(np.asfortranarray(arrays["shapedirs"])),
-        "J_regressor": sparse.csc_matrix(arrays["J_regressor"]),
+        "J_regressor": matrix(arrays["J_regressor"]),
         "bs_type": "lrotmin",
     }
     with mock.patch.dict(sys.modules, {"chumpy": chumpy, "chumpy.ch": ch}):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy import sparse
 
 from engine.arkit import ARKIT_NAMES
 from engine.errors import HeadModelError
@@ -129,6 +130,35 @@ def test_broken_bytes_are_refused_or_read(arrays: dict, tmp_path: Path) -> None:
     assert refused > 50
     with pytest.raises(HeadModelError, match="absent"):
         read_flame(tmp_path / "absent.pkl")
+
+
+@pytest.mark.parametrize("matrix", ["csc_array", "csr_matrix", "csr_array", "coo_matrix", "coo_array"])
+def test_every_form_of_a_sparse_matrix_is_read(matrix: str, arrays: dict, tmp_path: Path) -> None:
+    write_pickle(tmp_path / "plain.pkl", arrays)
+    write_pickle(tmp_path / "other.pkl", arrays, getattr(sparse, matrix))
+    plain, other = (read_flame(tmp_path / f"{name}.pkl").joint_regressor for name in ("plain", "other"))
+    np.testing.assert_array_equal(plain, other)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"\n<!DOCTYPE html><html><body>Please log in</body></html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS"),
+    ],
+)
+def test_what_downloads_leave_behind_is_named(content: bytes, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "flame.pkl").write_bytes(content)
+    with pytest.raises(HeadModelError, match=sentence):
+        read_flame(tmp_path / "flame.pkl")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files.")
+def test_a_pipe_or_device_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "flame.pkl")
+    for path in (tmp_path / "flame.pkl", Path("/dev/zero")):
+        with pytest.raises(HeadModelError, match="is no file"):
+            read_flame(path)
 
 
 def test_moves_exactly_like_flame(completed) -> None:
