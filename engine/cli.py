@@ -321,6 +321,8 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     report["files"] = [str(p) for p in (options.output, memory, options.ply, options.sheet) if p]
     for entry in made.set_aside:
         CONSOLE.print(f"Set aside: {entry.reason}", highlight=False, markup=False)
+    for warning in (warning for photo in made.photos for warning in photo.warnings):
+        CONSOLE.print(f"Note: {warning}", highlight=False, markup=False)
     if options.json:
         _write_json(options.json, report)
     if options.json != "-":

@@ -57,6 +57,7 @@ NETWORKS = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
 """Systems that need trained weights and the default head."""
 SYSTEMS: dict[str, System] = {"surface": _surface} | {name: _network(name) for name in NETWORKS}
 SEEN = 0.5  # from which a Gaussian counts as shown by a photo
+ENOUGH = 0.8  # of refinement's rounds, after which more would hardly be seen
 USEFUL = 0.003  # of these, the share that a photo has to show best
 
 
@@ -145,6 +146,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     progress.start("refinement")
     seconds = options.refine_seconds - options.own_seconds
     model, views = refine(model, photos, model.views, head, progress, seconds)
+    photos = _cut_short(photos, model)
     progress.start("avatar")
     model = close_lids(model, head)
     tracked = replace(tracked, views=views)
@@ -176,6 +178,16 @@ def _compared(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ...
                 said += (f"{photo.name} shows nothing that the others do not; one of another side would help more.",)
         found.append(replace(photo, warnings=said))
     return tuple(found)
+
+
+def _cut_short(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ...]:
+    """The photos, the leading one with a warning where refinement had time for much less than it would do."""
+    rounds, wanted = (int(model.metrics.get(name, 0)) for name in ("rounds", "rounds_wanted"))
+    if rounds >= ENOUGH * wanted:
+        return tuple(photos)
+    said = f"The time for refining ended after {rounds} of {wanted} rounds; give it longer for a sharper head."
+    leading = model.shoot.leading
+    return tuple(replace(p, warnings=(*p.warnings, said)) if i == leading else p for i, p in enumerate(photos))
 
 
 def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, progress: Progress) -> Reconstruction:
@@ -223,7 +235,8 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     photos = [*avatar.provenance["photos"], *made.provenance["photos"]]
     made = replace(made, views=avatar.views + made.views, provenance={**made.provenance, "photos": photos})
     progress.finish()
-    return Reconstruction(made, chosen.photos, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+    added = _cut_short(chosen.photos, model)
+    return Reconstruction(made, added, chosen.set_aside, tracked, model, head, dict(progress.seconds))
 
 
 def _new(chosen: PhotoSet, keepsake: Keepsake) -> PhotoSet:

@@ -146,7 +146,8 @@ def refine(
         seconds: wall-clock budget for one photo; further photos add their share. 0 returns the start.
 
     Returns:
-        The refined Gaussians and the views as they ended.
+        The refined Gaussians and the views as they ended. Their metrics say how many ``rounds`` the time allowed, of
+        the ``rounds_wanted``.
     """
     if seconds <= 0:
         return start, tuple(views)
@@ -171,7 +172,7 @@ def refine(
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
     turns = _turns(len(photos), start.shoot.leading)
     iterations = len(turns)
-    begun = time.perf_counter()
+    begun, rounds = time.perf_counter(), 0
     for iteration in range(iterations):
         done = max(iteration / iterations, (time.perf_counter() - begun) / (seconds * budget))
         if done >= 1:
@@ -200,10 +201,12 @@ def refine(
         loss.backward()
         unknowns.freeze(i)
         optimizer.step()
+        rounds += 1
     with torch.no_grad():
         g = unknowns.gaussians()
         quats = torch.nn.functional.normalize(g.quats, dim=1)
         final = replace(g, colors=g.colors.clamp(0, 1), quats=quats)
         final = BoundGaussians(*(t.detach() for t in vars(final).values()))
     ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
-    return replace(start, gaussians=final), ended
+    metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(iterations)}
+    return replace(start, gaussians=final, metrics=metrics), ended

@@ -35,3 +35,10 @@ def test_a_photo_in_other_light_gives_its_face_alone_and_that_is_said(photo, war
     shade = np.linspace(0.3, 1.0, photo.image.shape[1], dtype=np.float32)[None, :, None]
     said = warnings_of({"image": photo.image * shade})
     assert sum("only its face is used" in text for text in said) == 1
+
+
+def test_a_refinement_that_had_too_little_time_says_so(photo):
+    options = Options(refine_seconds=0.5, count=20_000)
+    made = reconstruct_photos(PhotoSet((photo,)), "Ada", options, Progress())
+    assert 0 < made.model.metrics["rounds"] < made.model.metrics["rounds_wanted"]
+    assert any("give it longer" in warning for warning in made.photos[0].warnings)
