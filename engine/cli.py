@@ -23,7 +23,6 @@ from rich.text import Text
 import engine
 from engine.atomic import atomic_write, check_writable
 from engine.errors import Cancelled, EngineError
-from engine.formats.avatar_layout import is_name, plain_name
 from engine.progress import Progress
 from engine.threads import share_cores
 
@@ -281,6 +280,8 @@ def _check_output(path: Path, endings: tuple[str, ...]) -> None:
 
 def _name(options: argparse.Namespace) -> str:
     """The avatar's name: as it was asked for, or after the file."""
+    from engine.formats.avatar_layout import is_name, plain_name
+
     if options.name is None:
         return plain_name(options.output.stem)
     if not is_name(options.name):

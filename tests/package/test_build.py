@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """The commands that would have been run."""
     ran: list[tuple] = []
 
-    def run(*command) -> int:
+    def run(*command, environment=None) -> int:
         ran.append(command)
         if "venv" in command:
             python = Environment(command[-1]).python
@@ -75,7 +76,7 @@ def test_a_missing_system_library_is_named_with_its_debian_package(monkeypatch: 
 def test_one_failed_check_fails_the_test_command(failing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 
-    def run(*command) -> int:
+    def run(*command, environment=None) -> int:
         ran.append(" ".join(map(str, command)))
         return int(failing in ran[-1].split())
 
@@ -86,11 +87,21 @@ def test_one_failed_check_fails_the_test_command(failing: str, monkeypatch: pyte
     assert ran[-1].endswith("-k nose")
 
 
+def test_commands_that_run_together_tell_their_output_one_after_the_other(capfd: pytest.CaptureFixture) -> None:
+    say = "import sys, time; [print(sys.argv[1], flush=True) or time.sleep(0.05) for _ in range(5)]; sys.exit({})"
+    commands = {name: (sys.executable, "-c", say.format(code), name) for name, code in (("one", 0), ("two", 3))}
+    assert shell.run_together(commands) == {"one": 0, "two": 3}
+    words = [line for line in capfd.readouterr().out.split() if line in commands]
+    assert (
+        sorted(words) == ["one"] * 6 + ["two"] * 6 and sum(a != b for a, b in zip(words, words[1:], strict=False)) == 1
+    )
+
+
 @pytest.mark.parametrize(("outcome", "code"), [(True, 0), (False, 1), ("this needs root.", 0)])
 def test_blenders_tests_count_and_what_cannot_run_is_said(
     outcome: bool | str, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(build, "run", lambda *command: 0)
+    monkeypatch.setattr(build, "run", lambda *command, environment=None: 0)
     monkeypatch.setattr(Environment, "install", lambda self, wanted: None)
     monkeypatch.setattr(build, "check_libraries", lambda libraries: None)
     monkeypatch.setattr(build, "test_addon", lambda: True)
