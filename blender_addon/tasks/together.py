@@ -40,7 +40,7 @@ class _Together:
         for head in CHANGES.heads(scene):
             if head.root.library is not None:
                 continue
-            if head.root[MARK] < VERSION:
+            if head.root[MARK] < VERSION and head.root.override_library is None:  # that is renewed in its own file
                 _renew(head, layer)
             self._parts[head.root.name] = tuple(part.name for part in head.parts[1:])
             for part in (head.mesh, head.armature):
