@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.addon.engine import sample_avatar
 from tests.gui.artist import SCREEN, Artist, pictures_folder
 from tests.gui.real_blender import RealBlender, Window
 
@@ -45,7 +46,7 @@ if bpy.context.mode != "OBJECT":
     bpy.ops.object.mode_set(mode="OBJECT")
 heads = [obj for obj in bpy.context.scene.objects if "gaussian_head" in obj]
 if not heads:
-    bpy.ops.gaussian_heads.import_head(filepath="/share/head.npz")
+    bpy.ops.gaussian_heads.import_head(filepath="/share/sample.npz")
     heads = [obj for obj in bpy.context.scene.objects if "gaussian_head" in obj]
 for other in heads[1:]:
     bpy.ops.gaussian_heads.delete_head(head=other.name)
@@ -59,8 +60,7 @@ heads[0].location = (0, 0, 0)
 def artist(blender: RealBlender, share: Path):
     for name in ("probe.py", "everything.py"):
         shutil.copy(Path(__file__).with_name(name), share / name)
-    if not (share / "head.npz").exists():
-        pytest.skip("test_installation.py makes the head.")
+    shutil.copy(sample_avatar(), share / "sample.npz")
     (share / "state.json").unlink(missing_ok=True)
     with Window(blender, share, ("--python", "/share/probe.py"), SCREEN) as window:
         window.wait_for((share / "state.json").exists, 60)
