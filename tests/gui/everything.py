@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ import bpy
 
 PACKAGE = "bl_ext.user_default.gaussian_heads"
 PREFIX = "gaussian_heads."
+SHOWN_WITH_PARENT = "GAUSSIAN_HEADS_PT_expression_"
 
 
 class Notes:
@@ -72,16 +74,23 @@ def drawn(cls: type, context: bpy.types.Context) -> list[tuple[str, Any, Any]]:
 
 
 def controls(context: bpy.types.Context) -> Iterator[tuple[str, str, Any, Any]]:
-    """Of all panels and menus: a name that tells them apart, the kind, and what it needs."""
+    """Of all panels and menus: a name that tells them apart, the kind, and what it needs.
+
+    Of sliders there is one of a kind, and two of buttons that differ by an option's value alone, such as the presets.
+    """
     known = set()
+    alike: Counter[tuple] = Counter()
     for cls in [*classes(bpy.types.Panel), *classes(bpy.types.Menu)]:
-        if cls.__name__.startswith("GAUSSIAN_HEADS_"):
+        if cls.__name__.startswith("GAUSSIAN_HEADS_") and not cls.__name__.startswith(SHOWN_WITH_PARENT):
             yield f"{'panel' if issubclass(cls, bpy.types.Panel) else 'menu'} {cls.__name__}", "shown", cls, None
         for kind, what, more in drawn(cls, context):
             options = vars(more) if kind == "operator" else {}
             label = what if isinstance(what, str) else f"{what[2]}.{more}"
-            name = re.sub(r'"[^"]+"', '""', f"{kind} {label}") + f" {options or ''}"  # of sliders, one of a kind
+            name = re.sub(r'"[^"]+"', '""', f"{kind} {label}") + f" {options or ''}"
             if name not in known:
+                alike[kind, label, *options] += 1
+                if kind == "operator" and alike[kind, label, *options] > 2:
+                    continue
                 known.add(name)
                 yield name, kind, what, options if kind == "operator" else more
     for name in dir(bpy.ops.gaussian_heads):  # those that only scripts, keys and Blender's own menus call
@@ -95,7 +104,7 @@ def use(kind: str, what: Any, more: Any) -> str:
         if kind == "shown":
             if issubclass(what, bpy.types.Menu):
                 bpy.ops.wm.call_menu("INVOKE_DEFAULT", name=what.__name__)
-            elif not what.__name__.startswith("GAUSSIAN_HEADS_PT_expression_"):  # those are shown with their parent
+            else:
                 bpy.ops.wm.call_panel("INVOKE_DEFAULT", name=what.__name__, keep_open=False)
         elif kind == "menu":
             bpy.ops.wm.call_menu("INVOKE_DEFAULT", name=what)
