@@ -111,10 +111,14 @@ def _draw_error(layout: bpy.types.UILayout, context: bpy.types.Context, message:
 def _draw_notes(layout: bpy.types.UILayout, context: bpy.types.Context, snapshot: JobSnapshot) -> None:
     for _, reason in snapshot.set_aside:
         draw_text(layout, context, f"Left out: {reason}", "CANCEL")
+    told = " ".join(item.message for item in context.scene.gaussian_heads.photos.items)
     for warning in snapshot.warnings:
-        draw_text(layout, context, warning, "ERROR")
+        if warning not in told:  # the Photos panel says it beside the photo
+            draw_text(layout, context, warning, "ERROR")
     if snapshot.kept is not None:
-        draw_text(layout, context, f"Also kept as {snapshot.kept.name} in {snapshot.kept.parent}.", "FILE_TICK")
+        row = layout.row()
+        draw_text(row, context, f"Also kept as {snapshot.kept.name}.", "FILE_TICK")
+        row.operator("wm.path_open", text="", icon="FILE_FOLDER", emboss=False).filepath = str(snapshot.kept.parent)
 
 
 register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_PT_reconstruct,))

@@ -65,10 +65,9 @@ def test_from_a_photo_to_a_rendered_saved_animation(artist: Artist, blender: Rea
     artist.point(VIEW)
     artist.do("key KP_1", "key KP_Decimal", *["click 5"] * 3)
     artist.do("key ctrl+alt+KP_0")  # the camera takes this view
+    artist.click("Photos")  # folds the panels that are done with
     artist.see("Expression")
     artist.show("head")
-
-    artist.click("Photos")  # folds the panels that are done with
     artist.click("Reconstruct")
     artist.click("Jaw")
     slider = artist.see("jawOpen")
