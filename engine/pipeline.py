@@ -57,8 +57,8 @@ NETWORKS = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
 """Systems that need trained weights and the default head."""
 SYSTEMS: dict[str, System] = {"surface": _surface} | {name: _network(name) for name in NETWORKS}
 SEEN = 0.5  # from which a Gaussian counts as shown by a photo
-ENOUGH = 0.8  # of refinement's rounds, after which more would hardly be seen
 USEFUL = 0.003  # of these, the share that a photo has to show best
+ENOUGH = 0.8  # of refinement's rounds, after which more would hardly be seen
 
 
 @dataclass(frozen=True)
@@ -160,24 +160,29 @@ def _warned(photos: Sequence[Photo], tracked: Tracked) -> tuple[Photo, ...]:
     yaws = [abs(row[5]) for row in tracked.residuals]
     if min(yaws) <= STEEP:
         return tuple(photos)
-    return (replace(photos[0], warnings=(*photos[0].warnings, too_steep(photos[0].name, min(yaws)))), *photos[1:])
+    return _with(photos, 0, too_steep(photos[0].name, min(yaws)))
+
+
+def _with(photos: Sequence[Photo], number: int, warning: str) -> tuple[Photo, ...]:
+    """The photos, one of them with a warning more."""
+    warned = replace(photos[number], warnings=(*photos[number].warnings, warning))
+    return (*photos[:number], warned, *photos[number + 1 :])
 
 
 def _compared(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ...]:
     """The photos, those with a warning of which the head takes only a part or next to nothing."""
-    shoot, seen = model.shoot, model.seen > SEEN
-    found = []
-    for i, photo in enumerate(photos):
-        said = photo.warnings
-        if i != shoot.leading and not shoot.alike[i]:
-            first = photos[shoot.leading].name
-            said += (f"{photo.name} shows other light, hair or clothes than {first}; only its face is used.",)
-        elif i != shoot.leading and bool((model.owner >= 0).any()):
-            share = float((model.owner[seen] == i).float().mean())
-            if share < USEFUL:
-                said += (f"{photo.name} shows nothing that the others do not; one of another side would help more.",)
-        found.append(replace(photo, warnings=said))
-    return tuple(found)
+    shoot, owners = model.shoot, model.owner[model.seen > SEEN]
+    owned = bool((model.owner >= 0).any())
+    first, found = photos[shoot.leading].name, tuple(photos)
+    for i, name in enumerate(photo.name for photo in photos):
+        if i == shoot.leading:
+            continue
+        if not shoot.alike[i]:
+            found = _with(found, i, f"{name} shows other light, hair or clothes than {first}; only its face is used.")
+        elif owned and float((owners == i).float().mean()) < USEFUL:
+            text = f"{name} shows nothing that the others do not; one of another side would help more."
+            found = _with(found, i, text)
+    return found
 
 
 def _cut_short(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ...]:
@@ -186,8 +191,7 @@ def _cut_short(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ..
     if rounds >= ENOUGH * wanted:
         return tuple(photos)
     said = f"The time for refining ended after {rounds} of {wanted} rounds; give it longer for a sharper head."
-    leading = model.shoot.leading
-    return tuple(replace(p, warnings=(*p.warnings, said)) if i == leading else p for i, p in enumerate(photos))
+    return _with(photos, model.shoot.leading, said)
 
 
 def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, progress: Progress) -> Reconstruction:

@@ -27,9 +27,10 @@ class GAUSSIAN_HEADS_PT_render(bpy.types.Panel):
         column.prop(scene.render, "filepath", text="")
         column.prop(scene.gaussian_heads.render, "over_scene")
         column.prop(scene.gaussian_heads.render, "depth")
-        for effect in _blurs(scene):
+        effects = _blurs(scene)
+        for effect in effects:
             column.label(text=effect, icon="CHECKMARK")
-        if _blurs(scene):
+        if effects:
             column.prop(scene.gaussian_heads.render, "samples")
         if render.running is not None:
             done, total = render.running.done, render.running.total

@@ -43,8 +43,8 @@ class Drawing:
         if not every:
             self.clear()
             return
-        view = context.space_data
-        here = placed(scene, depsgraph, lambda obj: obj.visible_get(view_layer=context.view_layer, viewport=view))
+        layer, view = context.view_layer, context.space_data
+        here = [place for place in every if place.shown_by.visible_get(view_layer=layer, viewport=view)]
         seen = View(
             context.region_data.view_matrix.copy(),
             context.region_data.window_matrix.copy(),

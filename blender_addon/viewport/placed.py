@@ -17,11 +17,13 @@ class Place:
 
     Attributes:
         obj: the point cloud object. cloud: its evaluated data. matrix: from the object's space to the world.
+        shown_by: what decides whether it is shown there: itself, or the empty that stands for its collection.
     """
 
     obj: bpy.types.Object
     cloud: bpy.types.PointCloud
     matrix: Matrix
+    shown_by: bpy.types.Object
 
     @property
     def uid(self) -> int:
@@ -32,7 +34,7 @@ class Place:
 def place_of(obj: bpy.types.Object, depsgraph: bpy.types.Depsgraph) -> Place:
     """Where an object itself is."""
     evaluated = obj.evaluated_get(depsgraph)
-    return Place(obj, evaluated.data, evaluated.matrix_world.copy())
+    return Place(obj, evaluated.data, evaluated.matrix_world.copy(), obj)
 
 
 def placed(
@@ -48,8 +50,9 @@ def placed(
         for instance in depsgraph.object_instances:
             obj = instance.object
             if instance.is_instance and obj.type == "POINTCLOUD" and "gs_triangle" in obj.data.attributes:
-                if shows(instance.parent.original):
-                    found.append(Place(obj.original, obj.data, instance.matrix_world.copy()))
+                empty = instance.parent.original
+                if shows(empty):
+                    found.append(Place(obj.original, obj.data, instance.matrix_world.copy(), empty))
     return found
 
 

@@ -146,44 +146,26 @@ def splat_program() -> gpu.types.GPUShader:
     )
 
 
+def _picture_program(name, fragment, samplers, constants, defines=()) -> gpu.types.GPUShader:
+    """One that covers the viewport with a picture."""
+    varyings, outputs = (("smooth", "VEC2", "uv"),), ("picked",)
+    return _program(name, _BLIT_VERTEX, fragment, samplers, constants, varyings, outputs, defines)
+
+
 @functools.cache
 def blit_program() -> gpu.types.GPUShader:
-    return _program(
-        "blit",
-        _BLIT_VERTEX,
-        _BLIT_FRAGMENT,
-        samplers=("image",),
-        constants=(("VEC3", "backdrop"),),
-        varyings=(("smooth", "VEC2", "uv"),),
-        outputs=("picked",),
-    )
+    return _picture_program("blit", _BLIT_FRAGMENT, ("image",), (("VEC3", "backdrop"),))
 
 
 @functools.cache
 def blit_at_depth_program() -> gpu.types.GPUShader:
-    return _program(
-        "blit_at_depth",
-        _BLIT_VERTEX,
-        _BLIT_FRAGMENT,
-        samplers=("image", "depths"),
-        constants=(("VEC3", "backdrop"), ("VEC4", "lens")),
-        varyings=(("smooth", "VEC2", "uv"),),
-        outputs=("picked",),
-        defines=("AT_DEPTH",),
-    )
+    constants = ("VEC3", "backdrop"), ("VEC4", "lens")
+    return _picture_program("blit_at_depth", _BLIT_FRAGMENT, ("image", "depths"), constants, ("AT_DEPTH",))
 
 
 @functools.cache
 def outline_program() -> gpu.types.GPUShader:
-    return _program(
-        "outline",
-        _BLIT_VERTEX,
-        _OUTLINE_FRAGMENT,
-        samplers=("image",),
-        constants=(("VEC4", "color"), ("VEC2", "reach")),
-        varyings=(("smooth", "VEC2", "uv"),),
-        outputs=("picked",),
-    )
+    return _picture_program("outline", _OUTLINE_FRAGMENT, ("image",), (("VEC4", "color"), ("VEC2", "reach")))
 
 
 @functools.cache

@@ -104,12 +104,16 @@ def locate(image: np.ndarray) -> Face | None:
     return _largest(faces) if faces else None
 
 
+def around(image: np.ndarray, face: Face, side: int, fill: float = 1.0) -> np.ndarray:
+    """[side, side, 3] uint8, the face in the middle, unturned; its height is ``fill`` of the side."""
+    scale = fill * side / face.height
+    shift = side / 2 - scale * face.center
+    return warp(image, np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]]), side)
+
+
 def _exposure(image: np.ndarray, face: Face, name: str) -> list[str]:
     """What is to be said of a face's brightness."""
-    scale = EXPOSURE_SIDE / face.height
-    shift = EXPOSURE_SIDE / 2 - scale * face.center
-    patch = warp(image, np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]]), EXPOSURE_SIDE)
-    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY)
+    grey = cv2.cvtColor(around(image, face, EXPOSURE_SIDE), cv2.COLOR_RGB2GRAY)
     if np.median(grey) < DARK:
         return [f"The face in {name} is so dark that little can be seen; use a brighter photo."]
     if np.mean(grey >= BRIGHT) > WASHED_OUT:
@@ -154,10 +158,7 @@ def _largest(faces: list[Face]) -> Face:
 
 def _upside_down(image: np.ndarray, face: Face) -> bool:
     """Whether ``face`` was fitted the wrong way up, as the landmarker does; YuNet is surer of upright faces."""
-    zoom = REFINE_FILL * REFINE_SIDE / face.height
-    shift = REFINE_SIDE / 2 - zoom * face.center
-    to_crop = np.array([[zoom, 0.0, shift[0]], [0.0, zoom, shift[1]]])
-    crop = warp(image, to_crop, REFINE_SIDE)
+    crop = around(image, face, REFINE_SIDE, REFINE_FILL)
     as_is, turned = (_detect_boxes(view)[:, BOX_SCORE].max(initial=0.0) for view in (crop, np.rot90(crop, 2)))
     return bool(turned > as_is + UPRIGHT_LEAD)
 

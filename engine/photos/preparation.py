@@ -8,10 +8,9 @@ import numpy as np
 from engine.landmarker import Face
 from engine.photos.decode import Place
 from engine.photos.identity import embed
-from engine.photos.landmarks import find_face
+from engine.photos.landmarks import around, find_face
 from engine.photos.matting import matte
 from engine.photos.photo import Photo
-from engine.photos.resampling import warp
 from engine.photos.window import Window
 
 MATTE_REACH = 1.5  # window sides; RVM errs less when it sees the shoulders too
@@ -74,10 +73,7 @@ def sharpness(image: np.ndarray, face: Face) -> float:
         image: [H, W, 3] uint8 sRGB.
         face: in its pixels.
     """
-    scale = SHARPNESS_SIDE / face.height
-    shift = SHARPNESS_SIDE / 2 - scale * face.center
-    patch = warp(image, np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]]), SHARPNESS_SIDE)
-    grey = cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(around(image, face, SHARPNESS_SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     return float(cv2.Laplacian(grey, cv2.CV_32F).var() / max(grey.var(), 1.0))
 
 
