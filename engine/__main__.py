@@ -5,13 +5,14 @@ import sys
 
 
 def run() -> int:
-    """Import the commands, which takes a second, and run one; Ctrl-C before anything began ends it without a word."""
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.SIG_IGN:
+    """Import the commands, which takes a second, and run one.
+
+    Ctrl-C ends the process without a word; only what would leave something behind listens to it itself.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from engine.cli import main
 
-    signal.signal(signal.SIGINT, before)
     return main()
 
 

@@ -6,13 +6,14 @@ import json
 import logging
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import IO
 
 import engine
@@ -23,6 +24,7 @@ HOST = "127.0.0.1"
 TOKEN = "GAUSSIAN_HEADS_TOKEN"
 GRACE = 0.7  # seconds for cleaning up before the process ends all the same
 KEEP_ALIVE = 75  # seconds that an idle connection of the client stays open
+ENDING = "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"  # signals, as far as the system has them
 SIGN_EVERY = 1.0  # seconds between signs of life before it is ready
 
 
@@ -101,6 +103,14 @@ def _serve(port: int, parent_stdin: bool, says: Announcer) -> None:
     line |= {"version": engine.__version__} | ({} if given else {"token": token})
 
     class Server(uvicorn.Server):
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            """Ctrl-C or a closed terminal stops it as a request does; uvicorn's own raises the signal once more."""
+            for name in ENDING:
+                if hasattr(signal, name):
+                    signal.signal(getattr(signal, name), self.handle_exit)
+            yield
+
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             says.last(line)
