@@ -14,7 +14,7 @@ import torch
 
 from engine.atomic import atomic_write
 from engine.errors import AvatarError
-from engine.formats.avatar_layout import FIELDS, LIMITS, VERSION, check, pack_metadata
+from engine.formats.avatar_layout import LAYOUT, check, pack_metadata
 from engine.formats.npz import fit, read_npz, write_npz
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.eigenbasis import STEPS, Eigenbasis, motion_features
@@ -182,7 +182,7 @@ def save(avatar: Avatar, path: str | os.PathLike[str]) -> None:
         OutputError: the file cannot be written.
     """
     source = Path(path).name
-    arrays = fit(_to_arrays(avatar, source), FIELDS, LIMITS, source)
+    arrays = fit(_to_arrays(avatar, source), LAYOUT, source)
     check(arrays, source)
     with atomic_write(path) as temporary:
         write_npz(temporary, arrays)
@@ -194,7 +194,7 @@ def load(path: str | os.PathLike[str]) -> Avatar:
     Raises:
         AvatarError: missing, truncated, damaged, hostile or of another version; the message names file and field.
     """
-    arrays = read_npz(path, FIELDS, LIMITS, VERSION)
+    arrays = read_npz(path, LAYOUT)
     return _from_arrays(arrays, check(arrays, Path(path).name))
 
 
@@ -212,7 +212,7 @@ def _to_arrays(avatar: Avatar, source: str) -> dict[str, np.ndarray]:
     key_deltas = avatar.key_deltas.reshape(key_count, vertex_count, 3)
     moving = key_deltas.any(axis=2)  # [E, V]
     arrays = {
-        "version": np.array(VERSION),
+        "version": np.array(LAYOUT.version),
         "metadata": pack_metadata(metadata, source),
         "regions": np.array(list(avatar.regions.values())).reshape(-1, vertex_count),
         "key_starts": np.concatenate(([0], np.cumsum(moving.sum(1)))),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import math
 import zipfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,53 +17,19 @@ import numpy as np
 from ..errors import AddonError
 from ..files import unreadable
 
-VERSION = 1
-MAX_BYTES = 1_000_000_000  # all arrays together, unpacked
-# Letters are sizes shared between fields.
-FIELDS: dict[str, tuple[str, tuple[int | str, ...]]] = {
-    "version": ("<i4", ()),
-    "metadata": ("|u1", ("B",)),
-    "vertices": ("<f4", ("V", 3)),
-    "faces": ("<i4", ("F", 3)),
-    "uv": ("<f4", ("T", 2)),
-    "uv_faces": ("<i4", ("F", 3)),
-    "regions": ("|u1", ("R", "V")),
-    "key_starts": ("<i4", ("E+1",)),
-    "key_vertices": ("<i4", ("M",)),
-    "key_deltas": ("<f4", ("M", 3)),
-    "joint_parents": ("<i4", ("J",)),
-    "joint_positions": ("<f4", ("J", 3)),
-    "skin_weights": ("<f4", ("V", "J+1")),
-    "triangles": ("<i4", ("N",)),
-    "barycentrics": ("<f4", ("N", 3)),
-    "offsets": ("<f4", ("N", 3)),
-    "quats": ("<f4", ("N", 4)),
-    "scales": ("<f4", ("N", 3)),
-    "opacities": ("<f4", ("N",)),
-    "colors": ("<f4", ("N", 3)),
-    "parts": ("|u1", ("N",)),
-    "eigenbasis": ("<f2", ("K", "N", 14)),
-    "eigenbasis_gains": ("<f4", ("G", "K")),
-    "view_viewmats": ("<f8", ("P", 4, 4)),
-    "view_Ks": ("<f8", ("P", 3, 3)),
-    "view_sizes": ("<i4", ("P", 2)),
-    "view_expressions": ("<f8", ("P", "E")),
-    "view_joint_rotations": ("<f8", ("P", "J", 3)),
-}
-OPTIONAL = {"eigenbasis", "eigenbasis_gains"}  # both or neither
-LIMITS = {
-    "B": 1 << 22, "V": 200_000, "F": 400_000, "T": 400_000, "R": 64, "E": 1024, "M": 40_000_000, "J": 64,
-    "N": 4_000_000, "P": 1024, "K": 32, "G": 1024 + 3 * 64,
-}  # fmt: skip
-# Fields of whole numbers and the sizes that they index; -1 is a root among joint_parents.
-INDICES = {"faces": "V", "uv_faces": "T", "key_vertices": "V", "triangles": "F"}
-RANGES = {
-    "vertices": (-100, 100), "key_deltas": (-100, 100), "joint_positions": (-100, 100), "offsets": (-100, 100),
-    "skin_weights": (0, 1), "barycentrics": (-1, 2), "quats": (-1.001, 1.001), "opacities": (0, 1),
-    "colors": (-0.5, 1.5), "uv": (0, 1), "eigenbasis": (-2, 2), "eigenbasis_gains": (-1e4, 1e4),
-}  # fmt: skip
-LISTS = {"key_names": "E", "joint_names": "J", "region_names": "R", "view_names": "P"}
-JOINTS = {"neck", "head", "jaw", "eyeLeft", "eyeRight"}
+
+def _table() -> dict[str, Any]:
+    """The file's layout as data, from the engine: beside this package in an installation, one folder up in a clone."""
+    root = Path(__file__).parents[1]
+    inside = Path("engine", "formats", "avatar.json")
+    path = next((path for path in (root / inside, root.parent / inside) if path.exists()), root / inside)
+    return json.loads(path.read_text("utf-8"))
+
+
+TABLE = _table()
+RULES: dict[str, dict[str, Any]] = TABLE["fields"]
+OPTIONAL = {field for field, rule in RULES.items() if "optional" in rule}  # both or neither
+CHUNK = 1 << 20  # bytes unpacked at a time
 DAMAGED = "Copy the file again from where it was made, or reconstruct the head again."
 
 
@@ -101,8 +69,9 @@ def read_avatar(source: str | Path | bytes, name: str = "") -> AvatarFile:
     """
     label = name or ("The avatar" if isinstance(source, bytes) else Path(source).name)
     try:
+        size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
-            arrays = _read_arrays(archive, label)
+            arrays = _read_arrays(archive, size, label)
     except AddonError:
         raise
     except OSError as error:
@@ -110,7 +79,7 @@ def read_avatar(source: str | Path | bytes, name: str = "") -> AvatarFile:
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged bytes
         raise AddonError(f"{label} is no avatar file, truncated or damaged ({error}).", DAMAGED) from error
     metadata = _read_metadata(arrays.pop("metadata").tobytes(), label)
-    _check(arrays, metadata, label)
+    _Check(arrays, metadata, label).all()
     return AvatarFile(arrays, metadata)
 
 
@@ -119,31 +88,37 @@ def write_avatar(avatar: AvatarFile) -> bytes:
     text = json.dumps(avatar.metadata, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
     arrays = avatar.arrays | {"metadata": np.frombuffer(text, np.uint8)}
     buffer = io.BytesIO()
-    present = {name: dtype for name, (dtype, _) in FIELDS.items() if name in arrays or name not in OPTIONAL}
+    present = {name: rule["dtype"] for name, rule in RULES.items() if name in arrays or name not in OPTIONAL}
     np.savez(buffer, **{name: np.asarray(arrays[name], dtype, order="C") for name, dtype in present.items()})
     return buffer.getvalue()
 
 
-def _read_arrays(archive: zipfile.ZipFile, label: str) -> dict[str, np.ndarray]:
+def _read_arrays(archive: zipfile.ZipFile, size: int, label: str) -> dict[str, np.ndarray]:
     members = {member.filename: member for member in archive.infolist()}
+    if len(members) != len(archive.infolist()):
+        raise AddonError(f"{label} holds a field twice.", DAMAGED)
     if "version.npy" not in members:
         raise AddonError(f"{label} is no avatar file: the field 'version' is missing.", DAMAGED)
-    if sum(member.file_size for member in members.values()) > MAX_BYTES:
-        raise AddonError(f"{label} unpacks to more than {MAX_BYTES // 10**6} MB.", "Use fewer Gaussians.")
+    budget = TABLE["unpacked"]
+    most = min(budget["most"], max(budget["least"], budget["times"] * size))
+    if sum(member.file_size for member in members.values()) > most:
+        raise AddonError(
+            f"{label} unpacks to more than the {most // 10**6} MB that a file of its size may need.", DAMAGED
+        )
     sizes: dict[str, int] = {}
     version = int(_read_array(archive, members["version.npy"], "version", sizes, label))
-    if version != VERSION:
+    if version != TABLE["version"]:
         raise AddonError(
-            f"{label} is an avatar file of version {version}; this add-on reads version {VERSION}.",
+            f"{label} is an avatar file of version {version}; this add-on reads version {TABLE['version']}.",
             "Update Gaussian Heads, or reconstruct the head with this version.",
         )
     absent = {field for field in OPTIONAL if f"{field}.npy" not in members}
-    fields = FIELDS.keys() - (absent if absent == OPTIONAL else set())
+    fields = RULES.keys() - (absent if absent == OPTIONAL else set())
     for name in sorted(members.keys() ^ {f"{field}.npy" for field in fields}):
         state = "is unknown" if name in members else "is missing"
         raise AddonError(f"{label}: the field {name.removesuffix('.npy')!r} {state}.", DAMAGED)
     return {
-        field: _read_array(archive, members[f"{field}.npy"], field, sizes, label) for field in FIELDS if field in fields
+        field: _read_array(archive, members[f"{field}.npy"], field, sizes, label) for field in RULES if field in fields
     }
 
 
@@ -151,74 +126,159 @@ def _read_array(
     archive: zipfile.ZipFile, member: zipfile.ZipInfo, field: str, sizes: dict[str, int], label: str
 ) -> np.ndarray:
     """One array; its size is settled from the header before anything of that size is allocated."""
-    with archive.open(member) as file:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise AddonError(f"{label}: the field {field!r} is packed in an unknown way.", DAMAGED)
+    longer = copy.copy(member)
+    longer.file_size += 1  # so that a member that goes on beyond what it declares is noticed, and no more is unpacked
+    with archive.open(longer) as file:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError(f"{field} is not of numpy's format 1.0")
         shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        wanted, letters = FIELDS[field]
-        fits = dtype == np.dtype(wanted) and not is_fortran and len(shape) == len(letters)
+        letters = RULES[field]["shape"]
+        fits = dtype == np.dtype(RULES[field]["dtype"]) and not is_fortran and len(shape) == len(letters)
         for size, letter in zip(shape, letters, strict=False):
             if isinstance(letter, str):
                 letter, _, more = letter.partition("+")
                 letter = sizes.setdefault(letter, size - int(more or 0)) + int(more or 0)
             fits = fits and size == letter
-        fits = fits and all(0 <= size <= LIMITS[letter] for letter, size in sizes.items())
+        fits = fits and all(0 <= size <= TABLE["limits"][letter] for letter, size in sizes.items())
         if not fits or file.tell() + math.prod(shape) * dtype.itemsize != member.file_size:
             raise AddonError(f"{label}: the field {field!r} is {dtype} {list(shape)}, which cannot be.", DAMAGED)
-        return np.frombuffer(bytearray(file.read()), dtype).reshape(shape)  # to the end: checksums are compared there
+        array = np.empty(shape, dtype)
+        space, filled = array.reshape(-1).view(np.uint8), 0
+        while filled < len(space):
+            part = file.read(min(CHUNK, len(space) - filled))
+            if not part:
+                raise EOFError(f"{field} is cut short")
+            space[filled : filled + len(part)] = np.frombuffer(part, np.uint8)
+            filled += len(part)
+        if file.read(1):  # to the end: checksums are compared there
+            raise ValueError(f"{field} is longer than it declares")
+    return array
 
 
 def _read_metadata(data: bytes, label: str) -> dict[str, Any]:
+    def reject(constant: str) -> float:
+        raise ValueError(f"{constant} is not a number")
+
     try:
-        metadata = json.loads(data.decode("utf-8"))
+        metadata = json.loads(data.decode("utf-8"), parse_constant=reject)
+        # Escaped lone surrogates are no text, and 1e999 is no number: both pass loads() and fail here.
+        json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise AddonError(f"{label}: the field 'metadata' is no UTF-8 JSON ({error}).", DAMAGED) from error
-    if not isinstance(metadata, dict) or metadata.keys() != {"name", "provenance", *LISTS}:
+    if not isinstance(metadata, dict) or metadata.keys() != {"name", "provenance", *TABLE["lists"]}:
         raise AddonError(f"{label}: the field 'metadata' does not hold what it should.", DAMAGED)
     return metadata
 
 
-def _check(arrays: dict[str, np.ndarray], metadata: dict[str, Any], label: str) -> None:
-    sizes = {
-        letter: size - (letters[axis] != letter)
-        for field, (_, letters) in FIELDS.items()
-        if field in arrays
-        for axis, size in enumerate(arrays[field].shape)
-        if isinstance(letters[axis], str)
-        for letter in [letters[axis].partition("+")[0]]
-    }
+class _Check:
+    """What must hold between the fields; the engine refuses the same files (tests/addon/rig/test_same_files.py)."""
 
-    def require(holds: bool, field: str, what: str) -> None:
+    def __init__(self, arrays: dict[str, np.ndarray], metadata: dict[str, Any], label: str):
+        self.arrays, self.metadata, self.label = arrays, metadata, label
+        self.sizes = {
+            letter: size - (shape[axis] != letter)
+            for field, array in arrays.items()
+            for shape in [RULES[field]["shape"]]
+            for axis, size in enumerate(array.shape)
+            if isinstance(shape[axis], str)
+            for letter in [shape[axis].partition("+")[0]]
+        }
+
+    def all(self) -> None:
+        self._names()
+        self._provenance(self.metadata["provenance"])
+        for field, array in self.arrays.items():
+            self._field(field, array, RULES[field])
+        self._keys()
+        self._joints()
+        self._cameras()
+        if "eigenbasis" in self.arrays:
+            rows, features = self.sizes["G"], self.sizes["E"] + 3 * self.sizes["J"]
+            self._require(rows == features, "eigenbasis_gains", f"has {rows} rows instead of {features}")
+
+    def _require(self, holds: Any, field: str, what: str) -> None:
         if not holds:
-            raise AddonError(f"{label}: the field {field!r} {what}.", DAMAGED)
+            raise AddonError(f"{self.label}: the field {field!r} {what}.", DAMAGED)
 
-    for field, letter in LISTS.items():
-        names = metadata[field]
-        require(isinstance(names, list) and len(names) == sizes[letter], field, f"is no list of {sizes[letter]} names")
-        require(all(isinstance(name, str) and name for name in names), field, "has an entry that is no name")
-        if field != "view_names":
-            short = all(len(name.encode("utf-8", "replace")) <= 63 for name in names)
-            require(short and len(set(names)) == len(names), field, "has a name twice or one that is too long")
-    require(isinstance(metadata["name"], str) and 0 < len(metadata["name"].encode()) <= 63, "name", "is no name")
-    require(isinstance(metadata["provenance"], dict), "provenance", "is no table")
-    require(JOINTS <= set(metadata["joint_names"]), "joint_names", f"lacks one of {', '.join(sorted(JOINTS))}")
-    require(min(sizes["V"], sizes["F"], sizes["T"]) > 0, "faces", "is empty")
-    require(sizes["E"] * sizes["V"] <= LIMITS["M"], "key_starts", "has too many keys")
-    for field, array in arrays.items():
-        if array.dtype.kind == "f":
-            low, high = RANGES.get(field, (-1e6, 1e6))
-            fine = bool(np.isfinite(array).all()) and (not array.size or low <= array.min() <= array.max() <= high)
-            require(fine, field, f"has values that are not within {low} to {high}")
-    for field, letter in INDICES.items():
-        array = arrays[field]
-        require(not array.size or (array.min() >= 0 and array.max() < sizes[letter]), field, "points outside the head")
-    require(bool((arrays["scales"] > 0).all() and (arrays["scales"] <= 10).all()), "scales", "has impossible sizes")
-    starts = arrays["key_starts"]
-    ordered = starts[0] == 0 and starts[-1] == sizes["M"] and bool((np.diff(starts) >= 0).all())
-    require(ordered, "key_starts", "does not divide the keys")
-    if "eigenbasis" in arrays:
-        require(sizes["K"] > 0, "eigenbasis", "is empty")
-        features = sizes["E"] + 3 * sizes["J"]
-        require(sizes["G"] == features, "eigenbasis_gains", f"has {sizes['G']} rows instead of {features}")
-    parents = arrays["joint_parents"]
-    require(bool(((parents >= -1) & (parents < np.arange(len(parents)))).all()), "joint_parents", "is no tree")
+    def _field(self, field: str, array: np.ndarray, rule: dict[str, Any]) -> None:
+        self._require("filled" not in rule or len(array), field, "is empty")
+        low, high = (0, self.sizes[rule["index"]] - 1) if "index" in rule else rule.get("range", (None, None))
+        if low is not None and array.size:  # a NaN fails both comparisons
+            fine = low <= float(array.min()) and float(array.max()) <= high
+            self._require(fine, field, f"has values that are not within {low:g} to {high:g}")
+        if "sum" in rule:
+            self._near(array.sum(axis=1, dtype=np.float64), rule["sum"], field, "has rows whose sum is not 1")
+        if "length" in rule:
+            lengths = np.sqrt(np.einsum("nd,nd->n", array, array, dtype=np.float64))
+            self._near(lengths, rule["length"], field, "has rows that are not of length 1")
+
+    def _near(self, values: np.ndarray, wanted: float, field: str, what: str) -> None:
+        self._require((np.abs(values - wanted) <= TABLE["tolerance"]).all(), field, what)
+
+    def _names(self) -> None:
+        self._require(is_name(self.metadata["name"]), "name", "is no plain name of 1 to 63 bytes without slashes")
+        for field, letter in TABLE["lists"].items():
+            names, size = self.metadata[field], self.sizes[letter]
+            self._require(isinstance(names, list) and len(names) == size, field, f"is no list of {size} names")
+            if field == "view_names":
+                most = TABLE["photo_name_characters"]
+                fine = all(isinstance(name, str) and 0 < len(name) <= most for name in names)
+            else:
+                fine = all(map(is_name, names)) and len(set(names)) == size
+            self._require(fine, field, "has a name twice, or one that is too long or not plain")
+        lacking = ", ".join(name for name in TABLE["joints"] if name not in self.metadata["joint_names"])
+        self._require(not lacking, "joint_names", f"lacks {lacking}")
+
+    def _provenance(self, provenance: Any) -> None:
+        kinds = {"list": list, "dict": dict, "str": str}
+        self._require(isinstance(provenance, dict), "provenance", "is no table")
+        for key, kind in TABLE["provenance"].items():
+            self._require(isinstance(provenance.get(key), kinds[kind]), f"provenance.{key}", "is missing or no " + kind)
+        for photo in provenance["photos"]:
+            fine = isinstance(photo, dict) and all(isinstance(photo.get(key), str) for key in ("name", "sha256"))
+            self._require(fine, "provenance.photos", "has an entry without name or sha256")
+        model = provenance["head_model"]
+        fine = all(isinstance(model.get(key), str) for key in ("name", "licence"))
+        self._require(fine, "provenance.head_model", "lacks name or licence")
+        try:
+            datetime.fromisoformat(provenance["created"])
+        except ValueError:
+            self._require(False, "provenance.created", "is no ISO 8601 time")
+
+    def _keys(self) -> None:
+        starts, members = self.arrays["key_starts"].astype(np.int64), self.arrays["key_vertices"]
+        rising = starts[0] == 0 and starts[-1] == self.sizes["M"] and (np.diff(starts) >= 0).all()
+        self._require(rising, "key_starts", "does not rise from 0 to the number of moving vertices")
+        entries = self.sizes["E"] * self.sizes["V"]  # what shape keys take in memory
+        self._require(entries <= TABLE["key_entries"], "key_starts", "has more keys than fit into memory")
+        places = np.repeat(np.arange(self.sizes["E"]), np.diff(starts)) * self.sizes["V"] + members
+        self._require((np.diff(places) > 0).all(), "key_vertices", "does not rise within a key")
+
+    def _joints(self) -> None:
+        parents = self.arrays["joint_parents"]
+        ordered = ((parents >= -1) & (parents < np.arange(len(parents)))).all()
+        self._require(ordered, "joint_parents", "has a joint that comes before its parent")
+
+    def _cameras(self) -> None:
+        viewmats, Ks = self.arrays["view_viewmats"], self.arrays["view_Ks"]
+        turns = viewmats[:, :3, :3]
+        off = np.abs(turns @ turns.transpose(0, 2, 1) - np.eye(3)).max(initial=0.0)
+        fine = off <= TABLE["tolerance"] and (np.linalg.det(turns) > 0).all()
+        fine = fine and (viewmats[:, 3] == (0, 0, 0, 1)).all()
+        self._require(fine, "view_viewmats", "has matrices that are no rigid world-to-camera maps")
+        fine = (Ks[:, (0, 1), (0, 1)] > 0).all() and (Ks[:, 2] == (0, 0, 1)).all()
+        self._require(fine, "view_Ks", "has matrices that are no camera intrinsics")
+
+
+def is_name(name: Any) -> bool:
+    """Whether an avatar, key, joint or region may be called so (docs/avatar-format.md)."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name.encode("utf-8", "replace")) <= TABLE["name_bytes"]
+        and name.isprintable()
+        and not set(name) & set("/\\")
+        and name == name.strip()
+        and name not in (".", "..")
+    )

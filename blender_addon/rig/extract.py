@@ -14,7 +14,7 @@ import numpy as np
 from mathutils import Matrix
 
 from ..errors import AddonError
-from .avatar_file import VERSION, AvatarFile, write_avatar
+from .avatar_file import TABLE, AvatarFile, write_avatar
 from .axes import ENGINE_TO_BLENDER, to_engine
 from .build import METADATA, ROOT_BONE
 from .heads import Head
@@ -127,7 +127,7 @@ def extract(head: Head) -> bytes:
     bones = [head.armature.data.bones[name] for name in metadata["joint_names"]]
     radiance = read_attribute(cloud, "radiance:base")
     arrays = {
-        "version": np.array(VERSION),
+        "version": np.array(TABLE["version"]),
         "vertices": to_engine(neutral),
         "faces": faces.reshape(-1, 3),
         "uv": uv,

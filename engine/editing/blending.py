@@ -18,13 +18,13 @@ from engine.curves import smoothstep
 from engine.editing.correspondence import Correspondence, correspond, partners, partners_basis, require_same_model
 from engine.editing.edited import Edited, provenance
 from engine.errors import AvatarError
-from engine.formats.avatar_layout import LIMITS
+from engine.formats.avatar_layout import LAYOUT
 from engine.gaussians.eigenbasis import Eigenbasis, scale_offsets
 from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
 
 BORDER = 0.008  # m around a replaced region over which it passes into the other head
 BEYOND = {"hair": "scalp", "torso": "torso"}  # what lies beyond the mesh comes along with this region only
-MOST_COMPONENTS = LIMITS["K"]  # directions of an eigenbasis
+MOST_COMPONENTS = LAYOUT.limits["K"]  # directions of an eigenbasis
 LEAST_OPACITY = 1e-4  # a Gaussian that faded below is left out
 
 

@@ -12,7 +12,7 @@ from engine.avatar import Avatar, deform
 from engine.editing.correspondence import correspond, partners, require_same_model
 from engine.editing.edited import Edited, provenance
 from engine.errors import AvatarError
-from engine.formats.avatar_layout import COLOR_RANGE, FARTHEST
+from engine.formats.avatar_layout import RULES
 from engine.gaussians.binding import STRETCH, triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis, motion_features, scale_offsets
 from engine.gaussians.gaussians import BoundGaussians, select
@@ -117,11 +117,11 @@ def _add_residual(
     quats[known] = torch.where((after.quats == before.quats).all(1, keepdim=True), quats[known], turned)
     return replace(
         gaussians,
-        offsets=plus(gaussians.offsets, after.offsets - before.offsets, -FARTHEST, FARTHEST),
+        offsets=plus(gaussians.offsets, after.offsets - before.offsets, *RULES["offsets"]["range"]),
         quats=quats,
         scales=plus(gaussians.scales, after.scales - before.scales, *SCALE_RANGE),
         opacities=plus(gaussians.opacities, after.opacities - before.opacities, 0.0, 1.0),
-        colors=plus(gaussians.colors, after.colors - before.colors, *COLOR_RANGE),
+        colors=plus(gaussians.colors, after.colors - before.colors, *RULES["colors"]["range"]),
     )
 
 

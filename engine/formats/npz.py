@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
+from engine.archives import members, read_array
 from engine.errors import AvatarError
 
-MAX_BYTES = 1_000_000_000  # all arrays together, unpacked
 DAMAGED = "Copy the file again from where it was made, or reconstruct the head again."
 
 
@@ -33,37 +32,56 @@ class Field:
     optional: bool = False
 
 
+@dataclass(frozen=True)
+class Budget:
+    """How many bytes an archive may unpack to: ``times`` its own, but from ``least`` to ``most``."""
+
+    least: int
+    times: int
+    most: int
+
+    def bytes(self, size: int) -> int:
+        return min(self.most, max(self.least, self.times * size))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a kind of archive holds.
+
+    Attributes:
+        version: the one that is read and written; the archive has it as an array of its own.
+        fields: every array that must be there, or may be where it is optional; no other may be.
+        limits: the largest allowed size per letter of the shapes.
+        unpacked: what all arrays together may take.
+    """
+
+    version: int
+    fields: Mapping[str, Field]
+    limits: Mapping[str, int]
+    unpacked: Budget
+
+
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays compressed and without time stamps, so that equal contents give equal files."""
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def fit(
-    arrays: Mapping[str, np.ndarray], fields: Mapping[str, Field], limits: Mapping[str, int], source: str
-) -> dict[str, np.ndarray]:
-    """Arrays in the order and types of ``fields``, ready to write; optional ones where ``arrays`` has them.
+def fit(arrays: Mapping[str, np.ndarray], layout: Layout, source: str) -> dict[str, np.ndarray]:
+    """Arrays in the layout's order and types, ready to write; optional ones where ``arrays`` has them.
 
     Raises:
         AvatarError: a shape that :func:`read_npz` would refuse.
     """
     sizes: dict[str, int] = {}
-    present = {name: field for name, field in fields.items() if name in arrays or not field.optional}
+    present = {name: field for name, field in layout.fields.items() if name in arrays or not field.optional}
     for name, field in present.items():
-        _match(name, arrays[name].shape, field, limits, sizes, source)
+        _match(name, arrays[name].shape, field, layout.limits, sizes, source)
     return {name: np.asarray(arrays[name], dtype=field.dtype, order="C") for name, field in present.items()}
 
 
-def read_npz(
-    path: str | os.PathLike[str], fields: Mapping[str, Field], limits: Mapping[str, int], version: int
-) -> dict[str, np.ndarray]:
-    """Read exactly ``fields`` from an archive, and nothing that does not fit them.
-
-    Args:
-        path: the archive. It holds the array ``version``, one number.
-        fields: every array that must be there, or may be where it is optional; no other may be.
-        limits: the largest allowed size per letter of the shapes.
-        version: the one that the caller understands.
+def read_npz(path: str | os.PathLike[str], layout: Layout) -> dict[str, np.ndarray]:
+    """Read exactly the layout's fields from an archive, and nothing that does not fit them.
 
     Raises:
         AvatarError: the file cannot be read, is damaged or of another version; the message names file and field.
@@ -71,7 +89,7 @@ def read_npz(
     path = Path(path)
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            return _read(archive, path.name, fields, limits, version)
+            return _read(archive, path.name, layout, layout.unpacked.bytes(path.stat().st_size))
     except AvatarError:
         raise
     except OSError as error:
@@ -82,68 +100,57 @@ def read_npz(
         raise AvatarError(f"{path.name} is no avatar file, truncated or damaged ({error}).", DAMAGED) from error
 
 
-def _read(
-    archive: zipfile.ZipFile, source: str, fields: Mapping[str, Field], limits: Mapping[str, int], version: int
-) -> dict[str, np.ndarray]:
-    members = {member.filename: member for member in archive.infolist()}
-    if len(members) != len(archive.infolist()):
-        raise AvatarError(f"{source} holds a field twice.", DAMAGED)
-    if sum(member.file_size for member in members.values()) > MAX_BYTES:
-        raise AvatarError(f"{source} unpacks to more than {MAX_BYTES // 10**6} MB.", "Use fewer Gaussians.")
-
-    if "version.npy" not in members:
+def _read(archive: zipfile.ZipFile, source: str, layout: Layout, most: int) -> dict[str, np.ndarray]:
+    found = members(archive, most)
+    if "version.npy" not in found:
         raise AvatarError(f"{source} is no avatar file: the field 'version' is missing.", DAMAGED)
-    found = int(_read_array(archive, members["version.npy"], source, Field("<i4", ()), limits, {}))
-    if found != version:
+    version = int(_read_field(archive, found["version.npy"], source, "version", Field("<i4", ()), layout, {}))
+    if version != layout.version:
         raise AvatarError(
-            f"{source} is an avatar file of version {found}; this engine reads version {version}.",
+            f"{source} is an avatar file of version {version}; this engine reads version {layout.version}.",
             "Update Gaussian Heads, or reconstruct the head with this version.",
         )
-    present = {name: field for name, field in fields.items() if f"{name}.npy" in members or not field.optional}
+    present = {name: field for name, field in layout.fields.items() if f"{name}.npy" in found or not field.optional}
     expected = {f"{name}.npy" for name in present}
-    for name in sorted(members.keys() ^ expected):
+    for name in sorted(found.keys() ^ expected):
         state = "is missing" if name in expected else "is unknown"
         raise AvatarError(f"{source}: the field {name.removesuffix('.npy')!r} {state}.", DAMAGED)
     sizes: dict[str, int] = {}
     return {
-        name: _read_array(archive, members[f"{name}.npy"], source, field, limits, sizes)
+        name: _read_field(archive, found[f"{name}.npy"], source, name, field, layout, sizes)
         for name, field in present.items()
     }
 
 
-def _read_array(
+def _read_field(
     archive: zipfile.ZipFile,
     member: zipfile.ZipInfo,
     source: str,
+    name: str,
+    field: Field,
+    layout: Layout,
+    sizes: dict[str, int],
+) -> np.ndarray:
+    try:
+        return read_array(archive, member, partial(_accept, name, field, layout.limits, sizes, source))
+    except AvatarError:
+        raise
+    except ValueError as error:
+        raise AvatarError(f"{source}: the field {name!r} cannot be read ({error}).", DAMAGED) from error
+
+
+def _accept(
+    name: str,
     field: Field,
     limits: Mapping[str, int],
     sizes: dict[str, int],
-) -> np.ndarray:
-    name = member.filename.removesuffix(".npy")
-    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise _refusal(source, name, "is packed in an unknown way")
-    with archive.open(member) as file:
-        try:
-            shape, dtype = _header(file)
-        except ValueError as error:
-            raise _refusal(source, name, f"has an unreadable header ({error})") from error
-        if dtype != np.dtype(field.dtype):
-            raise _refusal(source, name, f"is of type {dtype}, not {np.dtype(field.dtype)}")
-        _match(name, shape, field, limits, sizes, source)
-        count = math.prod(shape)
-        if file.tell() + count * dtype.itemsize != member.file_size:
-            raise _refusal(source, name, "is not as long as its header says")
-        content = file.read()  # to the end: zipfile compares the checksum there
-    return np.frombuffer(bytearray(content), dtype).reshape(shape)  # a bytearray can be written to
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError("not numpy's format 1.0")
-    shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    if is_fortran or dtype.hasobject:
-        raise ValueError("objects and column-major arrays are not allowed")
-    return shape, dtype
+    source: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+) -> None:
+    if dtype != np.dtype(field.dtype):
+        raise _refusal(source, name, f"is of type {dtype}, not {np.dtype(field.dtype)}")
+    _match(name, shape, field, limits, sizes, source)
 
 
 def _match(

@@ -9,26 +9,32 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 import stat
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from engine.archives import members, read_array
 from engine.errors import HeadModelError
 
-LARGEST_FILE = 200 * 2**20  # bytes; FLAME 2023's pickle has 52 MB
-LARGEST_CONTENT = 4 * LARGEST_FILE  # bytes, once unpacked
+LARGEST_FILE = 128 * 2**20  # bytes; FLAME 2023's pickle has 52 MB
+INFLATION, LEAST_CONTENT = 8, 32 * 2**20  # an .npz may unpack to so many times its size, or to so many bytes
+MOST_STEPS = 20_000  # of a pickle; FLAME's have a few hundred
 FEWEST_VERTICES, MOST_VERTICES = 500, 50_000  # FLAME has 5023
 MOST_COMPONENTS = 1000
+MOST_ROWS = 64  # of a sparse matrix: one a joint
 HEIGHT = (0.15, 0.6)  # metres from the bust's rim to the crown; FLAME's 0.32
 IDENTITIES = 300  # FLAME's identity components come first, its expression components after them
 SMALL_RELEASE = (10, 10)  # identity and expression components of the reduced files that smplx knows as well
 PARENTS = (-1, 0, 1, 1, 1)  # root, neck, jaw, left eye, right eye
 CORRECTIVES = 36  # entries of R - I of the four joints below the root
 KEYS = ("v_template", "f", "shapedirs", "posedirs", "J_regressor", "kintree_table", "weights")
+ENTRY_BYTES = 100  # of a table's entry in memory
 PLAIN_TYPES = frozenset(f"{kind}{size}" for kind in "fiu" for size in (1, 2, 4, 8)) - {"f1"} | {"b1"}
 HINT = "Download the file again from flame.is.tue.mpg.de, or use the default head."
 
@@ -101,15 +107,21 @@ def _refuse_stand_ins(data: bytes, name: str) -> None:
 
 
 def _npz(data: bytes) -> dict[str, Any]:
+    def accept(shape: tuple[int, ...], dtype: np.dtype) -> None:
+        if dtype.kind not in "fiubU" or min(shape, default=0) < 0:
+            raise ValueError(f"an array of type {dtype}, not plain numbers")
+
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > LARGEST_CONTENT:
-            raise HeadModelError("it unpacks to more than a head model can need.", HINT)
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        wanted = (*KEYS, "expression_names", "n_shape")
-        return {key: arrays[key] for key in wanted if key in arrays.files}
+        found = members(archive, min(4 * LARGEST_FILE, max(LEAST_CONTENT, INFLATION * len(data))))
+        wanted = {f"{key}.npy": key for key in (*KEYS, "expression_names", "n_shape")}
+        return {key: read_array(archive, found[name], accept) for name, key in wanted.items() if name in found}
 
 
 def _pickle(data: bytes) -> dict[str, Any]:
+    # The steps are read before any is taken: one of a byte may ask for gigabytes that the file does not have.
+    for number, _ in enumerate(pickletools.genops(data)):
+        if number > MOST_STEPS:
+            raise HeadModelError("it has more parts than a head model can need.", HINT)
     content = _Unpickler(data).load()
     if not isinstance(content, dict):
         raise HeadModelError("it holds no dictionary of arrays.", HINT)
@@ -124,9 +136,28 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
 
     def __init__(self, data: bytes):
         super().__init__(io.BytesIO(data), encoding="latin1")
+        left = len(data)  # what its calls may copy; a few bytes could name a large part again and again
+
+        def count(size: int) -> None:
+            nonlocal left
+            left -= size
+            if left < 0:
+                raise HeadModelError("it unpacks to more than it holds.", HINT)
+
         # Made anew: a hostile stream may set attributes on a class that it names.
         kept, array, dtype = (type(name, (_Kept,), {}) for name in ("Chumpy", "Array", "Dtype"))
         sparse = {layout: type("Sparse", (_Kept,), {"layout": layout}) for layout in ("csc", "csr", "coo")}
+
+        def counted(made: Callable) -> Callable:
+            def make(parts: Any = ()) -> Any:
+                count(ENTRY_BYTES * len(parts))
+                return made(parts)
+
+            return make
+
+        def encode(text: str, _codec: str) -> bytes:
+            count(len(text))
+            return text.encode("latin1")
 
         def from_buffer(raw: Any, kind: Any, shape: Any, order: Any) -> _Kept:
             made = array()
@@ -138,7 +169,7 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
             ("chumpy.ch", "Ch"): kept,
             ("numpy", "ndarray"): array,
             ("numpy", "dtype"): dtype,
-            ("collections", "OrderedDict"): dict,
+            ("collections", "OrderedDict"): counted(dict),
             **{key: lambda _type, _shape, _kind: array() for key in reconstruct},
             **{(f"{package}.numeric", "_frombuffer"): from_buffer for package in ("numpy.core", "numpy._core")},
             **{
@@ -148,9 +179,9 @@ class _Unpickler(pickle._Unpickler):  # pyright: ignore[reportAttributeAccessIss
                 for kind in ("matrix", "array")
             },
             **{(module, "object"): object for module in ("__builtin__", "builtins")},
-            **{(module, "set"): set for module in ("__builtin__", "builtins")},
+            **{(module, "set"): counted(set) for module in ("__builtin__", "builtins")},
             **{(module, "_reconstructor"): lambda kind, _base, _state: kind() for module in ("copy_reg", "copyreg")},
-            ("_codecs", "encode"): lambda text, _codec: text.encode("latin1"),
+            ("_codecs", "encode"): encode,
         }
 
     def find_class(self, module: str, name: str) -> Any:
@@ -204,7 +235,7 @@ def _dense(state: dict[str, Any], layout: str, key: str) -> np.ndarray:
         layout: scipy's: ``csc`` and ``csr`` are compressed by columns and rows, ``coo`` is not.
     """
     rows, columns = (int(size) for size in state["_shape" if "_shape" in state else "shape"])
-    if not (0 < rows <= MOST_VERTICES and 0 < columns <= MOST_VERTICES and rows * columns * 8 <= LARGEST_FILE):
+    if not (0 < rows <= MOST_ROWS and 0 < columns <= MOST_VERTICES):
         raise HeadModelError(f"the matrix {key} has an impossible size.", HINT)
     damaged = HeadModelError(f"the matrix {key} is damaged.", HINT)
     data = _numbers(state["data"], key)

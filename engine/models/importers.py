@@ -5,7 +5,7 @@ A file is only ever read as data: safetensors, or torch files with ``weights_onl
 
 from __future__ import annotations
 
-import pickle
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 
 from engine.errors import AssetError
@@ -187,11 +187,16 @@ def read_tensors(path: Path) -> Mapping[str, torch.Tensor]:
         if path.suffix in SAFETENSORS:
             return _Safetensors(path)
         if path.suffix in TORCH:
+            with zipfile.ZipFile(path) as archive:  # PyTorch's own kind, which packs nothing
+                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                    raise AssetError(f"{path.name} is packed, as PyTorch's files are not.", hint)
             tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             if isinstance(tensors, dict) and all(isinstance(value, torch.Tensor) for value in tensors.values()):
                 return tensors
             raise AssetError(f"{path.name} holds more than a table of tensors.", hint)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError) as error:
+    except AssetError:
+        raise
+    except Exception as error:  # torch, pickle and zipfile raise a dozen kinds on damaged bytes
         raise AssetError(f"{path.name} cannot be read as weights.", hint) from error
     raise AssetError(f"{path.name} is not a weights file.", f"Known kinds: {', '.join(SAFETENSORS + TORCH)}.")
 

@@ -15,6 +15,8 @@ from engine.errors import PhotoError
 
 MAX_SIDE = 2048  # px; larger photos are scaled down right after decoding
 MAX_FILE_BYTES = 200_000_000
+PIXELS_PER_BYTE, ALWAYS_PIXELS = 100, 16_000_000  # more than that a small file claims only to fill the memory
+ROWS = 512  # of deep pixels at a time
 MAX_PIXELS = 500_000_000  # what a header may claim before the file counts as a decompression bomb
 MAX_DECODED_BYTES = 2_200_000_000  # Pillow's own buffers while scaling down
 FULL_FRAME_DIAGONAL = 43.27  # mm, the diagonal that "35 mm equivalent" focal lengths refer to
@@ -97,6 +99,11 @@ def decode(path: Path, part: Square | None = None) -> Decoded:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's remarks on size, which is checked below, and on odd metadata
             with Image.open(path, formats=FORMATS) as opened:
+                if opened.width * opened.height > max(ALWAYS_PIXELS, PIXELS_PER_BYTE * path.stat().st_size):
+                    raise PhotoError(
+                        f"{path.name} claims {opened.width} x {opened.height} pixels, for which the file is too small.",
+                        "Export the photo again from its source.",
+                    )
                 return _read(opened, path.name, part)
     except Image.DecompressionBombError:
         raise _too_many_pixels(path.name) from None
@@ -202,8 +209,11 @@ def _cut(image: Image.Image, part: Square) -> tuple[Image.Image, tuple[int, int]
 def _eight_bit(image: Image.Image, name: str) -> Image.Image:
     """The same pixels in a mode of 8 bits a channel that Pillow can filter."""
     if image.mode.startswith("I"):  # 16 bits, also where Pillow widens them to 32
-        values = np.asarray(image)
-        return Image.fromarray(np.clip(values // 257, 0, 255).astype(np.uint8))
+        grey = Image.new("L", image.size)
+        for top in range(0, image.height, ROWS):  # all at once takes five times the memory
+            values = np.asarray(image.crop((0, top, image.width, min(top + ROWS, image.height))))
+            grey.paste(Image.fromarray(np.clip(values // 257, 0, 255).astype(np.uint8)), (0, top))
+        return grey
     if image.mode == "P":
         return image.convert("RGBA" if image.has_transparency_data else "RGB")
     if image.mode == "1":

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 import engine
 from engine.atomic import atomic_write
 from engine.errors import EngineError
+from engine.tensor_files import UNREADABLE, describe
 from engine.training.config import SAME_RUN, TrainConfig
 
 STATE, PREVIOUS, WEIGHTS = "state.safetensors", "previous.safetensors", "weights.safetensors"
@@ -116,7 +117,7 @@ def load_state(learner: Learner, config: TrainConfig) -> Tally:
             before: dict[str, Any] = json.loads(about["config"])
             _check_same_run(before, config)
             learner.restore({name: file.get_tensor(name) for name in file.keys()})
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         spare = path.name == STATE and (config.out / PREVIOUS).exists()
         raise EngineError(
             f"The checkpoint {path} is damaged ({error}).",
@@ -161,7 +162,7 @@ def save_weights(learner: Learner, tally: Tally, config: TrainConfig, processes:
         "torch": torch.__version__,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
-    _write(config.out / WEIGHTS, tensors, {"provenance": json.dumps(provenance, allow_nan=False)})
+    _write(config.out / WEIGHTS, tensors, {"provenance": describe(**provenance)})
 
 
 def _check_same_run(before: dict[str, Any], config: TrainConfig) -> None:

@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,7 +26,9 @@ from engine.errors import AvatarError, OutputError
 from engine.gaussians.binding import pose
 from engine.gaussians.eigenbasis import STEPS, Eigenbasis, motion_features
 from engine.gaussians.gaussians import BoundGaussians
+from tests.peaks import peak
 
+ROOT = Path(__file__).parents[2]
 PROVENANCE = {
     "photos": [{"name": "a.jpg", "sha256": "0" * 64}],
     "head_model": {"name": "makehuman", "licence": "CC0"},
@@ -36,7 +39,7 @@ PROVENANCE = {
 }
 
 
-def make_avatar(seed: int = 0, gaussians: int = 20, keys: int = 3, joints: int = 3, views: int = 2) -> Avatar:
+def make_avatar(seed: int = 0, gaussians: int = 20, keys: int = 3, joints: int = 5, views: int = 2) -> Avatar:
     rng = np.random.default_rng(seed)
     mesh = trimesh.creation.icosphere(1, 0.1)
     vertices, faces = np.array(mesh.vertices, np.float32), np.array(mesh.faces, np.int32)
@@ -73,7 +76,7 @@ def make_avatar(seed: int = 0, gaussians: int = 20, keys: int = 3, joints: int =
         regions={"face": rng.random(len(vertices)) < 0.5, "lips": rng.random(len(vertices)) < 0.1},
         key_names=tuple(f"key{k}" for k in range(keys)),
         key_deltas=deltas.astype(np.float32),
-        joint_names=tuple(f"joint{j}" for j in range(joints)),
+        joint_names=("neck", "head", "jaw", "eyeLeft", "eyeRight", "ear", "hat")[:joints],
         joint_parents=np.arange(-1, joints - 1, dtype=np.int32),
         joint_positions=rng.normal(0, 0.05, (joints, 3)).astype(np.float32),
         skin_weights=weights(len(vertices), joints + 1),
@@ -124,7 +127,7 @@ sizes = st.integers(0, 40)
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 99), gaussians=sizes, keys=st.integers(0, 4), joints=st.integers(0, 4), views=sizes)
+@given(seed=st.integers(0, 99), gaussians=sizes, keys=st.integers(0, 4), joints=st.integers(5, 7), views=sizes)
 def test_what_is_saved_is_loaded(tmp_path_factory, seed, gaussians, keys, joints, views):
     avatar = make_avatar(seed, gaussians, keys, joints, min(views, 4))
     path = tmp_path_factory.mktemp("round") / "ada.npz"
@@ -154,7 +157,7 @@ def test_an_eigenbasis_is_kept_in_half_floats(tmp_path):
 
 
 def test_an_eigenbasis_that_does_not_fit_is_refused(saved, tmp_path):
-    basis, gains = np.zeros((2, 20, 14), np.float16), np.zeros((12, 2), np.float32)  # 3 keys, 3 joints
+    basis, gains = np.zeros((2, 20, 14), np.float16), np.zeros((18, 2), np.float32)  # 3 keys, 5 joints
     assert load_with(saved, eigenbasis=npy(basis), eigenbasis_gains=npy(gains)).eigenbasis is not None
     endless, far = basis.copy(), gains.copy()
     endless[1, 3, 5], far[0, 0] = np.nan, 1e6
@@ -382,8 +385,59 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(saved, tmp_path):
     place = content.rindex(b"version.npy") - 22
     assert int.from_bytes(content[place : place + 4], "little") == len(members(saved)["version.npy"])
     path.write_bytes(content[:place] + (2_000_000_000).to_bytes(4, "little") + content[place + 4 :])
-    with pytest.raises(AvatarError, match="more than 1000 MB"):
+    with pytest.raises(AvatarError, match="more than the 64 MB"):
         load(path)
+
+
+def packed(path: Path, name: str, unpacked: bytes, declared: int) -> None:
+    """Put an entry into an archive that declares less than it holds, with the checksum of what it declares."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, unpacked)
+    content = bytearray(path.read_bytes())
+    for place in (content.rindex(name.encode()) - 22, content.index(name.encode()) - 8):
+        content[place : place + 4] = declared.to_bytes(4, "little")
+        content[place - 8 : place - 4] = zlib.crc32(unpacked[:declared]).to_bytes(4, "little")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("megabytes", [1, 400])
+def test_an_entry_that_goes_on_beyond_what_it_declares_is_refused(saved, tmp_path, megabytes):
+    """Nothing of what it hides is unpacked: the peak stays where it is however much that is."""
+    path = tmp_path / "more.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members(saved).items():
+            if name != "opacities.npy":
+                archive.writestr(name, content)
+    array = members(saved)["opacities.npy"]
+    packed(path, "opacities.npy", array + bytes(megabytes * 10**6), len(array))
+    with pytest.raises(AvatarError, match="opacities"):
+        load(path)
+    read = (
+        "from engine.formats.avatar_layout import LAYOUT\nfrom engine.formats.npz import read_npz\n"
+        "read_npz(sys.argv[1], LAYOUT)"
+    )
+    mebibytes, refusal = peak(read, path)
+    assert mebibytes < 150 and "opacities" in refusal
+
+
+def test_a_small_file_may_not_unpack_to_much(saved, tmp_path):
+    with zipfile.ZipFile(tmp_path / "small.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members(saved).items():
+            if name not in ("eigenbasis.npy", "eigenbasis_gains.npy"):
+                archive.writestr(name, content)
+        many = 4_000_000
+        for name, shape in (("eigenbasis", (9, many, 14)), ("eigenbasis_gains", (18, 9))):
+            archive.writestr(f"{name}.npy", header(str(shape), "<f2"))
+    with pytest.raises(AvatarError, match="eigenbasis"):  # declared by the header alone
+        load(tmp_path / "small.npz")
+
+
+def test_a_file_of_version_1_is_read_for_ever():
+    """tests/kept/version_1.npz was written when the format had no other version; never write it anew."""
+    avatar = load(ROOT / "tests" / "kept" / "version_1.npz")
+    assert (avatar.name, len(avatar.gaussians), avatar.key_names) == ("Ada", 20, ("key0", "key1", "key2"))
+    assert avatar.eigenbasis is not None and len(avatar.views) == 2
+    assert drive(avatar, {"key1": 0.5}, {"jaw": [0.2, 0, 0]}).means.isfinite().all()
 
 
 def test_saving_refuses_what_loading_would(tmp_path):
@@ -483,10 +537,11 @@ def deform_one_by_one(avatar: Avatar, expression: dict[str, float], rotations: d
 
 def test_driving_moves_keys_then_bones():
     avatar = make_avatar()
-    expression, rotations = {"key2": 0.7, "key0": -0.2}, {"joint0": [0.1, 0.5, -0.2], "joint2": [0.0, 0.0, 1.0]}
+    expression, rotations = {"key2": 0.7, "key0": -0.2}, {"neck": [0.1, 0.5, -0.2], "jaw": [0.0, 0.0, 1.0]}
     splats = drive(avatar, expression, rotations)
     vertices = deform_one_by_one(avatar, expression, rotations)
-    weights, rotvecs = np.array([-0.2, 0.0, 0.7]), np.array([rotations["joint0"], [0, 0, 0], rotations["joint2"]])
+    still = [0, 0, 0]
+    weights, rotvecs = np.array([-0.2, 0.0, 0.7]), np.array([rotations["neck"], still, rotations["jaw"], still, still])
     np.testing.assert_allclose(deform(avatar, weights, rotvecs), vertices, atol=1e-6)
     flat = dataclasses.replace(avatar.gaussians, offsets=torch.zeros(20, 3))
     anchors = drive(dataclasses.replace(avatar, gaussians=flat), expression, rotations).means
@@ -516,5 +571,5 @@ def test_unknown_names_are_refused():
     avatar = make_avatar()
     with pytest.raises(AvatarError, match="no shape key 'smile'.*key0"):
         drive(avatar, {"smile": 1.0})
-    with pytest.raises(AvatarError, match="no joint 'jaw'.*joint0"):
-        drive(avatar, {}, {"jaw": [0, 0, 0]})
+    with pytest.raises(AvatarError, match="no joint 'tail'.*jaw"):
+        drive(avatar, {}, {"tail": [0, 0, 0]})

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from engine.atomic import atomic_write
 from engine.errors import AvatarError
+from engine.tensor_files import UNREADABLE, describe, read_about
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class TokenMemory:
         Raises:
             OutputError: the file cannot be written.
         """
-        about = {"memory": json.dumps({"rows": self.rows, "weights": self.weights})}
+        about = {"memory": describe(rows=self.rows, weights=self.weights)}
         with atomic_write(path) as temporary:
             save_file({"tokens": self.tokens.detach().cpu().contiguous()}, temporary, about)
 
@@ -64,9 +64,9 @@ class TokenMemory:
         """
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["memory"])
+                about = read_about(file, "memory", path.name, AvatarError)
                 memory = cls(file.get_tensor("tokens"), int(about["rows"]), str(about["weights"]))
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except UNREADABLE as error:
             raise AvatarError(
                 f"{path.name} is no token memory, or a damaged one.", "Reconstruct the head from its photos again."
             ) from error

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from scipy.spatial.transform import Rotation
 
@@ -22,6 +21,7 @@ from engine.models.learned.capture import Coat, put_on
 from engine.models.surface import HeadGaussians, Painted
 from engine.models.surface.lighting import GAIN_LIMITS
 from engine.photos.photo import Photo
+from engine.tensor_files import UNREADABLE, describe, read_about
 from engine.tracking import Subject, drive_landmarks
 from engine.tracking.solver import EYES, LIPS, TO_CAMERA, landmark_model
 from engine.tracking.tracked import Tracked, View
@@ -101,9 +101,9 @@ class Keepsake:
         tensors |= {name: (255 * getattr(self.coat, name).clamp(0, 1)).round().byte() for name in SHARES}
         tensors |= {"inflated": self.coat.neutral, "embeddings": self.embeddings, "tokens": self.tokens.tokens}
         about = {"focal": self.focal, "count": self.count, "photos": self.photos, "source": view.name}
-        memory = {"rows": self.tokens.rows, "weights": self.tokens.weights}
+        memory = describe(rows=self.tokens.rows, weights=self.tokens.weights)
         parts = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        data = save(parts, {"memory": json.dumps(memory), "person": json.dumps(about)})
+        data = save(parts, {"memory": memory, "person": describe(**about)})
         with atomic_write(path) as temporary:
             temporary.write_bytes(data)
 
@@ -124,11 +124,11 @@ class Keepsake:
         tokens = TokenMemory.load(path)
         try:
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {})["person"])
+                about = read_about(file, "person", path.name, AvatarError)
                 found = {name: file.get_tensor(name) for name in (*KNOWN, *SHARES, "inflated")}
             photos = tuple((str(name), str(sha256)) for name, sha256 in about["photos"])
             focal, count, source = float(about["focal"]), int(about["count"]), str(about["source"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise _damaged(path) from error
         if not _sound(found, len(photos)) or not (0.1 < focal < 100 and 1_000 <= count <= 2_000_000):
             raise _damaged(path)

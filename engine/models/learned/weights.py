@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import nn
 
 from engine.errors import AssetError
+from engine.tensor_files import UNREADABLE, read_about
 
 FOLDER = Path(__file__).resolve().parents[2] / "weights"
 LARGEST = 2 << 30  # bytes; no preset is larger
@@ -31,12 +31,12 @@ def provenance(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST:
             raise _unusable(path, "is too large for any preset")
         with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})["provenance"])
+            about = read_about(file, "provenance", path.name, AssetError)
     except FileNotFoundError as error:
         raise _unusable(path, "is not there") from error
-    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise _unusable(path, "holds no trained weights, or is damaged") from error
-    variant = about.get("variant") if isinstance(about, dict) else None
+    variant = about.get("variant")
     words = [about.get("system"), about.get("preset"), *variant.values()] if isinstance(variant, dict) else [None]
     if not all(isinstance(word, str) for word in words):
         raise _unusable(path, "does not say what it was trained as")
@@ -61,7 +61,7 @@ def load(network: nn.Module, path: Path) -> None:
                 if value.shape != parameter.shape or not torch.isfinite(value).all():
                     raise _unusable(path, f"has a {name} of the wrong shape or without finite values")
                 parameter.copy_(value)
-    except (OSError, SafetensorError) as error:
+    except UNREADABLE as error:
         raise _unusable(path, "is damaged") from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,9 @@ from engine.heads.flame import load_flame
 from engine.heads.flame_file import read_flame
 from engine.heads.parametric import JOINTS, ParametricHead
 from tests.engine.heads.flame_fixture import another_head, flame_arrays, write_pickle
+from tests.peaks import peak
+
+READ = "from engine.heads.flame_file import read_flame\nread_flame(Path(sys.argv[1]))"
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +142,45 @@ def test_every_form_of_a_sparse_matrix_is_read(matrix: str, arrays: dict, tmp_pa
     write_pickle(tmp_path / "other.pkl", arrays, getattr(sparse, matrix))
     plain, other = (read_flame(tmp_path / f"{name}.pkl").joint_regressor for name in ("plain", "other"))
     np.testing.assert_array_equal(plain, other)
+
+
+def repeated(call: bytes, argument: bytes, times: int) -> bytes:
+    """A pickle that makes one argument, keeps it, and hands it to a callable again and again."""
+    return b"\x80\x02" + argument + b"q\x00" + b"0](" + (call + b"h\x00\x85R") * times + b"e."
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x05\x96" + (6 * 10**9).to_bytes(8, "little") + b".",  # BYTEARRAY8 of 6 GB
+        b"\x80\x04\x8e" + (6 * 10**9).to_bytes(8, "little") + b".",  # BINBYTES8
+        b"\x80\x02" + b"}" * 3_000_000 + b".",  # three million tables
+        repeated(b"ccollections\nOrderedDict\n", b"](" + b"K\x01K\x02\x86" * 4_000 + b"e", 500),
+        repeated(
+            b"cbuiltins\nset\n", b"](" + b"".join(b"M" + i.to_bytes(2, "little") for i in range(9_000)) + b"e", 500
+        ),
+        b"\x80\x02X"
+        + (600_000).to_bytes(4, "little")
+        + b"a" * 600_000
+        + b"q\x000]("
+        + b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R" * 5_000
+        + b"e.",
+    ],
+    ids=["bytearray", "bytes", "tables", "dicts", "sets", "encoded"],
+)
+def test_small_pickles_take_little_memory(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "flame.pkl").write_bytes(content)
+    mebibytes, refusal = peak(READ, tmp_path / "flame.pkl")
+    assert "flame.pkl" in refusal
+    assert mebibytes < 200
+
+
+def test_an_npz_that_hides_more_than_it_declares_takes_little_memory(arrays: dict, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "flame.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("v_template.npy", bytes(900_000_000))
+    mebibytes, refusal = peak(READ, tmp_path / "flame.npz")
+    assert "flame.npz" in refusal
+    assert mebibytes < 200
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from PIL import Image, ImageCms
 from engine.errors import PhotoError
 from engine.photos import decode as decoding
 from engine.photos.decode import MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_SIDE, decode
+from tests.peaks import peak
+
+READ = "from engine.photos.decode import decode\ndecode(Path(sys.argv[1]))"
 
 ORIENTATION, EXIF_IFD, FOCAL_35MM = 0x0112, 0x8769, 0xA405
 
@@ -66,6 +70,27 @@ def test_sixteen_bits_keep_their_range(tmp_path: Path):
     Image.fromarray(ramp).save(tmp_path / "deep.png")
     image = decode(tmp_path / "deep.png").image
     np.testing.assert_array_equal(image[0, :, 0], np.arange(256))
+
+
+@pytest.mark.parametrize("rows", [1, 20_000])
+def test_a_small_file_of_many_pixels_takes_little_memory(tmp_path: Path, rows: int):
+    write_png(tmp_path / "many.png", 20_000, 20_000, channels=1, rows=rows, depth=16)
+    mebibytes, refusal = peak(READ, tmp_path / "many.png")
+    assert mebibytes < 400
+    assert "20000 x 20000" in refusal
+
+
+@pytest.mark.parametrize(
+    ("mode", "bytes_a_pixel"), [("I", 4), ("I;16", 2), ("RGB", 3), ("RGBA", 4), ("P", 3), ("L", 1)]
+)
+def test_a_large_picture_takes_four_times_itself_at_most(tmp_path: Path, mode: str, bytes_a_pixel: int):
+    path, side = tmp_path / "large.tif", 6_000
+    image = Image.new(mode, (side, side), 77 if mode in ("I", "I;16", "P", "L") else None)
+    image.save(path)
+    del image
+    mebibytes, refusal = peak(READ, path)
+    assert not refusal
+    assert mebibytes < 600 + 4 * side * side * bytes_a_pixel / 2**20
 
 
 def test_transparency_lies_over_white(tmp_path: Path):
@@ -121,16 +146,16 @@ def test_focal_length_follows_the_scaled_diagonal(tmp_path: Path):
     assert decode(tmp_path / "unknown.jpg").focal is None
 
 
-def write_png(path: Path, width: int, height: int, channels: int, rows: int) -> None:
+def write_png(path: Path, width: int, height: int, channels: int, rows: int, depth: int = 8) -> None:
     """A grey PNG of any claimed size with ``rows`` rows of data, without ever holding it."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     packer = zlib.compressobj(1)
-    row = b"\0" + b"\x80" * (channels * width)
+    row = b"\0" + b"\x80" * (channels * width * depth // 8)
     data = b"".join(packer.compress(row) for _ in range(rows)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 8, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
 
 
@@ -153,6 +178,7 @@ def test_more_than_memory_allows_is_refused(tmp_path: Path):
     write_png(tmp_path / "huge.png", 20_000, 20_000, channels=4, rows=1)
     write_png(tmp_path / "bomb.png", 60_000, 60_000, channels=3, rows=1)
     for name in ("huge.png", "bomb.png"):
+        os.truncate(tmp_path / name, 40_000_000)  # or the claim alone would be refused
         with pytest.raises(PhotoError, match=f"{name} has more pixels than .* Scale it down; more than {MAX_SIDE}"):
             decode(tmp_path / name)
 

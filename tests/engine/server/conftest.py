@@ -41,9 +41,10 @@ def avatar() -> Avatar:
     return Avatar(
         name="dot", vertices=np.array([[0, 0, -1], [0.1, 0, -1], [0, 0.1, -1]], np.float32),
         faces=np.array([[0, 1, 2]], np.int32), uv=eye[:, :2], uv_faces=np.array([[0, 1, 2]], np.int32), regions={},
-        key_names=("up",), key_deltas=np.full((1, 3, 3), [0, 0.1, 0], np.float32), joint_names=("head",),
-        joint_parents=np.array([-1], np.int32), joint_positions=np.zeros((1, 3), np.float32),
-        skin_weights=np.array([[0, 1]] * 3, np.float32), views=(), provenance={
+        key_names=("up",), key_deltas=np.full((1, 3, 3), [0, 0.1, 0], np.float32),
+        joint_names=("neck", "head", "jaw", "eyeLeft", "eyeRight"),
+        joint_parents=np.array([-1, 0, 1, 1, 1], np.int32), joint_positions=np.zeros((5, 3), np.float32),
+        skin_weights=np.array([[0, 0, 1, 0, 0, 0]] * 3, np.float32), views=(), provenance={
             "photos": [], "head_model": {"name": "dot", "licence": "none"}, "versions": {}, "options": {},
             "metrics": {}, "created": "2026-01-01",
         },
