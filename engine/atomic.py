@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
+import stat
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +18,8 @@ from engine.errors import OutputError
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 HELD = {5, 32, 33}  # Windows: access denied, sharing violation, lock violation
 TRIES, PAUSE = 20, 0.05  # s between them
+PREFIX = ".gaussian-heads-"  # of files that are being written
+STALE = 24 * 3600.0  # s
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
@@ -35,7 +40,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     if not target.name:
         raise OutputError(f"{target} is a folder, not a file name.", "Name the file to write.")
-    temporary = target.with_name(f".{secrets.token_hex(8)}{target.suffix}")
+    if is_stream(target):
+        with _written_through(target) as temporary:
+            yield temporary
+        return
+    target = target.resolve() if target.is_symlink() else target  # the link stays, what it points to is replaced
+    temporary = target.with_name(f"{PREFIX}{secrets.token_hex(8)}{target.suffix}")
+    _remove_stale(target.parent)
     try:
         # Created here, exclusively, so that the permissions are the user's ordinary ones and nothing is overwritten.
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -50,6 +61,38 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     if os.name == "posix":
         with suppress(OSError):  # the file is complete already; some network folders cannot be flushed
             _flush(target.parent)
+
+
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether what is at ``path`` takes bytes but is no file: a pipe, a terminal, ``/dev/null``."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+@contextmanager
+def _written_through(target: Path) -> Iterator[Path]:
+    """A file whose content goes into ``target`` when the block ends well: nothing could take that one's place."""
+    with tempfile.TemporaryDirectory() as folder:
+        temporary = Path(folder, f"content{target.suffix}")
+        temporary.touch()
+        yield temporary
+        try:
+            with temporary.open("rb") as source, target.open("wb") as stream:
+                shutil.copyfileobj(source, stream)
+        except OSError as error:
+            raise output_error(target, error) from error
+
+
+def _remove_stale(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left; nothing is written for so long."""
+    with suppress(OSError):
+        for path in folder.glob(f"{PREFIX}*"):
+            with suppress(OSError):
+                if time.time() - path.lstat().st_mtime > STALE:
+                    path.unlink()
 
 
 def replace(source: Path, target: Path) -> None:

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 import engine
-from engine.atomic import atomic_write, check_writable
+from engine.atomic import atomic_write, check_writable, is_stream
 from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
 from engine.threads import share_cores
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         target = getattr(options, "json", None)
         if target and target != "-":
-            check_writable(target)
+            _check_output(Path(target), (".json",))
         if options.run is _serve:  # it answers for itself: no bars, its own way to stop
             _serve(options)
         else:
@@ -273,7 +273,7 @@ def _within(low: float, high: float, kind: type = float) -> Callable[[str], floa
 
 
 def _check_output(path: Path, endings: tuple[str, ...]) -> None:
-    if path.suffix.lower() not in endings:
+    if path.suffix.lower() not in endings and not is_stream(path):
         raise EngineError(f"{path.name} is of an unknown kind.", f"Choose a name that ends in {' or '.join(endings)}.")
     check_writable(path)
 
@@ -302,8 +302,12 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     from engine.report import photo_report, write_photo_sheet
 
     _check_output(options.output, (".npz",))
-    for path in filter(None, (options.ply, options.sheet)):
-        check_writable(path)
+    for path, ending in ((options.ply, ".ply"), (options.sheet, ".png")):
+        if path:
+            _check_output(path, (ending,))
+    for path in filter(None, (options.output, options.ply, options.sheet)):
+        if any(path.exists() and photo.exists() and path.samefile(photo) for photo in options.photos):
+            raise EngineError(f"{path} is one of the photos.", "Choose another name for what is written.")
     name = _name(options)
     if options.add:
         made = pipeline.add_photos(options.photos, options.add, name, _options(options), progress)

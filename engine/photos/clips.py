@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 
 from engine.arkit import ARKIT_NAMES
@@ -18,13 +20,15 @@ from engine.photos.preparation import sharpness
 from engine.progress import Progress
 
 CLIP_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi"})
+MATROSKA = b"\x1aE\xdf\xa3"  # and WebM
 # Byte offset and signature of each container. FFmpeg would also follow a playlist that only pretends to be a clip.
 SIGNATURES = (
     (4, (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")),
-    (0, (b"\x1aE\xdf\xa3", b"RIFF")),
+    (0, (MATROSKA, b"RIFF")),
 )
 MAX_CLIP_BYTES = 4_000_000_000
 MAX_CANDIDATES = 80  # frames looked at when a spread of them is chosen
+WIDEST_PIXEL = (0.25, 4.0)  # width over height; beyond, the container says nothing that can be meant
 SEEK_GAP = 250  # frames, a usual distance of key frames; reading on is quicker than seeking over less
 DETECT_SIDE = 640  # px, enough to judge pose and expression
 SHARP_ENOUGH = 0.5  # of the candidates' median sharpness
@@ -41,7 +45,7 @@ def is_clip(path: Path) -> bool:
 
 
 def clip_length(path: Path) -> int:
-    """Number of frames, counted by reading where the container does not say.
+    """Number of frames, counted where the container does not say, or says it by a frame rate that may be made up.
 
     Raises:
         PhotoError: the clip cannot be read.
@@ -49,8 +53,10 @@ def clip_length(path: Path) -> int:
     capture = _open(path)
     try:
         stated = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        if stated > 0:
+        if stated > 0 and not _is_matroska(path):
             return stated
+        with suppress(RuntimeError, OSError):  # ffmpeg counts packets without decoding them
+            return max(imageio_ffmpeg.count_frames_and_secs(str(path.resolve()))[0], 1)
         count = 0
         while capture.grab():
             count += 1
@@ -74,9 +80,9 @@ def clip_frames(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, np.nd
     """
     capture = _open(path)
     try:
-        at = 0
+        stretch, seeks, at = _stretch(capture), not _is_matroska(path), 0
         for index in sorted(set(indices)):
-            if index - at > SEEK_GAP:
+            if seeks and index - at > SEEK_GAP:
                 capture.set(cv2.CAP_PROP_POS_FRAMES, index)
                 at = index
             while at < index and capture.grab():
@@ -85,9 +91,27 @@ def clip_frames(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, np.nd
             if not read:
                 return
             at += 1
+            if stretch != (1, 1):
+                frame = cv2.resize(frame, None, fx=stretch[0], fy=stretch[1], interpolation=cv2.INTER_LINEAR)
             yield index, scale_down(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
     finally:
         capture.release()
+
+
+def _stretch(capture: cv2.VideoCapture) -> tuple[float, float]:
+    """How much wider and higher frames are shown than they are stored: pixels of DV and HDV are not square."""
+    ratio = capture.get(cv2.CAP_PROP_SAR_NUM) / max(capture.get(cv2.CAP_PROP_SAR_DEN), 1)
+    if not WIDEST_PIXEL[0] < ratio < WIDEST_PIXEL[1]:
+        return 1, 1
+    if int(capture.get(cv2.CAP_PROP_ORIENTATION_META)) % 180:  # frames come turned, the ratio is the stored one
+        ratio = 1 / ratio
+    return max(ratio, 1), max(1 / ratio, 1)
+
+
+def _is_matroska(path: Path) -> bool:
+    """Whether frames have times but no numbers there, so that neither a count nor a seek by number can be trusted."""
+    with path.open("rb") as file:
+        return file.read(len(MATROSKA)) == MATROSKA
 
 
 def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float, float] = (0.0, 1.0)) -> list[int]:
@@ -112,7 +136,9 @@ def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float,
     length = clip_length(path)
     numbers = np.unique(np.linspace(0, length - 1, min(length, MAX_CANDIDATES)).round().astype(int))
     candidates: list[_Candidate] = []
+    looked_at = 0
     for done, (index, frame) in enumerate(clip_frames(path, numbers.tolist())):
+        looked_at += 1
         progress.update(span[0] + (span[1] - span[0]) * done / len(numbers))
         scale = min(1.0, DETECT_SIDE / max(frame.shape[:2]))
         small = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -122,7 +148,7 @@ def choose_frames(path: Path, count: int, progress: Progress, span: tuple[float,
             candidates.append(_Candidate(index, face, sharpness(small, face), embed(small, face.landmarks)))
     if not candidates:
         raise PhotoError(
-            f"No face found in {path.name}, of which {len(numbers)} frames were looked at.",
+            f"No face found in {path.name}, of which {looked_at} frames were looked at.",
             "Use a clip in which the face is seen from the front, well lit and in focus.",
         )
     limit = SHARP_ENOUGH * float(np.median([candidate.sharpness for candidate in candidates]))

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms
 
 from engine.errors import PhotoError
+from engine.photos import hdr
 
 MAX_SIDE = 2048  # px; larger photos are scaled down right after decoding
 MAX_FILE_BYTES = 200_000_000
@@ -22,6 +23,16 @@ MAX_DECODED_BYTES = 2_200_000_000  # Pillow's own buffers while scaling down
 FULL_FRAME_DIAGONAL = 43.27  # mm, the diagonal that "35 mm equivalent" focal lengths refer to
 FOCAL_35MM_RANGE = (8.0, 2000.0)  # mm; EXIF outside of it is a placeholder, not a lens
 
+# By EXIF's orientation (EXIF 2.32, table 6).
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1", b"heim", b"heis")
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns above this and refuses above twice this
@@ -152,7 +163,7 @@ def _read(image: Image.Image, name: str, part: Square | None) -> Decoded:
         )
     exif = image.getexif()
     focal_35mm = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.FocalLengthIn35mmFilm)
-    profile = image.info.get("icc_profile")
+    profile, light = image.info.get("icc_profile"), image.info.get("nclx_profile")
     has_alpha = image.has_transparency_data
 
     longest = max(image.size)
@@ -164,13 +175,14 @@ def _read(image: Image.Image, name: str, part: Square | None) -> Decoded:
     if image.width * image.height * 4 * (2 if has_alpha or image.mode == "P" else 1) > MAX_DECODED_BYTES:
         raise _too_many_pixels(name)
     image.load()
-    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)  # after load(), which turns some kinds itself
+    # After load(), which turns some kinds itself.
+    turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
 
     image = _eight_bit(image, name)
     if part is None:
         image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    image.getexif()[ExifTags.Base.Orientation] = orientation  # conversions may lose it
-    image = ImageOps.exif_transpose(image)
+    if turn is not None:  # not ImageOps.exif_transpose: it writes all of EXIF anew, and fails where any of it is odd
+        image = image.transpose(turn)
     whole, corner = image.size, (0, 0)
     if part is not None:
         image, corner = _cut(image, part)
@@ -180,12 +192,13 @@ def _read(image: Image.Image, name: str, part: Square | None) -> Decoded:
     image, complaints = _to_srgb(image, profile, name)
     before = image.width
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    pixels = np.array(image)
+    if light and not profile:
+        pixels = hdr.to_srgb(pixels, light["color_primaries"], light["transfer_characteristics"])
     ratio = image.width / before
     place = Place(*(ratio * value for value in (*corner, *whole)))
     shrunk = ratio * max(whole) / longest
-    return Decoded(
-        np.array(image), _focal_pixels(focal_35mm, place.width, place.height), place, min(shrunk, 1.0), complaints
-    )
+    return Decoded(pixels, _focal_pixels(focal_35mm, place.width, place.height), place, min(shrunk, 1.0), complaints)
 
 
 def _is_raw(image: Image.Image) -> bool:
@@ -264,5 +277,5 @@ def _unreadable(path: Path) -> PhotoError:
         return PhotoError(f"{path.name} is a HEIC photo, which needs pillow-heif.", "Run: pip install pillow-heif")
     return PhotoError(
         f"{path.name} is not an image that can be read, whatever its name says.",
-        "Give a JPEG, PNG, WebP, TIFF or HEIC photo.",
+        "Give a JPEG, PNG, WebP, TIFF or HEIC photo, or a clip as MP4, MOV, WebM, MKV or AVI.",
     )

@@ -1,6 +1,10 @@
 """Files take their places in spite of virus scanners, and nothing half-written is ever left."""
 
 import os
+import stat
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -57,3 +61,36 @@ def test_what_stays_held_or_forbidden_is_said_and_the_old_file_stays(busy, tmp_p
     assert len(tries) == (atomic.TRIES + 1 if error is Held else 1)
     assert target.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files.")
+def test_a_pipe_is_written_into_and_a_link_stays(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    said = []
+    reader = threading.Thread(target=lambda: said.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    with atomic_write(tmp_path / "pipe") as temporary:
+        temporary.write_bytes(b"head")
+    reader.join(10)
+    assert said == [b"head"] and stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode)
+
+    (tmp_path / "shelf").mkdir()
+    (tmp_path / "shelf" / "head.npz").write_bytes(b"old")
+    (tmp_path / "head.npz").symlink_to("shelf/head.npz")
+    with atomic_write(tmp_path / "head.npz") as temporary:
+        temporary.write_bytes(b"new")
+    assert (tmp_path / "head.npz").is_symlink()
+    assert (tmp_path / "shelf" / "head.npz").read_bytes() == b"new"
+
+
+def test_what_a_killed_process_left_is_removed_by_a_later_one(tmp_path):
+    words = "import os, sys; from engine.atomic import atomic_write\nwith atomic_write(sys.argv[1]): os._exit(9)"
+    subprocess.run([sys.executable, "-c", words, tmp_path / "head.npz"], check=False)
+    (left,) = tmp_path.iterdir()
+    with atomic_write(tmp_path / "head.npz") as temporary:
+        temporary.write_bytes(b"new")
+    assert left.exists()  # somebody may be writing it at this moment
+    os.utime(left, (0, 0))
+    with atomic_write(tmp_path / "head.npz") as temporary:
+        temporary.write_bytes(b"newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["head.npz"]

@@ -156,6 +156,23 @@ def test_an_output_that_is_a_folder_is_refused_before_work(tmp_path, capsys):
     assert "is a folder" in capsys.readouterr().err.replace("\n", "")
 
 
+@pytest.mark.parametrize("option", ["--json", "--ply", "--sheet"])
+def test_a_photo_is_never_written_over(option, tmp_path, capsys):
+    """``--json`` before the photos takes the first of them for its file."""
+    photo = tmp_path / "front.jpg"
+    photo.write_bytes(assets.path("samples/person_a_1.jpg").read_bytes())
+    before = photo.read_bytes()
+    words = ["reconstruct", "-o", str(tmp_path / "me.npz"), option, str(photo), str(photo)]
+    assert main(words) == 1
+    assert "unknown kind" in capsys.readouterr().err
+    assert photo.read_bytes() == before
+    picture = tmp_path / "front.png"
+    picture.write_bytes(before)
+    assert main(["reconstruct", str(picture), "-o", str(tmp_path / "me.npz"), "--sheet", str(picture)]) == 1
+    assert "is one of the photos" in capsys.readouterr().err.replace("\n", "")
+    assert picture.read_bytes() == before
+
+
 def test_any_files_name_gives_a_legal_name():
     assert plain_name("می\u200cخواهم") == "میخواهم"
     assert plain_name("a/b\n") == "a_b"

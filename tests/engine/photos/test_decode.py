@@ -134,6 +134,47 @@ def test_exif_orientation(tmp_path: Path, picture: Image.Image, orientation: int
     assert difference(decode(path).image, picture) < 4
 
 
+def test_odd_metadata_beside_the_orientation_is_passed_over(tmp_path: Path, picture: Image.Image):
+    """A resolution of -1/0 cannot be written again; only the orientation is needed."""
+    entries = struct.pack("<HHIHH", ORIENTATION, 3, 1, 6, 0) + struct.pack("<HHII", 0x11A, 10, 1, 38)
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 2) + entries + struct.pack("<I", 0) + struct.pack("<ii", -1, 0)
+    picture.rotate(90, expand=True).save(tmp_path / "odd.jpg", exif=exif, quality=95)
+    assert difference(decode(tmp_path / "odd.jpg").image, picture) < 4
+
+
+@pytest.mark.parametrize(("transfer", "primaries", "limit"), [(16, 9, 4), (18, 9, 4), (13, 12, 3), (13, 1, 3)])
+def test_pictures_for_hdr_screens_look_as_their_photographer_saw_them(
+    tmp_path: Path, picture: Image.Image, transfer: int, primaries: int, limit: float
+):
+    """Written with colour-science's curves in float64: PQ and HLG with diffuse white at 203 cd/m² (BT.2408)."""
+    heif = pytest.importorskip("pillow_heif")
+    dim = picture.point(lambda value: 0.6 * value)  # below where highlights begin
+    values = np.asarray(dim) / 255.0
+    linear = np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+    to_primaries = {
+        9: [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]],
+        12: [[0.8225, 0.1774, 0.0], [0.0332, 0.9669, 0.0], [0.0171, 0.0724, 0.9108]],
+    }
+    light = linear @ np.array(to_primaries.get(primaries, np.eye(3))).T
+    if transfer == 16:
+        power = (light * 203 / 10000) ** 0.1593017578125
+        code = ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    elif transfer == 18:
+        shown = light * 203 / 1000
+        scene = shown * np.maximum(shown @ [0.2627, 0.6780, 0.0593], 1e-9)[..., None] ** (1 / 1.2 - 1)
+        high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+        code = np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+    else:
+        code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    words = (code.clip(0, 1) * 65535).astype("<u2").tobytes()
+    made = heif.from_bytes(mode="RGB;16", size=picture.size, data=words)
+    made.save(
+        tmp_path / "hdr.heic", quality=95, chroma=444, color_primaries=primaries, transfer_characteristics=transfer,
+        matrix_coefficients=9 if primaries == 9 else 1, full_range_flag=1,
+    )  # fmt: skip
+    assert difference(decode(tmp_path / "hdr.heic").image, dim) < limit
+
+
 def test_focal_length_follows_the_scaled_diagonal(tmp_path: Path):
     exif = Image.Exif()
     exif.get_ifd(EXIF_IFD)[FOCAL_35MM] = 50

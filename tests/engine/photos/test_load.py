@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import imageio_ffmpeg
 import numpy as np
 import pytest
 
@@ -122,3 +124,38 @@ def test_photos_of_one_name_are_told_apart(tmp_path: Path, sample_path: Paths):
     paths = [tmp_path / "a" / "photo.jpg", tmp_path / "b" / "photo.jpg", tmp_path / "a" / "photo.jpg"]
     loaded = load_photos(paths, Progress())
     assert [photo.name for photo in loaded.photos] == ["a/photo.jpg", "b/photo.jpg", "a/photo.jpg (2)"]
+
+
+def _encode(source: Path, target: Path, *words: str) -> Path:
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    subprocess.run([program, "-v", "error", "-y", "-i", source, "-an", *words, target], check=True)
+    return target
+
+
+def test_a_clip_whose_pixels_are_not_square_is_shown_as_it_was_filmed(tmp_path: Path, sample_path: Paths):
+    """As DV, HDV and AVCHD store it; a turned phone's video that is squeezed as well."""
+    clip = sample_path("single_face.mp4")
+    _, plain = next(clip_frames(clip, [0]))
+    height, width = plain.shape[:2]
+    squeeze = f"scale={2 * (width * 3 // 8)}:{height},setsar=4/3"
+    squeezed = _encode(clip, tmp_path / "dv.mp4", "-vf", squeeze, "-c:v", "libx264", "-crf", "14", "-t", "1")
+    _, frame = next(clip_frames(squeezed, [0]))
+    assert frame.shape[1] / frame.shape[0] == pytest.approx(width / height, rel=0.01)
+    program = imageio_ffmpeg.get_ffmpeg_exe()
+    turned = tmp_path / "turned.mp4"
+    words = ["-v", "error", "-y", "-display_rotation", "90", "-i", squeezed, "-c", "copy", turned]
+    subprocess.run([program, *words], check=True)
+    _, frame = next(clip_frames(turned, [0]))
+    assert frame.shape[0] / frame.shape[1] == pytest.approx(width / height, rel=0.01)
+
+
+def test_a_recording_with_a_made_up_frame_rate_is_looked_at_as_a_whole(tmp_path: Path, sample_path: Paths):
+    """Browsers write WebM that claims 1000 frames a second, and so many times as many frames as it has."""
+    clip = sample_path("single_face.mp4")
+    words = ["-vf", "settb=1/1000,setpts=N*66,fps=1000,select='not(mod(n\\,66))'", "-fps_mode", "passthrough"]
+    words += ["-frames:v", "60", "-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "2M"]
+    recorded = _encode(clip, tmp_path / "recorded.webm", *words)
+    length = clip_length(recorded)
+    assert 55 <= length <= 66
+    numbers = [number for number, _ in clip_frames(recorded, range(0, length, 6))]
+    assert len(numbers) >= 9
