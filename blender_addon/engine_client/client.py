@@ -7,6 +7,7 @@ import json
 import mimetypes
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import requests
+from urllib3.exceptions import HTTPError
 
 from ..errors import AddonError
 from ..files import unreadable
@@ -22,10 +24,11 @@ from ..files import unreadable
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # the engine answers small questions at once, but shares its cores with a running job
 TRANSFER_SECONDS = 600.0  # photos up, avatars down
-MAX_ANSWER = 1 << 30  # bytes; an avatar unpacks to at most 1 GB
+MAX_ANSWER = 1 << 30  # bytes; an avatar has at most 600 MB
 MAX_PHOTOS = 64
 SURFACE = "surface"  # the one system that is no network
 DEFAULT_HEAD = "makehuman"
+_SMALL = 1 << 10
 _CHUNK = 1 << 18  # bytes per read, so that a cancelled upload ends at once
 
 T = TypeVar("T")
@@ -259,7 +262,7 @@ class Client:
         answer, _ = self._request(method, path, body, body.content_type if body else None, seconds)
         try:
             value = json.loads(answer)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _not_understood(error) from error
         if not isinstance(value, dict):
             raise _not_understood(TypeError("no object"))
@@ -285,12 +288,14 @@ class Client:
                 allow_redirects=False,
                 stream=True,
             ) as response:
-                content = bytearray()
-                for chunk in response.iter_content(_CHUNK):
-                    content += chunk
+                content, until = bytearray(), time.monotonic() + seconds
+                for piece in _pieces(response):
+                    content += piece
                     if len(content) > MAX_ANSWER:
                         raise AddonError("The engine's answer is larger than 1 GB.", "Restart the engine.")
-        except requests.RequestException as error:
+                    if time.monotonic() > until:  # the timeout above is only for each piece
+                        raise requests.Timeout("The answer drips in.")
+        except (requests.RequestException, HTTPError) as error:
             raise EngineLost(
                 f"The engine at {self.url} does not answer ({type(error).__name__}).",
                 "Restart it in the Engine panel and try again.",
@@ -298,6 +303,13 @@ class Client:
         if not response.ok:
             raise _refusal(response.status_code, bytes(content))
         return bytes(content), response.headers
+
+
+def _pieces(response: requests.Response) -> Iterator[bytes]:
+    """An answer's body as it arrives, at most ``_CHUNK`` bytes at a time; urllib3 before 2.2 waits for whole ones."""
+    read = getattr(response.raw, "read1", None) or (lambda size: response.raw.read(min(size, _SMALL)))
+    while piece := read(_CHUNK):
+        yield piece
 
 
 class Upload:
@@ -386,7 +398,7 @@ def _refusal(status: int, content: bytes) -> AddonError:
     try:
         error = json.loads(content)["error"]
         return EngineRefusal(str(error["message"]), str(error["hint"]), str(error["type"]), status)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return EngineRefusal(f"The engine answered with status {status}.", "Open its log.", "Unknown", status)
 
 

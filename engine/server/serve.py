@@ -91,6 +91,7 @@ def _serve(port: int, parent_stdin: bool, says: Announcer) -> None:
     import uvicorn
 
     from engine.server.app import create_app
+    from engine.server.connections import Connection
     from engine.server.folder import WorkFolder
     from engine.server.services import Services
     from engine.threads import share_cores
@@ -122,6 +123,7 @@ def _serve(port: int, parent_stdin: bool, says: Announcer) -> None:
     tempfile.tempdir = str(services.folder.path)  # where FastAPI keeps an upload while it arrives
     config = uvicorn.Config(
         create_app(services, token),
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import psutil
 import pytest
 import requests
 
+from engine.server.connections import MOST
 from tests.engine.server.engines import PATIENCE, ROOT, TOKEN, answer, family, is_running, launch, running, wait_for
 
 
@@ -213,3 +215,40 @@ def test_a_flame_file_that_is_missing_fails_the_job_with_its_name(shared, portra
     status = shared.finished(shared.create(("me.png", portrait), head="/nowhere/flame2023.pkl"))
     assert (status["state"], status["error"]["type"]) == ("failed", "HeadModelError")
     assert "flame2023.pkl" in status["error"]["message"]
+
+
+def test_whoever_has_no_token_cannot_keep_others_out(start):
+    """More connections than the engine may open files: idle ones, and some that never finish their headers."""
+    engine = start()
+    port = urlsplit(engine.ready["url"]).port
+    held = []
+    try:
+        for number in range(600):
+            connection = socket.create_connection(("127.0.0.1", port), timeout=5)
+            if number % 2:
+                connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+            held.append(connection)
+        assert engine.get("/health")["pid"] == engine.process.pid
+        connections = [c for c in psutil.Process(engine.process.pid).net_connections() if c.status == "ESTABLISHED"]
+        assert len(connections) <= MOST + 1
+        newest = held[-1]
+        newest.settimeout(PATIENCE)
+        with suppress(ConnectionError):
+            assert newest.recv(100) == b""  # dropped once its time for the headers is over
+    finally:
+        for connection in held:
+            connection.close()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_it_as_a_request_does(start, tmp_path, portrait, name):
+    if not hasattr(signal, name) or os.name == "nt":
+        pytest.skip("This system has no such signal.")
+    engine = start(stderr=subprocess.PIPE)
+    long_job(engine, portrait)
+    processes = engine.processes()
+    engine.process.send_signal(getattr(signal, name))
+    assert engine.process.wait(PATIENCE) == 0
+    wait_for(lambda: not any(map(is_running, processes)), "the end of all processes")
+    assert "Traceback" not in engine.process.stderr.read()
+    assert not list(tmp_path.glob("gaussian_heads_engine_*"))
