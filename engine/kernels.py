@@ -7,29 +7,35 @@ with it the first picture fails. Here a kernel that cannot be kept is compiled a
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
 import os
 import pickle
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core.caching import (
     CompileResultCacheImpl,
     FunctionCache,
+    IndexDataCacheFile,
     InTreeCacheLocator,
     NullCache,
     UserProvidedCacheLocator,
 )
 
+from engine import caches
+
 LOG = logging.getLogger(__name__)
+CHECKSUM_BYTES = hashlib.sha256().digest_size
 UNUSABLE = (OSError, EOFError, ValueError, pickle.UnpicklingError)
 
 
 def njit(**options) -> Callable[[Callable], Callable[..., Any]]:
-    """``numba.njit`` with a cache on disk, in ``NUMBA_CACHE_DIR`` or beside the source."""
+    """``numba.njit`` with a cache on disk: in ``NUMBA_CACHE_DIR``, beside the source, or in the user's own folder."""
 
     def compile_later(function: Callable) -> Callable[..., Any]:
         dispatcher: Any = numba.njit(**options)(function)
@@ -61,16 +67,63 @@ class _Flat(UserProvidedCacheLocator):
         return os.path.dirname(self._cache_path)
 
 
+class _Own(InTreeCacheLocator):
+    """A folder of the user's own, where neither of the others can be written."""
+
+    def __init__(self, function: Callable, file: str):
+        super().__init__(function, file)
+        self._cache_path = str(caches.own_folder() / "numba")
+
+    @classmethod
+    def from_function(cls, py_func, py_file):
+        with suppress(OSError):
+            return super().from_function(py_func, py_file)
+
+
 class _Names(CompileResultCacheImpl):
-    _locator_classes = [_Flat, InTreeCacheLocator]
+    _locator_classes = [_Flat, InTreeCacheLocator, _Own]
 
     def get_filename_base(self, fullname: str, abiflags: str) -> str:
         place = f"{self.locator._py_file} {fullname} {self.locator.get_disambiguator()} {sys.version} {abiflags}"
         return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
+class _Sealed(IndexDataCacheFile):
+    """Every file ends with the checksum of the rest: what is in it is run as machine code, and may be damaged."""
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        content = io.BytesIO()
+        with super()._open_for_write(filepath) as file:
+            yield content
+            file.write(content.getvalue() + _checksum(content.getvalue()))
+
+    def _load_index(self) -> dict:
+        self._check(self._index_path)
+        return super()._load_index()
+
+    def _load_data(self, name: str):
+        self._check(self._data_path(name))
+        return super()._load_data(name)
+
+    def _check(self, path: str) -> None:
+        with suppress(FileNotFoundError):
+            content = Path(path).read_bytes()
+            if _checksum(content[:-CHECKSUM_BYTES]) != content[-CHECKSUM_BYTES:]:
+                raise ValueError(f"{path} is damaged")
+
+
+def _checksum(content: bytes) -> bytes:
+    return hashlib.sha256(content).digest()
+
+
 class _Cache(FunctionCache):
     _impl_class = _Names
+
+    def __init__(self, function: Callable):
+        super().__init__(function)
+        own = self._cache_file
+        self._cache_file = _Sealed(own._cache_path, self._impl.filename_base, own._source_stamp)
 
     def save_overload(self, sig, data) -> None:
         try:
@@ -81,7 +134,7 @@ class _Cache(FunctionCache):
     def load_overload(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)
-        except UNUSABLE:  # a truncated file is worse than none: it would not be written anew
+        except UNUSABLE:  # a damaged file is worse than none: it would not be written anew
             with suppress(OSError):
                 self.flush()
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,10 @@ import numpy as np
 
 from engine import assets
 from engine.atomic import atomic_write
+from engine.caches import is_writable, own_folder
 from engine.heads.parametric import ParametricHead
 
+LOG = logging.getLogger(__name__)
 DEFAULT = "makehuman"
 
 
@@ -21,7 +24,8 @@ def load_head(source: str | Path = DEFAULT) -> ParametricHead:
 
     Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached under
     a key of its inputs and of the code that builds it: in the folder ``GAUSSIAN_HEADS_CACHE`` where that is set,
-    otherwise beside the assets. What already lies beside the assets is used from there; that folder may be read-only.
+    otherwise beside the assets, or in a folder of the user's own where that cannot be written. What already lies beside
+    the assets is used from there.
 
     Raises:
         AssetError: the default head's data have not been fetched.
@@ -41,15 +45,16 @@ def load_head(source: str | Path = DEFAULT) -> ParametricHead:
 def _cached(kind: str, key: bytes, build: Callable[[], ParametricHead]) -> ParametricHead:
     name = f"{kind}-{hashlib.sha256(key).hexdigest()[:16]}.npz"
     beside = assets.root() / "cache"
-    if (beside / name).exists():
-        return _load(beside / name)
-    path = Path(os.environ.get("GAUSSIAN_HEADS_CACHE") or beside) / name
-    if not path.exists():
-        head = build()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as temporary:
-            _save(head, temporary)
-    return _load(path)
+    folders = [beside, Path(os.environ.get("GAUSSIAN_HEADS_CACHE") or beside)]
+    if not is_writable(folders[1]):
+        folders.append(own_folder())
+    for folder in folders:
+        if (head := _load(folder / name)) is not None:
+            return head
+    head = build()
+    with atomic_write(folders[-1] / name) as temporary:
+        _save(head, temporary)
+    return head
 
 
 def _save(head: ParametricHead, path: Path) -> None:
@@ -60,9 +65,16 @@ def _save(head: ParametricHead, path: Path) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def _load(path: Path) -> ParametricHead:
-    with np.load(path, allow_pickle=False) as data:
-        arrays = {k: data[k] for k in data.files}
+def _load(path: Path) -> ParametricHead | None:
+    """A kept head; None where there is none, or one that was damaged since, which its checksums tell."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {k: data[k] for k in data.files}
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # numpy, zipfile and zlib raise a dozen kinds on damaged bytes
+        LOG.warning("The kept head %s is damaged (%s); it is built again.", path, error)
+        return None
     regions = {k.removeprefix("region:"): arrays.pop(k) for k in list(arrays) if k.startswith("region:")}
     text = {k: str(arrays.pop(k)) for k in ("name", "licence")}
     names = {k: tuple(str(x) for x in arrays.pop(k)) for k in ("expression_names", "joint_names")}

@@ -26,7 +26,7 @@ class Connection(H11Protocol):
         self._watch()
         open_ones = [c for c in self.connections if isinstance(c, Connection) and not c.transport.is_closing()]
         if len(open_ones) > MOST:
-            min((c for c in open_ones if c.is_idle), key=lambda c: c._since).transport.abort()
+            min((c for c in open_ones if c.is_idle), key=lambda c: c._since, default=self).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if self.is_idle:

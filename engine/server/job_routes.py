@@ -13,7 +13,6 @@ from pydantic import AfterValidator, BaseModel
 from engine.formats.avatar_layout import is_name
 from engine.heads import DEFAULT
 from engine.models.surface import COUNT
-from engine.photos import check_photo
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.refinement import SECONDS
@@ -67,8 +66,7 @@ def check(parts: Parts, photo: Annotated[UploadFile, File()]) -> PhotoVerdict:
     folder.mkdir()
     try:
         stored = store(photo, folder)
-        with parts.checking:
-            verdict = check_photo(stored.path)
+        verdict = parts.checks.check(stored.path, stored.shown)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     shown = {stored.path.name: stored.shown}

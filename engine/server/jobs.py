@@ -19,9 +19,10 @@ from pydantic import BaseModel, Field
 from engine.estimate import Estimate, typical_seconds
 from engine.photos.clips import is_clip
 from engine.pipeline import Options
+from engine.server.helper import ending
 from engine.server.refusals import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.uploads import Stored
-from engine.server.worker import Done, Failed, Stage, Task, Worker, ending
+from engine.server.worker import Done, Failed, Stage, Task, Worker
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 8

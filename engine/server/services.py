@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from engine.server.checks import PhotoChecks
 from engine.server.folder import WorkFolder
 from engine.server.heads import Heads, Previewer
 from engine.server.jobs import JobQueue
@@ -27,8 +27,7 @@ class Services:
     jobs: JobQueue = field(init=False)
     heads: Heads = field(default_factory=Heads)
     previewer: Previewer = field(default_factory=Previewer)
-    checking: threading.Lock = field(default_factory=threading.Lock)
-    """Photos are looked at one by one: each may take gigabytes while it is decoded."""
+    checks: PhotoChecks = field(default_factory=PhotoChecks)
 
     def __post_init__(self) -> None:
         self.jobs = JobQueue(self.folder.path)
@@ -41,6 +40,7 @@ class Services:
         """End everything at once and remove the folder."""
         self.jobs.close()
         self.previewer.close()
+        self.checks.close()
         self.folder.remove()
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -17,8 +14,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine import bootstrap
 from engine.errors import Cancelled, EngineError
+from engine.server.helper import Helper, begin
 
 if TYPE_CHECKING:
     from engine.avatar import Avatar
@@ -79,65 +76,32 @@ class Failed:
     hint: str
 
 
-class Worker:
+class Worker(Helper):
     """The server's end of the process.
 
     One thread starts tasks and reads reports; any thread may cancel.
     """
 
     def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._sending = threading.Lock()
-        self._process = context.Process(target=_main, args=(theirs,), name="reconstruction", daemon=True)
-        self._process.start()
-        theirs.close()
-
-    @property
-    def alive(self) -> bool:
-        return self._process.is_alive()
-
-    @property
-    def exit_code(self) -> int | None:
-        """After its end; negative is the signal that ended it."""
-        self._process.join(1)
-        return self._process.exitcode
+        super().__init__(_main, "reconstruction")
 
     def start(self, task: Task) -> None:
         """Begin a task; :meth:`report` follows it. OSError when the process is gone."""
-        self._send(task)
+        self.send(task)
 
     def cancel(self, task_id: str) -> None:
         """Ask the task to stop at its next report."""
         with suppress(OSError):  # gone by itself: its reader notices
-            self._send(task_id)
+            self.send(task_id)
 
     def report(self, timeout: float) -> Stage | Done | Failed | None:
         """The next report, None after ``timeout`` seconds without one. EOFError or OSError when the process is gone."""
-        return self._connection.recv() if self._connection.poll(timeout) else None
-
-    def kill(self) -> None:
-        """End the process at once."""
-        self._process.kill()
-
-    def _send(self, message: Task | str) -> None:
-        with self._sending:
-            self._connection.send(message)
-
-
-def ending(code: int | None) -> str:
-    """How a process ended, from its exit code: a signal's name, or Windows' status as it is listed everywhere."""
-    if code is not None and code < 0:
-        return f"signal {signal.Signals(-code).name}" if -code in set(signal.Signals) else f"signal {-code}"
-    return f"status 0x{code:08X}" if code is not None and code > 0xFFFF else f"exit code {code}"
+        return self.connection.recv() if self.connection.poll(timeout) else None
 
 
 def _main(connection: Connection) -> None:
     """The process: tasks one after the other, until the server is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server gets it too and ends this process
-    bootstrap.claim_stdout()  # the server's standard output belongs to the lines that it prints
-    bootstrap.yield_to_others()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO)
+    begin()
     tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
     cancelled: set[str] = set()
 
@@ -202,7 +166,10 @@ def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Fail
     except Exception as error:  # whatever it is, the artist reads it in the panel and the log has the rest
         LOG.exception("The reconstruction failed")
         message = f"The reconstruction met an unexpected error ({type(error).__name__}: {error})."
-        return Failed("InternalError", _shown(message, task), "Try other photos; the engine's log says more.")
+        hint = "Try other photos; the engine's log says more."
+        if isinstance(error, MemoryError) or "alloc" in str(error):  # torch's and OpenCV's are RuntimeErrors
+            message, hint = "Memory ran out.", "Close other programs, or use fewer or smaller photos."
+        return Failed("InternalError", _shown(message, task), hint)
     return Done(
         seconds=dict(progress.seconds),
         photos=tuple(_shown(photo.name, task) for photo in made.photos),

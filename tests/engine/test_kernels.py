@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+
+from engine import caches, kernels
 
 SCRIPT = """
 import os, sys
@@ -43,12 +46,44 @@ def test_the_second_process_compiles_nothing_and_names_stay_short(tmp_path):
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == set(files)
 
 
-@pytest.mark.parametrize("harm", ["truncated", "vanished"])
-def test_a_cache_that_cannot_be_read_or_written_costs_time_only(tmp_path, harm):
-    if harm == "truncated":
-        run(tmp_path)
-        for path in tmp_path.rglob("*.nb*"):
-            path.write_bytes(path.read_bytes()[:40])
-        assert run(tmp_path)[1] > 0
-    else:
-        assert run(tmp_path, "vanish")[1] > 0
+def test_a_cache_that_vanishes_costs_time_only(tmp_path):
+    assert run(tmp_path, "vanish")[1] > 0
+
+
+def test_a_damaged_cache_costs_time_only(tmp_path):
+    """What it holds is machine code: even one altered byte of it must be noticed before it is run."""
+    _, compiled = run(tmp_path)
+    for number, path in enumerate(sorted(tmp_path.rglob("*.nb*"))):
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        match number % 4:
+            case 0:
+                content.clear()
+            case 1:
+                del content[40:]
+            case 2:
+                content[:] = bytes(len(content))
+            case 3:
+                content[middle] ^= 0xFF
+        path.write_bytes(content)
+    assert run(tmp_path) == [0, compiled]
+    loaded, _ = run(tmp_path)
+    assert loaded > 0  # and what was damaged was replaced
+
+
+def test_where_nothing_else_can_be_written_the_users_own_folder_keeps_the_kernels(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(kernels.InTreeCacheLocator, "ensure_cache_path", lambda self: os.listdir("/nowhere"))
+    monkeypatch.setattr(kernels._Own, "ensure_cache_path", kernels._Flat.ensure_cache_path)
+    function = kernels.njit()(lambda x: x + 1)
+    assert function(1) == 2
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("gaussian_heads_cache_") and list(folder.rglob("*.nbc"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="There the temporary folder is the user's own.")
+def test_a_folder_that_somebody_else_could_fill_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    caches.own_folder().chmod(0o777)
+    with pytest.raises(PermissionError):
+        caches.own_folder()

@@ -1,6 +1,9 @@
 """What goes to the engine arrives as it was meant, and what comes back is understood or refused."""
 
 import errno
+import socketserver
+import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +74,64 @@ def test_refusals_keep_the_engines_words(client, parts, tmp_path):
     with pytest.raises(parts.client.EngineRefusal) as refused:
         client.job("unknown")
     assert refused.value.status == 404
+
+
+@contextmanager
+def hostile(answer):
+    """A server that accepts one connection after the other and lets ``answer`` write what it likes."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(65536)
+            with suppress(OSError):
+                answer(self.request)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def reply(body, length=None, status="200 OK"):
+    return f"HTTP/1.1 {status}\r\nContent-Length: {length or len(body)}\r\n\r\n".encode() + body
+
+
+@pytest.mark.parametrize("status", ["200 OK", "500 Error"])
+@pytest.mark.parametrize(
+    "body", [b"[" * 100_000, b"{}", b"[]", b"null", b'{"error": 1}', b"\xff", b'{"id": ' + b"[" * 90_000]
+)
+def test_answers_of_anybody_are_data(parts, body, status):
+    with hostile(lambda connection: connection.sendall(reply(body, status=status))) as url:
+        client = parts.client.Client(url, "token")
+        with pytest.raises(parts.errors.AddonError) as caught:
+            client.job("0")
+        assert caught.value.hint
+        if (body, status) != (b"{}", "200 OK") and body != b'{"error": 1}':
+            with pytest.raises(parts.errors.AddonError):
+                client.health()
+
+
+def test_an_answer_that_drips_in_is_not_waited_for(parts, monkeypatch):
+    """Each byte comes in time; all of them would take an hour."""
+    monkeypatch.setattr(parts.client, "ANSWER_SECONDS", 1.0)
+    ended = threading.Event()
+
+    def drip(connection):
+        connection.sendall(reply(b"{", 4000))
+        while not ended.wait(0.1):
+            connection.sendall(b" ")
+
+    with hostile(drip) as url:
+        with pytest.raises(parts.client.EngineLost):
+            parts.client.Client(url, "token")._json("GET", "/health", None, 1.0)
+        ended.set()
+
+
+def test_an_answer_that_is_cut_short_is_no_answer(parts):
+    with hostile(lambda connection: connection.sendall(reply(b'{"a": 1}', 4000))) as url:
+        with pytest.raises(parts.client.EngineLost):
+            parts.client.Client(url, "token").health()
 
 
 def test_missing_photos_are_named(client, parts, tmp_path):

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -94,6 +95,26 @@ def test_a_reconstruction_that_crashes_takes_only_itself(start, portrait):
     assert status["error"]["hint"]
     again = engine.finished(engine.create(("me.png", portrait), refine_seconds="0", count="5000"))
     assert again["state"] == "done"
+
+
+def test_a_photo_that_ends_the_process_that_looks_at_it_is_not_usable(start, portrait):
+    """As a decoder does that crashes, or the system where memory ran out; the server and the next photo go on."""
+    engine = start()
+
+    def check() -> dict:
+        return engine.request("POST", "/photos/check", files={"photo": ("me.png", portrait)}).json()
+
+    assert check()["usable"]
+    checker = max(map(psutil.Process, engine.processes()), key=psutil.Process.create_time)
+    checker.suspend()
+    with ThreadPoolExecutor() as pool:
+        verdict = pool.submit(check)
+        with pytest.raises(TimeoutError):
+            verdict.result(1)
+        checker.kill()
+        assert (verdict.result(PATIENCE)["usable"], verdict.result()["name"]) == (False, "me.png")
+    assert "memory ran out" in verdict.result()["message"]
+    assert check()["usable"]
 
 
 def test_a_full_disk_is_told_as_such(start, portrait):
