@@ -54,8 +54,9 @@ def reconstruct(
     *,
     system: str = "surface",
     head_model: str = "makehuman",
-    refine_seconds: float = 10.0,
-    count: int = 130_000,
+    quality: str = "normal",
+    refine_seconds: float | None = None,
+    count: int | None = None,
     frames: int = 4,
 ) -> Head:
     """Turn photos of one person into a head in the current scene. Starts the engine where necessary.
@@ -65,8 +66,10 @@ def reconstruct(
         system: how photos become Gaussians: ``surface``, or one of the networks ``match``, ``ffavatar``, ``avat3r``,
             ``uika`` and ``flexavatar``, which were trained on synthetic heads.
         head_model: ``makehuman``, or the path of a FLAME file; networks only know the former.
-        refine_seconds: time for fitting the Gaussians to the photos, 0 to 3600; 0 skips it.
-        count: Gaussians on the surface, 1 000 to 2 000 000; hair and torso come on top. Networks have their own number.
+        quality: ``draft``, ``normal`` or ``high``: how long the Gaussians are fitted to the photos, and how many.
+        refine_seconds: the most that the fitting may take for one photo, 0 to 3600; 0 skips it, None lets it end.
+        count: Gaussians on the surface instead of the quality's, 1 000 to 2 000 000; hair and torso come on top.
+            Networks have their own number.
         frames: frames taken from each clip.
 
     Raises:
@@ -74,7 +77,7 @@ def reconstruct(
     """
     if head_model != DEFAULT_HEAD:
         head_model = str(resolve(head_model).absolute())  # the engine runs in another folder
-    options = JobOptions(system, head_model, refine_seconds, count, frames)
+    options = JobOptions(system, head_model, quality, refine_seconds, count, frames)
     paths = [resolve(photo) for photo in photos]
     job = ReconstructionJob(ENGINE, paths, name, options, avatar_file.read_avatar)
     job.start()

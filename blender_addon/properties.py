@@ -16,7 +16,12 @@ from bpy.props import (
 )
 
 # Gaussians on the surface per quality; hair and torso come on top.
-COUNTS = {"DRAFT": 40_000, "STANDARD": 130_000, "HIGH": 300_000}
+QUALITIES = (
+    ("DRAFT", "Draft", "40 000 Gaussians, fitted in 20 steps: a quick look"),
+    ("STANDARD", "Normal", "130 000 Gaussians, fitted in 60 steps"),
+    ("HIGH", "High", "300 000 Gaussians, fitted in 200 steps: for close-ups"),
+)
+QUALITY_NAMES = {"DRAFT": "draft", "STANDARD": "normal", "HIGH": "high"}  # the engine's
 
 NETWORK = "Trained on synthetic heads only: try Surface too. Needs the default head"
 SYSTEMS = (
@@ -106,20 +111,17 @@ class ReconstructSettings(bpy.types.PropertyGroup):
     )
     quality: EnumProperty(
         name="Quality",
-        description="How many Gaussians the head gets on its surface",
-        items=(
-            ("DRAFT", "Draft", "40 000 Gaussians: a quick look"),
-            ("STANDARD", "Standard", "130 000 Gaussians"),
-            ("HIGH", "High", "300 000 Gaussians: for close-ups"),
-        ),
+        description="How many Gaussians the head gets, and how long they are fitted to the photos",
+        items=QUALITIES,
         default="STANDARD",
     )
     refine_seconds: FloatProperty(
-        name="Refine",
-        description="Time for fitting the Gaussians to the photos after the first result; 0 skips it",
-        default=10.0,
+        name="Refine at Most",
+        description="Ends the fitting to the photos after so long for a photo, even where the quality is not reached; "
+        "0 skips it",
+        default=600.0,
         min=0.0,
-        soft_max=60.0,
+        soft_max=600.0,
         max=3600.0,
         subtype="TIME_ABSOLUTE",
         unit="TIME_ABSOLUTE",

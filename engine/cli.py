@@ -70,8 +70,13 @@ def _parser() -> argparse.ArgumentParser:
         systems = "surface (default), match, ffavatar, avat3r, uika or flexavatar"
         sub.add_argument("--system", default="surface", help=f"reconstruction system: {systems}")
         sub.add_argument("--head", default="makehuman", help="makehuman, or the path of a FLAME .pkl or .npz file")
-        sub.add_argument("--refine", type=float, default=10.0, metavar="SECONDS", help="refinement budget (default 10)")
-        sub.add_argument("--gaussians", type=int, default=130_000, metavar="N", help="on the surface (default 130000)")
+        sub.add_argument(
+            "--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians"
+        )
+        sub.add_argument(
+            "--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none"
+        )
+        sub.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")
 
     sub = command("reconstruct", _reconstruct, "Photos or a clip to an avatar.")
     sub.add_argument("photos", nargs="+", type=Path, help="photos and clips of one person")
@@ -188,6 +193,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--gpu", action="store_true", help="measure a CUDA GPU instead; goes on where it was stopped")
     sub.add_argument("-o", "--output", type=Path, default=Path("benchmark"), metavar="DIR", help="of --gpu's table")
     _json_option(sub)
+
+    sub = command("soak", _soak, "Use a server of its own for minutes; fails where memory, threads or handles grow.")
+    sub.add_argument("--minutes", type=_within(0, 24 * 60), default=5.0, metavar="N", help="how long (default 5)")
+    _json_option(sub)
     return parser
 
 
@@ -293,7 +302,7 @@ def _options(options: argparse.Namespace):
     from engine.pipeline import Options
 
     frames = getattr(options, "frames", 4)
-    return Options(options.system, options.head, options.refine, options.gaussians, frames)
+    return Options(options.system, options.head, options.quality, options.refine, options.gaussians, frames)
 
 
 def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
@@ -575,6 +584,21 @@ def _benchmark(options: argparse.Namespace, progress: Progress) -> None:
         for row in costs:
             context.add_row(*(f"{value:.4g}" for value in row.values()))
         Console().print(table, context)
+
+
+def _soak(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.benchmark.soak import soak
+
+    told = soak(options.minutes, progress)
+    if options.json:
+        _write_json(options.json, told)
+    if options.json != "-":
+        table = Table("minute", "MB", "threads", "handles", "preview ms")
+        for row in told["rounds"]:
+            table.add_row(*(f"{value:.4g}" for value in row.values()))
+        Console().print(table, f"{told['jobs']} jobs, {told['previews']} previews")
+    if told["grown"]:
+        raise EngineError("The server grows with use: " + " ".join(told["grown"]), "Report this with the table.")
 
 
 def _benchmark_gpu(options: argparse.Namespace, progress: Progress) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
-from engine.pipeline import Options
+from engine.pipeline import QUALITIES, SYSTEMS, Options
 from engine.refinement import SHARE_OF_FURTHER_PHOTO
 
 REFINEMENT = "refinement"
-"""The one stage that is bounded by time and not by work."""
 OF_SYSTEM = {"match": 8.0, "uika": 7.5, "ffavatar": 9.5, "avat3r": 16.0, "flexavatar": 16.5}
 """Seconds of a network with the baking of its motion; the others' is ``surface``'s."""
-PACE_PRIOR = 2.0  # expected seconds that count as measured before anything is: the first stages tell little
+OWN_REFINEMENT = 12.0  # s of FlexAvatar's
+PACE_PRIOR = 1.0  # expected seconds that count as measured before anything is: the first stages tell little
 SMOOTHING = 0.3  # weight of a new estimate against the one shown
 OVERDUE = 0.5  # of the time that a silent stage took too long: what it is then said to take still
 
@@ -23,15 +24,41 @@ def typical_seconds(options: Options, images: int, clips: int) -> dict[str, floa
         images, clips: how many of each are given.
     """
     photos = images + clips * options.frames
+    further = 1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)
+    iteration = 0.17 + 1.03e-6 * options.gaussians  # hair and torso included
+    own = min(OWN_REFINEMENT, options.own_seconds)
     return {
         "photos": 0.6 * photos + 4.0 * clips,
         "head model": 0.3,
         "tracking": 0.3 + 0.1 * photos,
-        options.system: OF_SYSTEM.get(options.system, 3.3) + 0.4 * photos + options.own_seconds,
-        REFINEMENT: (options.refine_seconds - options.own_seconds) * (1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)),
+        options.system: OF_SYSTEM.get(options.system, 0.8 + 19e-6 * options.gaussians) + 0.4 * photos + own,
+        REFINEMENT: min(options.iterations * iteration, options.rest_seconds) * further,
         "avatar": 0.1,
         "files": 1.0,
     }
+
+
+def typical_table() -> dict[str, dict[str, tuple[float, float, float]]]:
+    """By system and quality, on two CPU cores: seconds for one photo, for each further one, and for each clip."""
+
+    def total(options: Options, images: int, clips: int) -> float:
+        return sum(typical_seconds(options, images, clips).values())
+
+    table: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for system in SYSTEMS:
+        for quality in QUALITIES:
+            options = Options(system, quality=quality)
+            one = total(options, 1, 0)
+            row = one, total(options, 2, 0) - one, total(options, 1, 1) - one
+            table.setdefault(system, {})[quality] = row
+    return table
+
+
+def estimated(options: Options, images: int, clips: int) -> Estimate:
+    """For a reconstruction that begins; see :func:`typical_seconds`."""
+    photos = images + clips * options.frames
+    limit = options.rest_seconds * (1 + SHARE_OF_FURTHER_PHOTO * (photos - 1))
+    return Estimate(typical_seconds(options, images, clips), limit)
 
 
 class Estimate:
@@ -39,14 +66,15 @@ class Estimate:
 
     Args:
         plan: expected seconds per stage, in the order in which they run.
+        limit: seconds after which refinement ends, however far it is.
 
     Attributes:
         fraction: 0..1 of the whole.
         stage: the running one, "" before the first.
     """
 
-    def __init__(self, plan: Mapping[str, float]):
-        self.plan = dict(plan)
+    def __init__(self, plan: Mapping[str, float], limit: float = math.inf):
+        self.plan, self.limit = dict(plan), limit
         self.stages = tuple(self.plan)
         self.fraction = 0.0
         self.stage = ""
@@ -91,12 +119,18 @@ class Estimate:
         return max(self._left - (now - self._at), OVERDUE * late + after if late else 0.0)
 
     def _close(self, now: float) -> None:
-        if self.stage and self.stage != REFINEMENT:
+        if self.stage and (self.stage != REFINEMENT or self.plan[REFINEMENT] < self.limit):
             self._expected += self.plan[self.stage]
             self._spent += now - self._stage_began
 
     def _expect(self, stage: str) -> float:
-        return self.plan[stage] * (1.0 if stage == REFINEMENT else self._spent / self._expected)
+        seconds = self.plan[stage] * self.pace
+        return min(seconds, self.limit) if stage == REFINEMENT else seconds
+
+    @property
+    def pace(self) -> float:
+        """How much longer things took here than they typically do, so far."""
+        return self._spent / self._expected
 
     def _rest_of_stage(self, fraction: float, now: float) -> float:
         planned = self._expect(self.stage) * (1 - fraction)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,7 +25,7 @@ from engine.photos.check import STEEP, too_steep
 from engine.photos.outliers import SAME_PERSON
 from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
 from engine.progress import Progress
-from engine.refinement import SECONDS, refine
+from engine.refinement import ITERATIONS, refine
 from engine.tracking import track
 from engine.tracking.tracked import Tracked, View
 
@@ -37,7 +38,7 @@ System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, "Options"
 def _surface(
     photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, options: Options
 ) -> HeadGaussians:
-    return surface(photos, tracked, head, progress, options.count)
+    return surface(photos, tracked, head, progress, options.gaussians)
 
 
 def _network(name: str) -> System:
@@ -48,7 +49,7 @@ def _network(name: str) -> System:
     ) -> HeadGaussians:
         from engine.models.learned.reconstruct import learned
 
-        return learned(name, photos, tracked, head, progress, options.count, options.own_seconds)
+        return learned(name, photos, tracked, head, progress, options.gaussians, options.own_seconds)
 
     return run
 
@@ -62,27 +63,65 @@ ENOUGH = 0.8  # of refinement's rounds, after which more would hardly be seen
 
 
 @dataclass(frozen=True)
+class Quality:
+    """What a head of it gets: iterations of refinement for one photo, and Gaussians on the surface."""
+
+    iterations: int
+    gaussians: int
+
+
+QUALITIES = {
+    "draft": Quality(20, 40_000),
+    "normal": Quality(ITERATIONS, COUNT),
+    "high": Quality(200, 300_000),
+}
+
+
+@dataclass(frozen=True)
 class Options:
     """What a user may choose.
 
     Attributes:
         system: a key of :data:`SYSTEMS`.
         head: ``makehuman`` or the path of a FLAME file.
-        refine_seconds: budget of refinement, the system's own included; 0 skips both.
-        count: Gaussians on the surface; hair and torso come on top.
+        quality: a key of :data:`QUALITIES`.
+        refine_seconds: the most that refinement may take for one photo, the system's own included, however far it came;
+            0 skips both, None lets them end.
+        count: Gaussians on the surface, where it is not the quality's; hair and torso come on top.
         frames: frames taken from each clip.
     """
 
     system: str = "surface"
     head: str = DEFAULT
-    refine_seconds: float = SECONDS
-    count: int = COUNT
+    quality: str = "normal"
+    refine_seconds: float | None = None
+    count: int | None = None
     frames: int = 4
 
     @property
+    def iterations(self) -> int:
+        """Of refinement, for one photo."""
+        return QUALITIES[self.quality].iterations
+
+    @property
+    def gaussians(self) -> int:
+        """On the surface."""
+        return self.count or QUALITIES[self.quality].gaussians
+
+    @property
+    def cap(self) -> float:
+        """Seconds for refinement, the system's own included; infinite where there is no limit."""
+        return math.inf if self.refine_seconds is None else self.refine_seconds
+
+    @property
     def own_seconds(self) -> float:
-        """What of ``refine_seconds`` the system spends on itself; the Gaussians' refinement has the rest."""
-        return self.refine_seconds / 2 if self.system == "flexavatar" else 0.0
+        """What of :attr:`cap` the system may spend on itself; the Gaussians' refinement has the rest."""
+        return self.cap / 2 if self.system == "flexavatar" else 0.0
+
+    @property
+    def rest_seconds(self) -> float:
+        """What of :attr:`cap` the Gaussians' refinement has."""
+        return self.cap / 2 if self.system == "flexavatar" else self.cap
 
     def __post_init__(self) -> None:
         if self.system not in SYSTEMS:
@@ -92,9 +131,11 @@ class Options:
                 f"The network {self.system} was trained on the default head alone.",
                 "Choose the system surface, or the default head.",
             )
-        if not 1_000 <= self.count <= 2_000_000:
+        if self.quality not in QUALITIES:
+            raise EngineError(f"There is no quality {self.quality}.", f"Choose one of: {', '.join(QUALITIES)}.")
+        if not 1_000 <= self.gaussians <= 2_000_000:
             raise EngineError(f"{self.count} Gaussians are out of range.", "Choose 1 000 to 2 000 000.")
-        if not 0 <= self.refine_seconds <= 3600:
+        if self.refine_seconds is not None and not 0 <= self.refine_seconds <= 3600:
             raise EngineError(f"A refinement of {self.refine_seconds} s is out of range.", "Choose 0 to 3600 seconds.")
 
 
@@ -144,8 +185,7 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     model = furnish(SYSTEMS[options.system](photos, tracked, head, progress, options), photos, head)
     photos = _compared(photos, model)
     progress.start("refinement")
-    seconds = options.refine_seconds - options.own_seconds
-    model, views = refine(model, photos, model.views, head, progress, seconds)
+    model, views = refine(model, photos, model.views, head, progress, options.iterations, options.rest_seconds)
     photos = _cut_short(photos, model)
     progress.start("avatar")
     model = close_lids(model, head)
@@ -231,7 +271,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     progress.start(options.system)
     model = furnish(add(keepsake, chosen.photos, tracked, head, progress), chosen.photos, head)
     progress.start("refinement")
-    model, views = refine(model, chosen.photos, model.views, head, progress, options.refine_seconds)
+    model, views = refine(model, chosen.photos, model.views, head, progress, options.iterations, options.cap)
     progress.start("avatar")
     model = close_lids(model, head)
     tracked = replace(tracked, views=views)

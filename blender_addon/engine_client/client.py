@@ -72,8 +72,9 @@ class JobOptions:
     Attributes:
         system: one of the engine's, see :meth:`Client.health`.
         head: ``makehuman``, or the path of a FLAME file on the engine's machine.
-        refine_seconds: budget of the refinement; 0 skips it.
-        count: Gaussians on the surface; networks have their own number.
+        quality: ``draft``, ``normal`` or ``high``: how long the Gaussians are fitted to the photos, and how many.
+        refine_seconds: the most that the fitting may take for one photo; 0 skips it, None lets it end.
+        count: Gaussians on the surface instead of the quality's; networks have their own number.
         frames: frames taken from each clip.
 
     Raises:
@@ -82,8 +83,9 @@ class JobOptions:
 
     system: str = SURFACE
     head: str = DEFAULT_HEAD
-    refine_seconds: float = 10.0
-    count: int = 130_000
+    quality: str = "normal"
+    refine_seconds: float | None = None
+    count: int | None = None
     frames: int = 4
 
     def __post_init__(self) -> None:
@@ -205,7 +207,7 @@ class Client:
         """
         if not 1 <= len(paths) <= MAX_PHOTOS:
             raise AddonError(f"{len(paths)} photos were given.", f"Choose 1 to {MAX_PHOTOS} photos or clips.")
-        form = [("name", name)] + [(key, str(value)) for key, value in asdict(options).items()]
+        form = [("name", name)] + [(key, str(value)) for key, value in asdict(options).items() if value is not None]
         photos = [("photos", label, path) for label, path in zip(unique_names(paths), paths, strict=True)]
         return str(self._json("POST", "/jobs", Upload(form, photos, is_cancelled), TRANSFER_SECONDS)["id"])
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -201,6 +201,13 @@ class Engine:
             if self._status.state == "failed":
                 return AddonError(self._status.message, self._status.hint)
         return error
+
+    def ask_again(self, client: Client) -> None:
+        """Ask a ready engine how it is once more: how quick it is shows when it has worked. Blocks."""
+        health = client.health()
+        with self._changed:
+            if self._status.client is client:
+                self._set(replace(self._status, health=health))
 
     def _publish(self, life: _Life, status: EngineStatus) -> None:
         with self._changed:

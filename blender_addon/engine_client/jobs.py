@@ -158,6 +158,7 @@ class ReconstructionJob(Generic[T]):
             if status is not None:
                 self._receive(client, job_id, status)
             client.cancel(job_id)  # or, once done, forget: the avatar is here
+            self._engine.ask_again(client)
         except EngineLost as error:
             better = self._engine.explain(error, client) if client else error
             self._finish(state="failed", message=better.message, hint=better.hint, eta_s=None)

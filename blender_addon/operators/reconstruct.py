@@ -10,7 +10,7 @@ from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
 from ..paths import resolve
 from ..preferences import flame_path
-from ..properties import COUNTS
+from ..properties import QUALITIES, QUALITY_NAMES
 from ..tasks import reconstruction
 from ..tasks.photo_files import PhotoFile, photo_file
 
@@ -51,12 +51,10 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
     )
     quality: EnumProperty(
         name="Quality",
-        description="How many Gaussians the head gets",
+        description="How many Gaussians the head gets, and how long they are fitted",
         items=(
             ("PANEL", "As in the Panel", "What the panel says"),
-            ("DRAFT", "Draft", "40 000 Gaussians"),
-            ("STANDARD", "Standard", "130 000 Gaussians"),
-            ("HIGH", "High", "300 000 Gaussians"),
+            *QUALITIES,
         ),
         options={"SKIP_SAVE"},
     )
@@ -68,7 +66,7 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
     )
     refine_seconds: FloatProperty(
         name="Refine",
-        description="Seconds of refinement, 0 for none; negative for the panel's",
+        description="The most seconds of refinement for a photo, 0 for none; negative for the panel's",
         default=-1.0,
         max=3600.0,
         options={"SKIP_SAVE"},
@@ -124,8 +122,9 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
         options = JobOptions(
             self.system or panel.system,
             head_model,
+            QUALITY_NAMES[quality],
             panel.refine_seconds if self.refine_seconds < 0 else self.refine_seconds,
-            self.count or COUNTS[quality],
+            self.count or None,
             self.frames or panel.frames,
         )
         name = (self.head_name or panel.head_name).strip() or "Head"

@@ -1,6 +1,6 @@
 """The reconstruct panel: how, go, how far, and what came of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import bpy
@@ -9,8 +9,10 @@ from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
-from ..properties import ReconstructSettings
+from ..paths import ending_of
+from ..properties import QUALITY_NAMES, Photo, ReconstructSettings
 from ..tasks import reconstruction
+from ..tasks.photo_files import CLIP_ENDINGS
 from ..tasks.reconstruction import Reconstruction
 from ..text import draw_text
 from .waiting import draw_engine_on_its_way, time_left
@@ -43,10 +45,14 @@ class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
                 draw_text(layout, context, wrong, "ERROR")
             row = layout.row()
             row.scale_y = 1.4
-            row.enabled = bool(context.scene.gaussian_heads.photos.items) and not wrong
+            photos = context.scene.gaussian_heads.photos.items
+            row.enabled = bool(photos) and not wrong
             # A click never waits, whatever context it comes from.
             row.operator_context = "INVOKE_DEFAULT"
             row.operator("gaussian_heads.reconstruct", icon="USER")
+            typical = "" if wrong else expected_time(settings, photos, ENGINE.status.health)
+            if typical:
+                layout.label(text=typical, icon="TIME")
         if running is not None:
             _draw_outcome(layout, context, running)
 
@@ -68,6 +74,19 @@ def obstacle(settings: ReconstructSettings, health: Mapping[str, Any] | None) ->
             "the engine that belongs to this extension."
         )
     return ""
+
+
+def expected_time(settings: ReconstructSettings, items: Sequence[Photo], health: Mapping[str, Any] | None) -> str:
+    """How long the engine would take for these photos; empty where it does not say."""
+    table = (health or {}).get("typical_seconds")
+    try:
+        one, more, clip = table[settings.system][QUALITY_NAMES[settings.quality]]  # type: ignore[index]
+        clips = sum(item.image is None and ending_of(item.path) in CLIP_ENDINGS for item in items)
+        photos = len(items) - clips
+        seconds = one + (photos - 1) * more + clips * clip if items else 0.0  # a clip's first frame is a photo less
+        return f"Takes {time_left(seconds).removesuffix(' left')}" if seconds > 0 else ""
+    except (KeyError, TypeError, ValueError):  # another engine's words
+        return ""
 
 
 def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, running: Reconstruction) -> None:

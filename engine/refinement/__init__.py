@@ -1,7 +1,8 @@
-"""Photometric refinement: the Gaussians against the photos, for a bounded time, bounded in every parameter."""
+"""Photometric refinement: the Gaussians against the photos, in so many iterations, bounded in every parameter."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,13 +22,12 @@ from engine.perceptual import ssim_map
 from engine.photos.crop import Target, crop_matrix, crop_target, face_of
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
-from engine.splatting import rasterization
+from engine.splatting import rasterization, warm_up
 from engine.tracking.posing import FreeView
 from engine.tracking.tracked import View
 
-SECONDS = 10.0  # the product's default budget (FlexAvatar, arXiv 2512.17717: ten seconds)
-ITERATIONS = 60  # more changed nothing on other frames
-SHARE_OF_FURTHER_PHOTO = 0.4  # of both budgets, that every photo after the first adds
+ITERATIONS = 60  # for one photo; more changed nothing on other frames
+SHARE_OF_FURTHER_PHOTO = 0.4  # of iterations and seconds, that every photo after the first adds
 DECAY_AT, DECAY = 0.6, 0.3  # from this share of the budget on, learning rates shrink to this factor
 RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "quats": 0.01}
 VIEW_RATES = {"joint_rotations": 0.003, "light": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
@@ -122,10 +122,10 @@ def _normals(start: HeadGaussians) -> torch.Tensor:
     return torch.nn.functional.normalize(torch.from_numpy(mean), dim=1).float()
 
 
-def _turns(photos: int, leading: int) -> list[int]:
-    """Which photo each iteration looks at: the leading one :data:`ITERATIONS` times, every other its share of that,
-    all spread evenly."""
-    counts = [ITERATIONS if i == leading else round(SHARE_OF_FURTHER_PHOTO * ITERATIONS) for i in range(photos)]
+def _turns(photos: int, leading: int, iterations: int) -> list[int]:
+    """Which photo each iteration looks at: the leading one ``iterations`` times, every other its share of that, all
+    spread evenly."""
+    counts = [iterations if i == leading else round(SHARE_OF_FURTHER_PHOTO * iterations) for i in range(photos)]
     return [i for _, i in sorted(((turn + 0.5) / count, i) for i, count in enumerate(counts) for turn in range(count))]
 
 
@@ -135,7 +135,8 @@ def refine(
     views: Sequence[View],
     head: ParametricHead,
     progress: Progress,
-    seconds: float = SECONDS,
+    iterations: int = ITERATIONS,
+    seconds: float = math.inf,
 ) -> tuple[HeadGaussians, tuple[View, ...]]:
     """Optimise the Gaussians against the photos they came from.
 
@@ -143,7 +144,8 @@ def refine(
     torso, expression, head pose and light are polished along. Each Gaussian is refined by the photo that owns it.
 
     Args:
-        seconds: wall-clock budget for one photo; further photos add their share. 0 returns the start.
+        iterations: for one photo; further photos add their share.
+        seconds: the most that they may take, for one photo; further photos add their share. 0 returns the start.
 
     Returns:
         The refined Gaussians and the views as they ended. Their metrics say how many ``rounds`` the time allowed, of
@@ -151,6 +153,7 @@ def refine(
     """
     if seconds <= 0:
         return start, tuple(views)
+    warm_up()  # what is compiled now does not count
     unknowns = _Unknowns(start, head)
     free = [FreeView.of(view, start.rig) for view in views]
     lights = [torch.from_numpy(light).float() for light in start.shoot.lights]
@@ -170,17 +173,15 @@ def refine(
     rates = [group["lr"] for group in optimizer.param_groups]
     rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
-    turns = _turns(len(photos), start.shoot.leading)
-    iterations = len(turns)
+    turns = _turns(len(photos), start.shoot.leading, iterations)
     begun, rounds = time.perf_counter(), 0
-    for iteration in range(iterations):
-        done = max(iteration / iterations, (time.perf_counter() - begun) / (seconds * budget))
+    for iteration, i in enumerate(turns):
+        done = max(iteration / len(turns), (time.perf_counter() - begun) / (seconds * budget))
         if done >= 1:
             break
         progress.update(done)
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (DECAY if done > DECAY_AT else 1.0)
-        i = turns[iteration]
         vertices, viewmat = free[i].place(start.rig)
         gaussians = unknowns.gaussians()
         if start.eigenbasis is not None:  # the motion itself stays as it is
@@ -208,5 +209,5 @@ def refine(
         final = replace(g, colors=g.colors.clamp(0, 1), quats=quats)
         final = BoundGaussians(*(t.detach() for t in vars(final).values()))
     ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
-    metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(iterations)}
+    metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(len(turns))}
     return replace(start, gaussians=final, metrics=metrics), ended

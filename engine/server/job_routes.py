@@ -12,10 +12,8 @@ from pydantic import AfterValidator, BaseModel
 
 from engine.formats.avatar_layout import is_name
 from engine.heads import DEFAULT
-from engine.models.surface import COUNT
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
-from engine.refinement import SECONDS
 from engine.server.answers import BINARY, BYTES
 from engine.server.jobs import JobStatus
 from engine.server.refusals import documented
@@ -88,12 +86,13 @@ def create_job(
     name: Annotated[str, Form(max_length=63), AfterValidator(_avatar_name)] = "Head",
     system: Annotated[str, Form(max_length=63)] = "surface",
     head: Annotated[str, Form(max_length=4096), AfterValidator(_head_model)] = DEFAULT,
-    refine_seconds: Annotated[float, Form(ge=0, le=3600)] = SECONDS,
-    count: Annotated[int, Form(ge=1_000, le=2_000_000)] = COUNT,
+    quality: Annotated[str, Form(max_length=63)] = "normal",
+    refine_seconds: Annotated[float | None, Form(ge=0, le=3600)] = None,
+    count: Annotated[int | None, Form(ge=1_000, le=2_000_000)] = None,
     frames: Annotated[int, Form(ge=1, le=MAX_PHOTOS)] = 4,
 ) -> JobCreated:
     """Queue the reconstruction of one person from photos and clips."""
-    options = Options(system, head, refine_seconds, count, frames)
+    options = Options(system, head, quality, refine_seconds, count, frames)
 
     def fill(folder: Path) -> list[Stored]:
         return [store(photo, folder) for photo in photos]

@@ -16,7 +16,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from engine.estimate import Estimate, typical_seconds
+from engine.estimate import Estimate, estimated, typical_table
 from engine.photos.clips import is_clip
 from engine.pipeline import Options
 from engine.server.helper import ending
@@ -103,6 +103,7 @@ class JobQueue:
     _jobs: OrderedDict[str, _Job] = field(default_factory=OrderedDict)
     _change: threading.Condition = field(default_factory=threading.Condition)
     _worker: Worker | None = None
+    _pace: float = 1.0
     _closed: bool = False
 
     def start(self) -> None:
@@ -137,7 +138,7 @@ class JobQueue:
             paths = tuple(photo.path for photo in photos)
             shown = {photo.path.name: photo.shown for photo in photos}
             clips = sum(map(is_clip, paths))
-            estimate = Estimate(typical_seconds(options, len(paths) - clips, clips))
+            estimate = estimated(options, len(paths) - clips, clips)
             task = Task(job_id, name, paths, shown, options, folder / "avatar.npz")
             with self._change:
                 if self.queued >= MAX_QUEUED:
@@ -180,6 +181,14 @@ class JobQueue:
             if job.state != "done":
                 raise NotReady(f"The job is {job.state}; it has no avatar.", "Ask again when its state is done.")
             return job.task.output.read_bytes()
+
+    def typical_seconds(self) -> dict[str, dict[str, tuple[float, float, float]]]:
+        """See :func:`engine.estimate.typical_table`; at the pace of the last job that was done."""
+        return {
+            system: {quality: (pace * one, pace * more, pace * clip) for quality, (one, more, clip) in rows.items()}
+            for pace in (self._pace,)
+            for system, rows in typical_table().items()
+        }
 
     @property
     def busy(self) -> bool:
@@ -248,7 +257,7 @@ class JobQueue:
                     case Stage(stage, fraction):
                         job.estimate.update(stage, fraction, time.monotonic())
                     case Done() if job.cancelled_at is None:
-                        job.done = report
+                        job.done, self._pace = report, job.estimate.pace
                         self._end(job, "done")
                         return
                     case Done() | Failed("Cancelled"):

@@ -62,7 +62,7 @@ def before():
 
 
 def test_scenes_get_their_settings(addon):
-    assert bpy.context.scene.gaussian_heads.reconstruct.refine_seconds == 10
+    assert bpy.context.scene.gaussian_heads.reconstruct.quality == "STANDARD"
 
 
 def test_it_leaves_nothing_behind_even_in_the_middle_of_work(before, addon, tmp_path, monkeypatch):

@@ -41,10 +41,12 @@ def test_photos_arrive_whole_under_names_that_can_be_told_apart(client, parts, t
     (upload,) = seen(client)["uploads"]
     assert upload["sizes"] == [len(data) for data in content.values()]
     assert upload["names"][:2] == ["IMG 1.jpg", "IMG 1 (2).jpg"]
-    assert {key: upload[key] for key in ("name", "system", "head", "refine_seconds", "count", "frames")} == {
+    keys = ("name", "system", "head", "quality", "refine_seconds", "count", "frames")
+    assert {key: upload[key] for key in keys} == {
         "name": "Zoë",
         "system": "surface",
         "head": "/models/flame.npz",
+        "quality": "normal",
         "refine_seconds": "2.5",
         "count": "20000",
         "frames": "4",

@@ -67,6 +67,27 @@ def test_a_network_takes_no_flame_file_and_an_older_engine_is_named(stub, addon,
     assert [upload["system"] for upload in answer["uploads"]] == ["uika"]
 
 
+def test_the_time_is_said_beforehand_and_follows_what_the_engine_turned_out_to_be(stub, addon, photo):
+    panel = importlib.import_module(f"{addon}.panels.reconstruct")
+    engine = stub.engine.ENGINE
+    engine.wait_ready(30)
+    settings, items = bpy.context.scene.gaussian_heads.reconstruct, bpy.context.scene.gaussian_heads.photos.items
+
+    def said():
+        return panel.expected_time(settings, items, engine.status.health)
+
+    assert said() == "Takes about 3 min"  # 200 s
+    items[0].path = str(photo.with_name("me.mp4"))
+    assert said() == "Takes about 4 min"
+    items[0].path = str(photo)
+    settings.quality = "HIGH"
+    assert said() == "Takes about 33 min"
+    assert panel.expected_time(settings, items, {}) == panel.expected_time(settings, [], engine.status.health) == ""
+    settings.quality = "STANDARD"
+    assert bpy.ops.gaussian_heads.reconstruct() == {"FINISHED"}
+    assert wait_for(lambda: said() == "Takes about 7 min", 10)  # the stub is twice as slow after a job
+
+
 def press_reconstruct(parts):
     """What the button does; without a window, Blender would let the operator wait."""
     items = bpy.context.scene.gaussian_heads.photos.items

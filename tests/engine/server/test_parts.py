@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import numpy as np
 import pytest
 
-from engine.estimate import Estimate, typical_seconds
+from engine.estimate import Estimate, estimated, typical_seconds, typical_table
 from engine.pipeline import Options
 from engine.rendering import Camera
 from engine.server import jobs
@@ -95,12 +96,17 @@ def test_endless_file_names_keep_their_suffix():
     assert shown.endswith(".mp4")
 
 
+@pytest.mark.parametrize("cap", [None, 10.0])
 @pytest.mark.parametrize("pace", [0.5, 1.0, 4.0])
-def test_the_remaining_time_is_right_on_fast_and_slow_machines(pace):
-    """A run whose stages take ``pace`` times as long as planned, only the refinement keeps to its budget."""
-    plan = typical_seconds(Options(refine_seconds=10), images=3, clips=0)
-    true = {stage: seconds * (1 if stage == "refinement" else pace) for stage, seconds in plan.items()}
-    estimate, now, total = Estimate(plan), 100.0, sum(true.values())
+def test_the_remaining_time_is_right_on_fast_and_slow_machines(pace, cap):
+    """A run whose stages take ``pace`` times as long as planned, and the refinement no longer than it may."""
+    options = Options(refine_seconds=cap)
+    plan = typical_seconds(options, images=3, clips=0)
+    longest = math.inf if cap is None else 1.8 * cap
+    true = {
+        stage: min(pace * seconds, longest if stage == "refinement" else math.inf) for stage, seconds in plan.items()
+    }
+    estimate, now, total = estimated(options, images=3, clips=0), 100.0, sum(true.values())
     fractions, misses = [], []
     for stage, seconds in true.items():
         for step in range(21):
@@ -114,9 +120,16 @@ def test_the_remaining_time_is_right_on_fast_and_slow_machines(pace):
     assert misses[-1] < 0.5
 
 
+def test_the_time_beforehand_is_the_sum_of_the_stages():
+    for quality in ("draft", "normal", "high"):
+        one, more, clip = typical_table()["surface"][quality]
+        for images, clips in ((1, 0), (5, 0), (2, 3)):
+            planned = sum(typical_seconds(Options(quality=quality), images, clips).values())
+            assert one + (images - 1) * more + clips * clip == pytest.approx(planned)
+
+
 def test_a_stage_that_takes_long_in_silence_is_not_said_to_end_in_a_second():
-    plan = typical_seconds(Options(refine_seconds=10), images=1, clips=0)
-    estimate = Estimate(plan)
+    estimate = estimated(Options(refine_seconds=10), images=1, clips=0)
     for k, stage in enumerate(("photos", "head model", "tracking", "surface")):
         estimate.update(stage, 0.0, 100.0 + k)
     for silent in (10.0, 20.0, 40.0):

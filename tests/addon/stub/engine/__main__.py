@@ -31,7 +31,16 @@ class Handler(BaseHTTPRequestHandler):
             parts = self.path.strip("/").split("/")
             if parts == ["health"]:
                 environment = {key: value for key, value in os.environ.items() if key.startswith(("PYTHON", "NUMBA"))}
-                self._json({"version": "stub", "device": "cpu", "pid": os.getpid(), "environment": environment})
+                slow = {"draft": [100, 10, 50], "normal": [200, 20, 50], "high": [2000, 20, 50]}
+                self._json(
+                    {
+                        "version": "stub",
+                        "device": "cpu",
+                        "pid": os.getpid(),
+                        "environment": environment,
+                        "typical_seconds": {"surface": {k: [s * (1 + len(jobs)) for s in v] for k, v in slow.items()}},
+                    }
+                )
             elif parts == ["seen"]:
                 self._json(seen)
             elif parts[0] == "jobs" and parts[1] in jobs:
