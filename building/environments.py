@@ -9,10 +9,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from building import shell
+from building import locks, shell
+from building.locks import Lock
 from building.shell import BUILD, ROOT, step
 
 # What Blender as a module, which draws through EGL and Mesa's software renderer, expects of Linux, and the Debian or
@@ -49,8 +51,12 @@ class Environment:
     def _installed(self) -> Path:
         return self.folder / "installed.json"  # the requirements that the environment was last made for
 
-    def install(self, wanted: list[str], interpreter: str | Path = sys.executable) -> None:
-        """Make the environment and install what it lacks; does nothing where all of it was installed before."""
+    def install(self, wanted: list[str], interpreter: str | Path = sys.executable, lock: str = "engine") -> None:
+        """Make the environment and install what it lacks; does nothing where all of it was installed before.
+
+        Raises:
+            SystemExit: it cannot be installed, or the index offers what the lock of this name does not have.
+        """
         usable = self.python.exists()
         if usable and self._installed.exists() and set(wanted) <= set(json.loads(self._installed.read_text("utf-8"))):
             return
@@ -62,9 +68,24 @@ class Environment:
                 )
         step(f"Installing {len(wanted)} pinned packages and what they need")
         self._installed.unlink(missing_ok=True)
-        if shell.run(self.python, "-m", "pip", "install", "--disable-pip-version-check", *wanted):
-            raise SystemExit("The dependencies could not be installed; pip's message above says why.")
+        self._install_locked(wanted, locks.read(lock))
         self._installed.write_text(json.dumps(wanted, indent=0), "utf-8")
+
+    def _install_locked(self, wanted: list[str], lock: Lock) -> None:
+        """First only find out what is needed here, then install exactly that, every file compared with the lock."""
+        pip = (self.python, "-m", "pip", "install", "--disable-pip-version-check", "--only-binary=:all:")
+        failed = "The dependencies could not be installed; pip's message above says why."
+        with tempfile.TemporaryDirectory() as folder:
+            report, constraints, exact = (Path(folder, name) for name in ("report.json", "lock.txt", "exact.txt"))
+            constraints.write_text("\n".join(lock.lines) + "\n", "utf-8")
+            words = ("--quiet", "--dry-run", "--report", report, "--constraint", constraints)
+            if shell.run(*pip, *words, *wanted):
+                raise SystemExit(failed)
+            needed = [entry["metadata"] for entry in json.loads(report.read_text("utf-8"))["install"]]
+            lines = [lock.pinned(entry["name"], entry["version"]) for entry in needed]
+            exact.write_text("\n".join(lines) + "\n", "utf-8")
+            if lines and shell.run(*pip, "--no-deps", "--require-hashes", "--requirement", exact):
+                raise SystemExit(failed)
 
 
 ENGINE = Environment(ROOT / ".venv")
@@ -94,7 +115,7 @@ def blender(group: str) -> Environment | None:
     if (interpreter := _blender_python()) is None:
         return None
     environment = Environment(BUILD / pin("bpy", group).replace("==", "-"))
-    environment.install(pins(group, "addon"), interpreter)
+    environment.install(pins(group, "addon"), interpreter, group)
     return environment
 
 

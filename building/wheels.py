@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from building import contents, shell
+from building import contents, locks, shell
 from building.environments import ENGINE, pin, pins
 from building.shell import BUILD, step
 
@@ -120,6 +120,8 @@ def _resolve(folder: Path, asked: dict[str, list[str]], platform: str, python: s
     words = ["--python-platform", PLATFORMS[platform][0], "--python-version", python, "--only-binary", ":all:"]
     words += ["--find-links", folder, "--override", folder / "never.txt", "--output-file", output]
     words += ["--no-header", "--no-annotate", "--no-python-downloads", "--upgrade", "--quiet"]
+    (folder / "lock.txt").write_text("\n".join(locks.read("engine").lines) + "\n", "utf-8")
+    words += ["--constraint", folder / "lock.txt"]
     if shell.run(ENGINE.bin / "uv", "pip", "compile", *words, folder / "wanted.txt", environment=MACOS):
         raise SystemExit(f"No set of wheels fits Python {python} on {platform}; uv's message above says why.")
     return [line for line in output.read_text("utf-8").splitlines() if "==" in line]
@@ -152,8 +154,19 @@ def _remember(folder: Path, asked: dict[str, list[str]], resolved: list[str]) ->
     for path in files.values():
         path.unlink()
     rows = [describe(path, asked["left_out"]) for path in chosen]
+    for line, row in zip(resolved, rows, strict=True):
+        name, _, version = line.partition("==")
+        _check(name, version, row["sha256"])
     (folder / "wheels.json").write_text(json.dumps({"asked": asked, "wheels": rows}, indent=1), "utf-8")
     return rows
+
+
+def _check(name: str, version: str, digest: str) -> None:
+    """Refuse a wheel that is not the lock's; builds that only PyTorch's own index has are not in it."""
+    if digest not in locks.read("engine").of(name, version):
+        if "+" not in version:
+            raise SystemExit(f"The index's {name} {version} is not the one in locks/. {locks.REMEDY}")
+        print(f"{name} {version} comes from an index of its own; its sha256 is {digest}.")
 
 
 def describe(path: Path, left_out: Iterable[str] = contents.LEFT_OUT) -> dict:

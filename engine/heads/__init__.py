@@ -46,10 +46,12 @@ def _cached(kind: str, key: bytes, build: Callable[[], ParametricHead]) -> Param
     name = f"{kind}-{hashlib.sha256(key).hexdigest()[:16]}.npz"
     beside = assets.root() / "cache"
     folders = [beside, Path(os.environ.get("GAUSSIAN_HEADS_CACHE") or beside)]
-    if not is_writable(folders[1]):
-        folders.append(own_folder())
     for folder in folders:
         if (head := _load(folder / name)) is not None:
+            return head
+    if not is_writable(folders[-1]):
+        folders.append(own_folder())
+        if (head := _load(folders[-1] / name)) is not None:
             return head
     head = build()
     with atomic_write(folders[-1] / name) as temporary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import build
-from building import environments, shell
+from building import environments, locks, shell
 from building.environments import Environment
+from building.locks import Lock
 
 
 def test_every_dependency_is_pinned_exactly() -> None:
@@ -24,9 +26,19 @@ def test_every_dependency_is_pinned_exactly() -> None:
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """The commands that would have been run."""
     ran: list[tuple] = []
+    monkeypatch.setattr(locks, "read", lambda name: Lock((), dict.fromkeys(("a==1", "a==2", "b==1"), frozenset("0"))))
 
     def run(*command, environment=None) -> int:
+        if "--report" in command:
+            needed = [
+                dict(zip(("name", "version"), word.split("=="), strict=True)) for word in command if "==" in str(word)
+            ]
+            report = {"install": [{"metadata": entry} for entry in needed]}
+            Path(command[command.index("--report") + 1]).write_text(json.dumps(report))
+            return 0
         ran.append(command)
+        if "--requirement" in command:
+            ran[-1] = (*command, Path(command[-1]).read_text())
         if "venv" in command:
             python = Environment(command[-1]).python
             python.parent.mkdir(parents=True)
@@ -47,7 +59,7 @@ def test_the_environment_is_made_once_and_grows_with_what_is_asked(commands: lis
     environment.install(["a==1"])  # is there already
     assert len(commands) == 3
     environment.install(["a==2"])  # another pin
-    assert commands[-1][-1] == "a==2"
+    assert commands[-1][-1].startswith("a==2 --hash=sha256:")
 
 
 def test_a_failed_installation_is_tried_again(
@@ -61,7 +73,7 @@ def test_a_failed_installation_is_tried_again(
         environment.install(["b==1"])
     monkeypatch.setattr(shell, "run", works)
     environment.install(["a==1"])
-    assert commands[-1][-1] == "a==1"
+    assert commands[-1][-1].startswith("a==1 ")
     assert len(commands) == 3
 
 
