@@ -412,7 +412,7 @@ def _inspect(options: argparse.Namespace, progress: Progress) -> None:
     if options.json != "-":
         table = Table(show_header=False)
         for key, value in found.items():
-            table.add_row(key, value if isinstance(value, str) else json.dumps(value))
+            table.add_row(key, Text(value if isinstance(value, str) else json.dumps(value)))  # names may have brackets
         Console().print(table)
 
 
@@ -472,7 +472,7 @@ def _means(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) 
     table = Table(*columns)
     for name in dict.fromkeys(name for name, _ in rows):
         figures = zip(*(values for other, values in rows if other == name), strict=True)
-        table.add_row(name, *(f"{sum(column) / len(column):.4g}" for column in figures))
+        table.add_row(Text(name), *(f"{sum(column) / len(column):.4g}" for column in figures))
     return table
 
 

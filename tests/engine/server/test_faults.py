@@ -238,6 +238,25 @@ def test_a_flame_file_that_is_missing_fails_the_job_with_its_name(shared, portra
     assert "flame2023.pkl" in status["error"]["message"]
 
 
+@pytest.mark.parametrize(("method", "path"), [("POST", "/jobs"), ("POST", "/photos/check"), ("PUT", "/heads/a")])
+def test_an_upload_that_is_broken_off_is_a_line_in_the_log(start, tmp_path, method, path):
+    engine = start(stderr=subprocess.PIPE)
+    part = 'Content-Disposition: form-data; name="photos"; filename="a.png"'
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {TOKEN}\r\n"
+        f"Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 5000000\r\n\r\n--x\r\n{part}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", urlsplit(engine.ready["url"]).port)) as connection:
+        connection.sendall(head.encode() + b"a" * 300_000)
+        (folder,) = (found for found in tmp_path.glob("gaussian_heads_engine_*") if found.is_dir())
+        wait_for(lambda: psutil.Process(engine.process.pid).net_connections(), "the upload's beginning")
+    assert engine.get("/health")["queued"] == 0
+    wait_for(lambda: not list(folder.iterdir()), "what came of the upload to be gone")
+    assert engine.request("POST", "/shutdown").status_code == 200
+    engine.process.wait(PATIENCE)
+    assert "Traceback" not in engine.process.stderr.read()
+
+
 def test_whoever_has_no_token_cannot_keep_others_out(start):
     """More connections than the engine may open files: idle ones, and some that never finish their headers."""
     engine = start()
