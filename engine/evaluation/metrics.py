@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 import torch
 
-from engine.perceptual import LPIPS, SSIM_RADIUS, ssim_map
+from engine.blur import RADIUS
+from engine.perceptual import LPIPS, ssim_map
 from engine.photos.crop import face_hull
 
 CHIN = 152  # MediaPipe's lowest point of the face oval
@@ -98,11 +99,11 @@ def regions(truth: Truth) -> dict[str, Region]:
     height, width = truth.valid.shape
     everything = torch.ones(height, width, dtype=torch.bool)
     inner = torch.zeros(height, width, dtype=torch.bool)
-    inner[SSIM_RADIUS : height - SSIM_RADIUS, SSIM_RADIUS : width - SSIM_RADIUS] = True  # windows inside the image
+    inner[RADIUS : height - RADIUS, RADIUS : width - RADIUS] = True  # windows inside the image
     above_chin = torch.arange(height)[:, None] < int(truth.landmarks[CHIN, 1]) + HEAD_BELOW_CHIN
 
     hull = face_hull(truth.landmarks, height, width).astype(np.uint8)
-    window = np.ones((2 * SSIM_RADIUS + 1, 2 * SSIM_RADIUS + 1), np.uint8)
+    window = np.ones((2 * RADIUS + 1, 2 * RADIUS + 1), np.uint8)
     eroded = cv2.erode(hull, window, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     face = torch.from_numpy(hull.astype(bool)) & truth.valid
     return {

@@ -34,21 +34,26 @@ class PhotoChecks:
         from engine.photos.check import Verdict
 
         with self._lock:
-            for last in (False, True):
-                helper = self._helper = self._helper if self._helper and self._helper.alive else Helper(_main, "checks")
-                try:
-                    helper.send(path)
-                    answer = helper.connection.recv()
-                    break
-                except (EOFError, OSError):
-                    helper.kill()
-                    LOG.error("The process that checks photos ended with %s", ending(helper.exit_code))
-                    if last or helper.exit_code != 0:  # it may have ended because nobody asked for long
-                        message = f"{shown} cannot be looked at: the program that reads it crashed, or memory ran out."
-                        return Verdict(False, f"{message} Export the photo again, smaller.")
+            answer = self._ask(path)
         if isinstance(answer, Verdict):
             return answer
-        return Verdict(False, f"{shown} cannot be looked at ({answer}). Export the photo again.")
+        why = answer or "the program that reads it crashed, or memory ran out"
+        return Verdict(False, f"{shown} cannot be looked at ({why}). Export the photo again, smaller.")
+
+    def _ask(self, path: Path) -> Verdict | str | None:
+        """The process' answer, or what kept it from looking; None where it ended."""
+        for _ in range(2):
+            if self._helper is None or not self._helper.alive:
+                self._helper = Helper(_main, "checks")
+            try:
+                self._helper.send(path)
+                return self._helper.connection.recv()
+            except (EOFError, OSError):
+                self._helper.kill()
+                if code := self._helper.exit_code:  # 0 where it ended at this moment, since nobody had asked for long
+                    LOG.error("The process that checks photos ended with %s", ending(code))
+                    return None
+        return None
 
     def close(self) -> None:
         """End the process at once."""
