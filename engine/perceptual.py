@@ -1,4 +1,4 @@
-"""Image similarity as differentiable functions: SSIM maps and LPIPS, for evaluation and for refinement's loss."""
+"""LPIPS, a learned distance between images, as a differentiable function."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ import torch
 from torch.nn import functional
 
 from engine import assets
-from engine.blur import blur
 from engine.errors import AssetError
-
-SSIM_C1 = 0.01**2  # (K1 · data range)², range 1; Wang et al. 2004, "Image quality assessment"
-SSIM_C2 = 0.03**2
 
 LPIPS_SHIFT = (-0.030, -0.088, -0.188)  # of images in -1..1; lpips 0.1.4's ScalingLayer
 LPIPS_SCALE = (0.458, 0.448, 0.450)
@@ -28,29 +24,6 @@ ALEXNET = (  # kernel, stride, padding of the five convolutions; a 3×3 / 2 max-
     (3, 1, 1),
 )
 LPIPS_MIN_SIZE = 63  # px, below it AlexNet's second pooling leaves nothing to compare
-
-
-def ssim_map(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Structural similarity per pixel and channel (Wang et al. 2004): 11×11 Gaussian of sigma 1.5, data range 1.
-
-    Images are continued past their border by mirroring with the edge pixel repeated (``c b a | a b c``), so that the
-    map has the images' size and equals ``skimage.metrics.structural_similarity(gaussian_weights=True, sigma=1.5,
-    use_sample_covariance=False, full=True)`` everywhere, border included.
-
-    Args:
-        a: [B, C, H, W] in 0..1, H and W at least 5.
-        b: [B, C, H, W], the same shape.
-
-    Returns:
-        [B, C, H, W] in -1..1, differentiable in both.
-    """
-    channels = a.shape[1]
-    # The two variances occur only as their sum, so four blurred fields do instead of five.
-    mean_a, mean_b, square, product = blur(torch.cat([a, b, a * a + b * b, a * b], 1)).split(channels, 1)
-    means_product = mean_a * mean_b
-    means_square = mean_a * mean_a + mean_b * mean_b
-    luminance = (2 * means_product + SSIM_C1) / (means_square + SSIM_C1)
-    return luminance * (2 * (product - means_product) + SSIM_C2) / (square - means_square + SSIM_C2)
 
 
 class LPIPS(torch.nn.Module):

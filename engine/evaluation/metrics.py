@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import torch
 
-from engine.blur import RADIUS
-from engine.perceptual import LPIPS, ssim_map
+from engine.perceptual import LPIPS
 from engine.photos.crop import face_hull
+from engine.ssim import RADIUS, ssim_map
 
 CHIN = 152  # MediaPipe's lowest point of the face oval
 HEAD_BELOW_CHIN = 8  # px; the head ends this far below the chin

@@ -17,11 +17,12 @@ from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
 from engine.heads.rig import Rig
 from engine.models.surface import HeadGaussians
-from engine.perceptual import LPIPS, ssim_map
+from engine.perceptual import LPIPS
 from engine.photos.photo import CROP, Photo
 from engine.pipeline import SYSTEMS, Options
 from engine.progress import Progress
 from engine.splatting import rasterization
+from engine.ssim import ssim_map
 from engine.synthetic import HELD_OUT, SyntheticSample, sample
 from engine.synthetic.portraits import Views, portrait, true_tracking
 from engine.tracking.tracked import Tracked

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from engine.gaussians.gaussians import BoundGaussians, Splats
 from engine.gaussians.nearest import closest_on_triangles
-from engine.gaussians.rotations import matrix_to_quat, quat_multiply
+from engine.gaussians.rotations import left_matrix, matrix_to_quat, quat_multiply
 
 STRETCH = (0.5, 2.5)  # limits of a Gaussian's growth with its triangle, so that a collapsing lid or a gaping lip
 # neither erases its Gaussians nor blows them up
@@ -67,7 +67,8 @@ def pose(gaussians: BoundGaussians, vertices: torch.Tensor, faces: torch.Tensor,
     local = torch.cat((gaussians.barycentrics, gaussians.offsets), dim=1)  # [N, 6]
     triangles = gaussians.triangles
     means = torch.bmm(maps.index_select(0, triangles), local[:, :, None]).squeeze(-1)
-    quats = quat_multiply(matrix_to_quat(rotations).index_select(0, triangles), gaussians.quats)
+    turns = left_matrix(matrix_to_quat(rotations)).index_select(0, triangles)  # [N, 4, 4]
+    quats = torch.bmm(turns, gaussians.quats[:, :, None]).squeeze(-1)
     scales = gaussians.scales * stretch.index_select(0, triangles)[:, None]
     return Splats(means, quats, scales, gaussians.opacities, gaussians.colors)
 

@@ -55,6 +55,13 @@ def quat_multiply(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return torch.stack(product, dim=-1)
 
 
+def left_matrix(quats: torch.Tensor) -> torch.Tensor:
+    """[..., 4, 4] matrices that multiply a quaternion from the left: ``left_matrix(a) @ b`` is a ∘ b."""
+    w, x, y, z = quats.unbind(-1)
+    entries = (w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w)
+    return torch.stack(entries, dim=-1).unflatten(-1, (4, 4))
+
+
 def rotvec_to_matrix(rotvecs: torch.Tensor) -> torch.Tensor:
     """Rotation matrices [..., 3, 3] of axis-angle vectors [..., 3] in radians (Rodrigues), smooth at zero as well."""
     squared = rotvecs.square().sum(-1)[..., None, None]

@@ -18,11 +18,12 @@ from engine.models.reach import bounded, reach
 from engine.models.surface import HeadGaussians
 from engine.models.surface.lighting import gains
 from engine.models.surface.texture import HALF
-from engine.perceptual import ssim_map
 from engine.photos.crop import Target, crop_matrix, crop_target, face_of
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
+from engine.refinement.smoothness import smoothness
 from engine.splatting import rasterization, warm_up
+from engine.ssim import ssim_map
 from engine.tracking.posing import FreeView
 from engine.tracking.tracked import View
 
@@ -32,8 +33,6 @@ DECAY_AT, DECAY = 0.6, 0.3  # from this share of the budget on, learning rates s
 RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "quats": 0.01}
 VIEW_RATES = {"joint_rotations": 0.003, "light": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
 L1_WEIGHT, SSIM_WEIGHT, MATTE_WEIGHT = 0.8, 0.2, 0.5
-SMOOTHNESS = 0.05  # of neighbouring offsets, in mm²
-COLOR_SMOOTHNESS = 0.002
 STRAY = 0.05  # of sRGB's range, by which colours at the rim of what is seen may change: it must not become a dark seam
 SCALE_PRIOR = 0.02
 BLURRED = 2  # times the size that covers the skin: where a network's Gaussians are larger it only guessed their places
@@ -87,12 +86,14 @@ class _Unknowns:
     def freeze(self, photo: int) -> None:
         """Drop the gradients of what ``photo`` has no say in."""
         others = (self.start_owner >= 0) & (self.start_owner != photo)
-        for parameter in (self.colors, self.scales, self.quats):
-            if parameter.grad is not None:
-                parameter.grad[self.unseen | others] = 0
-        for parameter in (self.opacities, self.moves):
-            if parameter.grad is not None:
-                parameter.grad[self.fixed | others] = 0
+        drawn, anywhere = ~(self.unseen | others), ~(self.fixed | others)
+        for parameters, kept in (
+            ((self.colors, self.scales, self.quats), drawn),
+            ((self.opacities, self.moves), anywhere),
+        ):
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad *= kept.view(-1, *[1] * (parameter.ndim - 1))
 
     def gaussians(self) -> BoundGaussians:
         return replace(
@@ -105,14 +106,8 @@ class _Unknowns:
         )
 
     def regularity(self, pairs: torch.Tensor) -> torch.Tensor:
-        bend = (self.moves[pairs[:, 0]] - self.moves[pairs[:, 1]]) * 1e3
-        shade = (self.colors[pairs[:, 0]] - self.colors[pairs[:, 1]]).abs()
         growth = self.scales - self.rest_scales
-        return (
-            SMOOTHNESS * bend.square().sum(dim=1).mean()
-            + COLOR_SMOOTHNESS * shade.mean()
-            + SCALE_PRIOR * growth.square().mean()
-        )
+        return smoothness(self.moves, self.colors, pairs) + SCALE_PRIOR * growth.square().mean()
 
 
 def _normals(start: HeadGaussians) -> torch.Tensor:
@@ -169,7 +164,7 @@ def refine(
         crop_target(photo) if alike else face_of(crop_target(photo), photo)
         for photo, alike in zip(photos, start.shoot.alike, strict=True)
     ]
-    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
+    optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
     rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)

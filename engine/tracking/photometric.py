@@ -12,10 +12,10 @@ from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.perceptual import ssim_map
 from engine.photos.crop import crop_matrix, crop_target
 from engine.photos.photo import CROP, Photo
 from engine.splatting import rasterization
+from engine.ssim import ssim_map
 from engine.tracking.posing import FreeView
 from engine.tracking.solver import EYES, IRISES, LIPS, SPEAKING
 from engine.tracking.tracked import View

@@ -16,7 +16,8 @@ from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.learned.capture import Capture, Coat, assemble, driving_code
 from engine.models.learned.registry import make_system
-from engine.perceptual import LPIPS, ssim_map
+from engine.perceptual import LPIPS
+from engine.ssim import ssim_map
 from engine.synthetic.portraits import true_tracking
 from engine.synthetic.shelf import NOTHING, ShelvedSample
 from engine.training.coats import COUNTS, coat, sources

@@ -11,7 +11,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from engine.errors import AssetError
-from engine.perceptual import LPIPS, ssim_map
+from engine.perceptual import LPIPS
+from engine.ssim import ssim_map
 
 
 def scene(size: int = 96) -> np.ndarray:

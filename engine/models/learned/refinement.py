@@ -13,9 +13,10 @@ from engine.gaussians.gaussians import BoundGaussians
 from engine.models.flexavatar import MOUTH, FlexAvatarNetwork
 from engine.models.learned.capture import Capture
 from engine.models.learned.uv_systems import FlexAvatarSystem
-from engine.perceptual import LPIPS, ssim_map
+from engine.perceptual import LPIPS
 from engine.progress import Progress
 from engine.splatting import rasterization
+from engine.ssim import ssim_map
 
 ITERATIONS = 20  # the paper's
 RATE, WARM_UP = 5e-4, 5  # ours, as the weights below: Adam's first steps, whose moments know one photo, stay small
