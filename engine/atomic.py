@@ -44,7 +44,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         with _written_through(target) as temporary:
             yield temporary
         return
-    target = target.resolve() if target.is_symlink() else target  # the link stays, what it points to is replaced
+    with suppress(OSError):
+        target = target.resolve() if target.is_symlink() else target  # the link stays, what it points to is replaced
     temporary = target.with_name(f"{PREFIX}{secrets.token_hex(8)}{target.suffix}")
     _remove_stale(target.parent)
     try:

@@ -6,6 +6,7 @@ with it the first picture fails. Here a kernel that cannot be kept is compiled a
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import logging
@@ -84,8 +85,16 @@ class _Names(CompileResultCacheImpl):
     _locator_classes = [_Flat, InTreeCacheLocator, _Own]
 
     def get_filename_base(self, fullname: str, abiflags: str) -> str:
-        place = f"{self.locator._py_file} {fullname} {self.locator.get_disambiguator()} {sys.version} {abiflags}"
+        own = self.locator._py_file  # numba looks at this file alone, and kernels use what stands beside it
+        place = f"{own} {fullname} {self.locator.get_disambiguator()} {sys.version} {abiflags} {_beside(own)}"
         return hashlib.sha256(place.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _beside(file: str) -> str:
+    """The checksum of all code in a file's folder."""
+    folder = Path(file).parent
+    return _checksum(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hex()
 
 
 class _Sealed(IndexDataCacheFile):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 
@@ -77,15 +78,16 @@ def tiled_torch(splats: Splats, viewmat: torch.Tensor, K: torch.Tensor, size: in
     return image
 
 
-def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
+def benchmark(progress: Progress, count: int = COUNT, options: Options = Options()) -> dict[str, object]:  # noqa: B008
     """Time the CPU rasteriser on :func:`head_shell` (``count`` Gaussians at 512², one camera, compiled kernels), then a
-    whole reconstruction of the sample portrait with the default options.
+    whole reconstruction of the sample portrait with ``options``.
 
     Returns:
         ``splat_forward_ms`` and ``splat_backward_ms``: medians, projection, sorting and binning included;
         ``reference_ratio``: how many times longer :func:`plain_torch` takes for the forward pass in the same run, from
         a sample of the pixels; ``tiled_ratio``: the same for :func:`tiled_torch`, which bins as the kernels do;
-        ``reconstruct_one_photo_s``: decoding to avatar, the head model loaded from its cache;
+        ``reconstruct_one_photo_s``: decoding to avatar, the head model loaded from its cache; ``refine_iteration_ms``:
+        of its refinement;
         ``SYSTEM_gaussians_s`` and ``SYSTEM_motion_s`` of every system: see :func:`photo_to_gaussians`;
         ``peak_memory_gb``: of this process; ``machine``: cpu, cores, torch version, threads.
 
@@ -114,9 +116,10 @@ def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
     with torch.no_grad():
         plain = PIXEL_STRIDE * seconds(lambda: plain_torch(splats, viewmats[0], Ks[0], SIZE))
         tiled = seconds(lambda: tiled_torch(splats, viewmats[0], Ks[0], SIZE))
-    reconstruct([photo], "benchmark", Options(), Progress(is_cancelled=progress.is_cancelled))  # compiles what is left
+    silent = Progress(is_cancelled=progress.is_cancelled)
+    reconstruct([photo], "benchmark", replace(options, refine_seconds=0.1), silent)  # compiles what is left
     started = time.perf_counter()
-    reconstruct([photo], "benchmark", Options(), Progress(is_cancelled=progress.is_cancelled))
+    made = reconstruct([photo], "benchmark", options, Progress(is_cancelled=progress.is_cancelled))
     whole = time.perf_counter() - started
     progress.update(0.8)
     systems = photo_to_gaussians(progress)
@@ -127,6 +130,7 @@ def benchmark(progress: Progress, count: int = COUNT) -> dict[str, object]:
         "reference_ratio": plain / statistics.median(forward),
         "tiled_ratio": tiled / statistics.median(forward),
         "reconstruct_one_photo_s": whole,
+        "refine_iteration_ms": 1e3 * made.seconds["refinement"] / made.model.metrics["rounds"],
         **systems,
         "peak_memory_gb": process_peak_gb(),
         "machine": machine(),

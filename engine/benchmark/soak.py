@@ -23,8 +23,8 @@ from engine.progress import Progress
 
 PORTRAIT = "samples/astronaut.png"
 TOKEN = "GAUSSIAN_HEADS_TOKEN"
-PREVIEWS, SIDE = 40, 256  # of each round; pixels
-WARM, FEWEST = 3, 4  # rounds in which caches fill; rounds after them
+PREVIEWS, SIDE = 25, 256  # of each round; pixels
+WARM, FEWEST = 2, 4  # rounds in which caches fill; rounds after them
 GROWTH, MEGABYTES, THREADS, HANDLES = 1.1, 40.0, 2, 4  # what may have been added since, beside measuring
 JOB = {"name": "Soak", "quality": "draft", "count": "20000", "refine_seconds": "1"}
 TIMEOUT = 300.0  # s

@@ -49,7 +49,7 @@ class Health(BaseModel):
     queued: int
     heads: int
     pid: int
-    typical_seconds: dict[str, dict[str, tuple[float, float, float]]]
+    typical_seconds: dict[str, dict[str, list[float]]]
 
 
 class Stopping(BaseModel):

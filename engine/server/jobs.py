@@ -182,11 +182,10 @@ class JobQueue:
                 raise NotReady(f"The job is {job.state}; it has no avatar.", "Ask again when its state is done.")
             return job.task.output.read_bytes()
 
-    def typical_seconds(self) -> dict[str, dict[str, tuple[float, float, float]]]:
+    def typical_seconds(self) -> dict[str, dict[str, list[float]]]:
         """See :func:`engine.estimate.typical_table`; at the pace of the last job that was done."""
         return {
-            system: {quality: (pace * one, pace * more, pace * clip) for quality, (one, more, clip) in rows.items()}
-            for pace in (self._pace,)
+            system: {quality: [self._pace * seconds for seconds in row] for quality, row in rows.items()}
             for system, rows in typical_table().items()
         }
 

@@ -1,11 +1,16 @@
 """Numba kernels that sort splats into 16 px tiles and blend them front to back, and the gradient of the blend.
 
-Inside a tile the outer loop runs over splats and the inner one, branch-free, over whole pixel rows: LLVM turns it into
-SIMD code. A tile's planes lie in one array, so that no pointer can alias another.
+Inside a tile the outer loop runs over splats and the inner one over pixel rows, a row at once (:mod:`.vectors`). With W
+the whitening of a splat's covariance, a pixel's alpha is 2^(log2 opacity - u² - v²), where (u, v) = W (pixel - centre):
+u is linear along a row, v constant. A tile's planes lie in one array.
 """
 
+from typing import Any
+
 import numpy as np
-from numba import prange
+from llvmlite import ir
+from numba import extending, prange, types
+from numba.core import cgutils
 
 from engine.kernels import njit
 from engine.splatting.backends.numba_projection import (
@@ -31,38 +36,22 @@ from engine.splatting.backends.numba_projection import (
     X,
     Y,
 )
+from engine.splatting.backends.vectors import F32, WIDE, Lanes
 from engine.splatting.constants import ALPHA_CAP, ALPHA_MIN, TILE, TRANSMITTANCE_MIN
 
-CAP, MIN_ALPHA, STOP = np.float32(ALPHA_CAP), np.float32(ALPHA_MIN), np.float32(TRANSMITTANCE_MIN)
-ZERO, HALF, ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+ZERO, HALF = np.float32(0.0), np.float32(0.5)
 PIXELS = TILE * TILE
 ALIVE_CHECK = 16
 """Splats between two looks whether any pixel of the tile is unfinished."""
 
 T_PLANE, R_PLANE, G_PLANE, B_PLANE, D_PLANE, LAST_PLANE, BEHIND_PLANE = (PIXELS * plane for plane in range(7))
 PLANES = PIXELS * 7
-
-E0, E1, E2, E3, E4, E5 = (
-    np.float32(c)
-    for c in (
-        1.535336188319500e-4,
-        1.339887440266574e-3,
-        9.618437357674640e-3,
-        5.550332471162809e-2,
-        2.402264791363012e-1,
-        6.931472028550421e-1,
-    )
-)
-LOWEST_EXPONENT = np.float32(-100.0)
-
-
-@njit(fastmath=FLAGS, error_model="numpy")
-def _exp2(x):
-    """2^x for x in [-100, 0], relative error 2e-7: Cephes' ``exp2f`` polynomial, which vectorises, unlike libm's."""
-    whole = np.int32(x - HALF)
-    f = x - np.float32(whole)
-    power = np.int32((whole + np.int32(127)) << np.int32(23)).view(np.float32)
-    return (((((E0 * f + E1) * f + E2) * f + E3) * f + E4) * f + E5) * f * power + power
+intrinsic: Any = extending.intrinsic  # whoever calls one leaves its first parameter out
+SUMS = {
+    "alpha": G_ALPHA, "u": G_U, "v": G_V, "uu": G_UU, "uv": G_UV, "vv": G_VV,
+    "red": G_RED, "green": G_GREEN, "blue": G_BLUE, "depth": G_DEPTH,
+}  # fmt: skip
+"""A splat's sums over pixels, and where in its gradient they stand."""
 
 
 @njit(nogil=True, error_model="numpy")
@@ -108,36 +97,73 @@ def bin_splats(order, rects, width, height):
     return tile_offsets, tile_splats, tile_pairs, pair_offsets
 
 
-@njit(fastmath=FLAGS, error_model="numpy")
-def _blend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, green, blue, depth):
-    """Blend one splat into ``count`` pixels of a tile from pixel ``base`` on.
+def _places(lanes, kind, planes, first):
+    """Pointers to a row's sixteen pixels in each plane."""
+    b = lanes.b
+    return [lanes.at(kind, planes, b.add(first, ir.Constant(first.type, plane))) for plane in range(0, PLANES, PIXELS)]
+
+
+def _rows(lanes, first, end):
+    """A loop over a tile's rows from ``first`` to before ``end``; gives the row and its first pixel."""
+    return cgutils.for_range_slice(lanes.b, first, end, ir.Constant(first.type, 1))
+
+
+@intrinsic
+def _blend_one(typing, planes, first, end, x0, y0, number, xx, xy, yy, log_opacity, red, green, blue, depth):
+    """Blend one splat into a tile's rows from ``first`` to before ``end``.
 
     (x0, y0) is the centre of the tile's first pixel less the splat's centre, ``number`` the splat's place in the tile's
     list. A finished pixel keeps its transmittance with the sign turned.
     """
-    for i in range(count):
-        p = np.uint32(base + i)
-        dx = x0 + np.float32(np.int32(p & np.uint32(TILE - 1)))
-        dy = y0 + np.float32(np.int32(p // np.uint32(TILE)))
-        u, v = xx * dx + xy * dy, yy * dy
-        exponent = max(LOWEST_EXPONENT, -(u * u + v * v))
-        alpha = opacity * _exp2(exponent)
-        alpha = min(CAP, alpha)
-        t = planes[T_PLANE + p]
-        after = t * (ONE - alpha)
-        hit = (alpha >= MIN_ALPHA) & (t > ZERO)
-        blended = hit & (after > STOP)
-        weight = alpha * t if blended else ZERO
-        planes[T_PLANE + p] = (after if blended else -t) if hit else t
-        planes[R_PLANE + p] += weight * red
-        planes[G_PLANE + p] += weight * green
-        planes[B_PLANE + p] += weight * blue
-        planes[D_PLANE + p] += weight * depth
-        planes[LAST_PLANE + p] = number if blended else planes[LAST_PLANE + p]
+    signature = types.void(planes, types.int64, types.int64, *[types.float32] * 11)
+
+    def code(context, b, sig, args):
+        lanes = Lanes(context, b)
+        planes, first, end, x0, y0, number, xx, xy, yy, log_opacity, *values = args
+        zero, along = (
+            lanes.constant(0.0),
+            lanes.fma(lanes.counting(), lanes.broadcast(xx), lanes.broadcast(b.fmul(xx, x0))),
+        )
+        number, log_opacity = lanes.broadcast(number), lanes.broadcast(log_opacity)
+        values = [lanes.broadcast(value) for value in values]
+        with _rows(lanes, first, end) as (y, _):
+            at_t, *at_values, at_last, _ = _places(lanes, sig.args[0], planes, b.mul(y, ir.Constant(y.type, TILE)))
+            dy = b.fadd(y0, b.sitofp(y, F32))
+            v = b.fmul(yy, dy)
+            u = b.fadd(along, lanes.broadcast(b.fmul(xy, dy)))
+            exponent = lanes.fma(b.fneg(u), u, b.fsub(log_opacity, lanes.broadcast(b.fmul(v, v))))
+            alpha = lanes.least(lanes.exp2(exponent), lanes.constant(ALPHA_CAP))
+            t = lanes.load(at_t)
+            after = lanes.fma(b.fneg(t), alpha, t)
+            hit = b.and_(b.fcmp_ordered(">=", alpha, lanes.constant(ALPHA_MIN)), b.fcmp_ordered(">", t, zero))
+            blended = b.and_(hit, b.fcmp_ordered(">", after, lanes.constant(TRANSMITTANCE_MIN)))
+            weight = b.select(blended, b.fmul(alpha, t), zero)
+            lanes.store(b.select(hit, b.select(blended, after, b.fneg(t)), t), at_t)
+            for place, value in zip(at_values, values, strict=True):
+                lanes.store(lanes.fma(weight, value, lanes.load(place)), place)
+            lanes.store(b.select(blended, number, lanes.load(at_last)), at_last)
+        return context.get_dummy_value()
+
+    return signature, code
+
+
+@intrinsic
+def _any_alive(typing, planes):
+    """Whether any of a tile's pixels has a positive transmittance."""
+
+    def code(context, b, sig, args):
+        lanes, most = Lanes(context, b), None
+        for k in range(T_PLANE, T_PLANE + PIXELS, WIDE):
+            row = lanes.load(lanes.at(sig.args[0], args[0], ir.Constant(ir.IntType(64), k)))
+            most = row if most is None else lanes.most(most, row)
+        alive = b.bitcast(b.fcmp_ordered(">", most, lanes.constant(0.0)), ir.IntType(WIDE))
+        return b.icmp_unsigned("!=", alive, ir.Constant(ir.IntType(WIDE), 0))
+
+    return types.boolean(planes), code
 
 
 @njit(fastmath=FLAGS, error_model="numpy")
-def _blend_tile(left, top, splats, rects, tile_splats, renders, transmittances, last):
+def _blend_tile(left, top, splats, log_opacities, rects, tile_splats, renders, transmittances, last):
     height, width = transmittances.shape
     planes = np.zeros(PLANES, np.float32)
     planes[LAST_PLANE : LAST_PLANE + PIXELS] = -1.0
@@ -147,22 +173,20 @@ def _blend_tile(left, top, splats, rects, tile_splats, renders, transmittances, 
             planes[T_PLANE + y * TILE + x] = 1.0
 
     for k in range(len(tile_splats)):
-        if k % ALIVE_CHECK == 0 and planes[T_PLANE : T_PLANE + PIXELS].max() <= ZERO:
+        if k % ALIVE_CHECK == 0 and not _any_alive(planes):
             break
         g = tile_splats[k]
-        first = max(rects[g, 1] - top, 0)
-        end = min(rects[g, 3] - top, TILE)
         _blend_one(
             planes,
-            first * TILE,
-            (end - first) * TILE,
+            max(rects[g, 1] - top, 0),
+            min(rects[g, 3] - top, TILE),
             np.float32(left) + HALF - splats[g, X],
             np.float32(top) + HALF - splats[g, Y],
             np.float32(k),
             splats[g, WHITEN_XX],
             splats[g, WHITEN_XY],
             splats[g, WHITEN_YY],
-            splats[g, OPACITY],
+            log_opacities[g],
             splats[g, RED],
             splats[g, GREEN],
             splats[g, BLUE],
@@ -190,58 +214,92 @@ def blend(splats, rects, tile_offsets, tile_splats, renders, transmittances, las
             splat that a pixel took, -1 where there is none.
     """
     columns = (transmittances.shape[1] + TILE - 1) // TILE
+    log_opacities = np.log2(splats[:, OPACITY])
     for tile in prange(len(tile_offsets) - 1):
         listed = tile_splats[tile_offsets[tile] : tile_offsets[tile + 1]]
-        _blend_tile(tile % columns * TILE, tile // columns * TILE, splats, rects, listed, renders, transmittances, last)
+        left, top = tile % columns * TILE, tile // columns * TILE
+        _blend_tile(left, top, splats, log_opacities, rects, listed, renders, transmittances, last)
 
 
-@njit(fastmath=FLAGS, error_model="numpy")
-def _unblend_one(planes, base, count, x0, y0, number, xx, xy, yy, opacity, red, green, blue, depth, gradient):
-    """Take one splat off the pixels that :func:`_blend_one` put it on, and write its gradient.
+@intrinsic
+def _unblend_one(
+    typing, planes, first, end, x0, y0, number, xx, xy, yy, log_opacity, red, green, blue, depth, gradient
+):
+    """Take one splat off the rows that :func:`_blend_one` put it on, and write its gradient [GRADIENT].
 
     The T plane holds the transmittance behind the splat, the colour planes the image's gradient, and the BEHIND plane
     what the pixels behind the splat (and alpha) contribute to the loss.
     """
-    s, s_u, s_v, s_uu, s_uv, s_vv = ZERO, ZERO, ZERO, ZERO, ZERO, ZERO
-    s_red, s_green, s_blue, s_depth = ZERO, ZERO, ZERO, ZERO
-    for i in range(count):
-        p = np.uint32(base + i)
-        dx = x0 + np.float32(np.int32(p & np.uint32(TILE - 1)))
-        dy = y0 + np.float32(np.int32(p // np.uint32(TILE)))
-        u, v = xx * dx + xy * dy, yy * dy
-        exponent = max(LOWEST_EXPONENT, -(u * u + v * v))
-        free = opacity * _exp2(exponent)
-        alpha = min(CAP, free)
-        blended = (alpha >= MIN_ALPHA) & (number <= planes[LAST_PLANE + p])
-        alpha = alpha if blended else ZERO
-        d_red, d_green, d_blue = planes[R_PLANE + p], planes[G_PLANE + p], planes[B_PLANE + p]
-        d_depth, behind = planes[D_PLANE + p], planes[BEHIND_PLANE + p]
-        inverse = ONE / (ONE - alpha)
-        t = planes[T_PLANE + p] * inverse
-        weight = alpha * t
-        own = d_red * red + d_green * green + d_blue * blue + d_depth * depth
-        h = alpha * (t * own - behind * inverse)
-        h = h if free <= CAP else ZERO
-        planes[T_PLANE + p] = t
-        planes[BEHIND_PLANE + p] = behind + weight * own
-        s += h
-        s_u += h * u
-        s_v += h * v
-        s_uu += h * u * u
-        s_uv += h * u * v
-        s_vv += h * v * v
-        s_red += weight * d_red
-        s_green += weight * d_green
-        s_blue += weight * d_blue
-        s_depth += weight * d_depth
-    gradient[G_ALPHA], gradient[G_U], gradient[G_V] = s, s_u, s_v
-    gradient[G_UU], gradient[G_UV], gradient[G_VV] = s_uu, s_uv, s_vv
-    gradient[G_RED], gradient[G_GREEN], gradient[G_BLUE], gradient[G_DEPTH] = s_red, s_green, s_blue, s_depth
+    signature = types.void(planes, types.int64, types.int64, *[types.float32] * 11, gradient)
+
+    def code(context, b, sig, args):
+        lanes = Lanes(context, b)
+        planes, first, end, x0, y0, number, xx, xy, yy, log_opacity, *values, gradient = args
+        zero, one = lanes.constant(0.0), lanes.constant(1.0)
+        along = lanes.fma(lanes.counting(), lanes.broadcast(xx), lanes.broadcast(b.fmul(xx, x0)))
+        number, log_opacity = lanes.broadcast(number), lanes.broadcast(log_opacity)
+        values = [lanes.broadcast(value) for value in values]
+        sums = {name: cgutils.alloca_once_value(b, zero) for name in SUMS}
+
+        def add(name, x, y=one):
+            b.store(lanes.fma(x, y, b.load(sums[name])), sums[name])
+
+        with _rows(lanes, first, end) as (y, _):
+            at_t, *at_values, at_last, at_behind = _places(
+                lanes, sig.args[0], planes, b.mul(y, ir.Constant(y.type, TILE))
+            )
+            dy = b.fadd(y0, b.sitofp(y, F32))
+            v = b.fmul(yy, dy)
+            u = b.fadd(along, lanes.broadcast(b.fmul(xy, dy)))
+            exponent = lanes.fma(b.fneg(u), u, b.fsub(log_opacity, lanes.broadcast(b.fmul(v, v))))
+            free = lanes.exp2(exponent)
+            cap, last = lanes.constant(ALPHA_CAP), lanes.load(at_last)
+            alpha = lanes.least(free, cap)
+            taken = b.and_(b.fcmp_ordered(">=", alpha, lanes.constant(ALPHA_MIN)), b.fcmp_ordered("<=", number, last))
+            alpha = b.select(taken, alpha, zero)
+            grads, behind = [lanes.load(place) for place in at_values], lanes.load(at_behind)
+            inverse = b.fdiv(one, b.fsub(one, alpha))
+            t = b.fmul(lanes.load(at_t), inverse)
+            weight = b.fmul(alpha, t)
+            own = b.fmul(grads[0], values[0])
+            for grad, value in zip(grads[1:], values[1:], strict=True):
+                own = lanes.fma(grad, value, own)
+            h = b.fmul(alpha, lanes.fma(t, own, b.fneg(b.fmul(behind, inverse))))
+            h = b.select(b.fcmp_ordered("<=", free, cap), h, zero)
+            lanes.store(t, at_t)
+            lanes.store(lanes.fma(weight, own, behind), at_behind)
+            across = lanes.broadcast(v)
+            by_u, by_v = b.fmul(h, u), b.fmul(h, across)
+            add("alpha", h)
+            add("u", by_u)
+            add("v", by_v)
+            add("uu", by_u, u)
+            add("uv", by_u, across)
+            add("vv", by_v, across)
+            for name, grad in zip(("red", "green", "blue", "depth"), grads, strict=True):
+                add(name, weight, grad)
+        data = context.make_array(sig.args[-1])(context, b, gradient).data
+        for name, place in SUMS.items():
+            b.store(lanes.total(b.load(sums[name])), b.gep(data, [ir.Constant(ir.IntType(64), place)]))
+        return context.get_dummy_value()
+
+    return signature, code
 
 
 @njit(fastmath=FLAGS, error_model="numpy")
 def _unblend_tile(
-    left, top, splats, rects, tile_splats, tile_pairs, transmittances, last, d_renders, d_alphas, pair_gradients
+    left,
+    top,
+    splats,
+    log_opacities,
+    rects,
+    tile_splats,
+    tile_pairs,
+    transmittances,
+    last,
+    d_renders,
+    d_alphas,
+    pair_gradients,
 ):
     height, width = transmittances.shape
     planes = np.zeros(PLANES, np.float32)
@@ -266,19 +324,17 @@ def _unblend_tile(
             gradient[:] = ZERO
             continue
         g = tile_splats[k]
-        first = max(rects[g, 1] - top, 0)
-        end = min(rects[g, 3] - top, TILE)
         _unblend_one(
             planes,
-            first * TILE,
-            (end - first) * TILE,
+            max(rects[g, 1] - top, 0),
+            min(rects[g, 3] - top, TILE),
             np.float32(left) + HALF - splats[g, X],
             np.float32(top) + HALF - splats[g, Y],
             np.float32(k),
             splats[g, WHITEN_XX],
             splats[g, WHITEN_XY],
             splats[g, WHITEN_YY],
-            splats[g, OPACITY],
+            log_opacities[g],
             splats[g, RED],
             splats[g, GREEN],
             splats[g, BLUE],
@@ -298,12 +354,14 @@ def unblend(
         pair_gradients: float32 [pairs, GRADIENT], written.
     """
     columns = (transmittances.shape[1] + TILE - 1) // TILE
+    log_opacities = np.log2(splats[:, OPACITY])
     for tile in prange(len(tile_offsets) - 1):
         listed = slice(tile_offsets[tile], tile_offsets[tile + 1])
         _unblend_tile(
             tile % columns * TILE,
             tile // columns * TILE,
             splats,
+            log_opacities,
             rects,
             tile_splats[listed],
             tile_pairs[listed],
