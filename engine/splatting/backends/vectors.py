@@ -1,7 +1,7 @@
 """Sixteen pixels at once: LLVM's vectors, for intrinsics inside numba's kernels.
 
-LLVM splits the vectors where the processor has eight or four lanes. Everything here rounds as IEEE 754 says, so that a
-picture is the same to the last bit whenever it is drawn on one machine.
+LLVM splits the vectors where the processor has eight or four lanes. A kernel's ``fastmath`` holds for what is written
+here as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EXP2 = (
 
 
 class Lanes:
-    """Writes operations on vectors of float32 at an llvmlite builder's place."""
+    """Writes operations on vectors of float32 at the place of an llvmlite builder."""
 
     def __init__(self, context: Any, builder: Any):
         self.context, self.b = context, builder
