@@ -139,7 +139,7 @@ def _put(chance: random.Random, array: np.ndarray) -> None:
 def _change_metadata(chance: random.Random, array: np.ndarray) -> np.ndarray:
     try:
         metadata = json.loads(array.tobytes())
-    except ValueError:  # another change was there first
+    except (ValueError, RecursionError):  # another change was there first
         return array
     if "provenance" not in metadata:
         return array
