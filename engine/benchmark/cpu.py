@@ -122,7 +122,7 @@ def benchmark(progress: Progress, count: int = COUNT, options: Options = Options
     made = reconstruct([photo], "benchmark", options, Progress(is_cancelled=progress.is_cancelled))
     whole = time.perf_counter() - started
     progress.update(0.8)
-    systems = photo_to_gaussians(progress)
+    systems = photo_to_gaussians(progress, options)
     progress.finish()
     return {
         "splat_forward_ms": 1e3 * statistics.median(forward),
@@ -137,9 +137,9 @@ def benchmark(progress: Progress, count: int = COUNT, options: Options = Options
     }
 
 
-def photo_to_gaussians(progress: Progress) -> dict[str, float]:
-    """Seconds of every system from the tracked sample portrait to Gaussians at full density (``SYSTEM_gaussians_s``),
-    and of what those with a motion of their own need on top to bake it for Blender (``SYSTEM_motion_s``). Weights are
+def photo_to_gaussians(progress: Progress, options: Options) -> dict[str, float]:
+    """Seconds of every system from the tracked sample portrait to the options' Gaussians (``SYSTEM_gaussians_s``), and
+    of what those with a motion of their own need on top to bake it for Blender (``SYSTEM_motion_s``). Weights are
     in memory; nothing is refined."""
     from engine.models.learned.reconstruct import trained
 
@@ -149,10 +149,10 @@ def photo_to_gaussians(progress: Progress) -> dict[str, float]:
     tracked = track(photos, head, silent)
     figures = {}
     for name, system in SYSTEMS.items():
-        options = Options(name, refine_seconds=0)
+        chosen = replace(options, system=name, refine_seconds=0)
 
-        def run(system: System = system, options: Options = options) -> object:
-            return system(photos, tracked, head, silent, options)
+        def run(system: System = system, chosen: Options = chosen) -> object:
+            return system(photos, tracked, head, silent, chosen)
 
         run()
         whole = seconds(run)
