@@ -69,6 +69,7 @@ class _Unknowns:
         aside = (ASIDE * start.cover.amax(dim=1, keepdim=True)).expand(-1, 2)
         self.reach[on_surface, :2] = torch.minimum(self.reach[:, :2], aside)[on_surface]
         self.fixed, self.start_owner = start.fixed, start.owner
+        self.given, self.touched = g, torch.zeros(len(g), dtype=torch.bool)
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
         # is left alone altogether.
         self.unseen = (start.seen <= HALF) | self.fixed
@@ -83,10 +84,16 @@ class _Unknowns:
             {"params": [self.quats], "lr": RATES["quats"]},
         ]
 
-    def freeze(self, photo: int) -> None:
-        """Drop the gradients of what ``photo`` has no say in."""
-        others = (self.start_owner >= 0) & (self.start_owner != photo)
-        drawn, anywhere = ~(self.unseen | others), ~(self.fixed | others)
+    def freeze(self, photo: int, shown: torch.Tensor) -> None:
+        """Drop the gradients of what ``photo`` has no say in.
+
+        Args:
+            shown: [N] whether a Gaussian's centre is in the picture. Of others there is only what holds neighbours
+                together, and Adam, for which any gradient is a step, would blur them all over.
+        """
+        mine = shown & ((self.start_owner < 0) | (self.start_owner == photo))
+        drawn, anywhere = mine & ~self.unseen, mine & ~self.fixed
+        self.touched |= anywhere
         for parameters, kept in (
             ((self.colors, self.scales, self.quats), drawn),
             ((self.opacities, self.moves), anywhere),
@@ -104,6 +111,17 @@ class _Unknowns:
             offsets=self.start.offsets + bounded(self.moves, self.reach),
             quats=self.quats,
         )
+
+    def final(self) -> BoundGaussians:
+        """The Gaussians as they ended; those that no photo had a say in as they were given."""
+        ended = self.gaussians()
+        quats = torch.nn.functional.normalize(ended.quats, dim=1)
+        ended = replace(ended, colors=ended.colors.clamp(0, 1), quats=quats)
+        kept = {}
+        for name in ("colors", "opacities", "scales", "offsets", "quats"):
+            before, after = getattr(self.given, name), getattr(ended, name).detach()
+            kept[name] = torch.where(self.touched.view(-1, *[1] * (before.ndim - 1)), after, before)
+        return replace(self.given, **kept)
 
     def regularity(self, pairs: torch.Tensor) -> torch.Tensor:
         growth = self.scales - self.rest_scales
@@ -183,7 +201,7 @@ def refine(
             features = motion_features(free[i].expression.clamp(0, 1), free[i].joint_rotations)
             gaussians = start.eigenbasis.apply(gaussians, features)
         splats = pose(gaussians, vertices, start.rig.faces, rest_areas)
-        renders, alphas, _ = rasterization(
+        renders, alphas, meta = rasterization(
             splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * gains(lights[i], normals),
             viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,
         )  # fmt: skip
@@ -195,14 +213,12 @@ def refine(
             loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        unknowns.freeze(i)
+        places = meta["means2d"][0].detach()
+        unknowns.freeze(i, ((places > 0) & (places < CROP)).all(dim=-1))  # left out ones are at 0
         optimizer.step()
         rounds += 1
     with torch.no_grad():
-        g = unknowns.gaussians()
-        quats = torch.nn.functional.normalize(g.quats, dim=1)
-        final = replace(g, colors=g.colors.clamp(0, 1), quats=quats)
-        final = BoundGaussians(*(t.detach() for t in vars(final).values()))
+        final = unknowns.final()
     ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
     metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(len(turns))}
     return replace(start, gaussians=final, metrics=metrics), ended
