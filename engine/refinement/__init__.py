@@ -69,7 +69,7 @@ class _Unknowns:
         aside = (ASIDE * start.cover.amax(dim=1, keepdim=True)).expand(-1, 2)
         self.reach[on_surface, :2] = torch.minimum(self.reach[:, :2], aside)[on_surface]
         self.fixed, self.start_owner = start.fixed, start.owner
-        self.given, self.touched = g, torch.zeros(len(g), dtype=torch.bool)
+        self.given, self.touched = g.opacities, torch.zeros(len(g), dtype=torch.bool)
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
         # is left alone altogether.
         self.unseen = (start.seen <= HALF) | self.fixed
@@ -113,15 +113,15 @@ class _Unknowns:
         )
 
     def final(self) -> BoundGaussians:
-        """The Gaussians as they ended; those that no photo had a say in as they were given."""
+        """The Gaussians as they ended; those that no photo had a say in as opaque as they were given."""
         ended = self.gaussians()
-        quats = torch.nn.functional.normalize(ended.quats, dim=1)
-        ended = replace(ended, colors=ended.colors.clamp(0, 1), quats=quats)
-        kept = {}
-        for name in ("colors", "opacities", "scales", "offsets", "quats"):
-            before, after = getattr(self.given, name), getattr(ended, name).detach()
-            kept[name] = torch.where(self.touched.view(-1, *[1] * (before.ndim - 1)), after, before)
-        return replace(self.given, **kept)
+        ended = replace(
+            ended,
+            colors=ended.colors.clamp(0, 1),
+            quats=torch.nn.functional.normalize(ended.quats, dim=1),
+            opacities=torch.where(self.touched, ended.opacities, self.given),
+        )
+        return BoundGaussians(*(t.detach() for t in vars(ended).values()))
 
     def regularity(self, pairs: torch.Tensor) -> torch.Tensor:
         growth = self.scales - self.rest_scales

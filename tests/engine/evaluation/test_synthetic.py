@@ -76,7 +76,10 @@ def test_refinement_starts_from_gaussians_that_cover_and_can_give_way(person):
     begun, _ = refine(made, [portrait(person, 0)], made.views, load_head(), Progress(), seconds=1e-9)
     assert begun.gaussians.scales[on_mesh].median() == pytest.approx(float(width), rel=0.05)
     torch.testing.assert_close(begun.gaussians.scales, made.cover)
-    assert made.gaussians.opacities.max() > 0.99 and begun.gaussians.opacities.max() < 0.91
+    torch.testing.assert_close(begun.gaussians.opacities, made.gaussians.opacities)  # nothing had a say in them
+    once, _ = refine(made, [portrait(person, 0)], made.views, load_head(), Progress(), iterations=1)
+    gave_way = once.gaussians.opacities < made.gaussians.opacities - 0.05
+    assert made.gaussians.opacities.max() > 0.99 and gave_way.float().mean() > 0.3
     guessed = made.gaussians.scales.amax(dim=1) > 2 * made.cover.amax(dim=1)
     assert guessed.sum() > 1000 and not begun.gaussians.offsets[guessed].any()
     torch.testing.assert_close(begun.gaussians.offsets[~guessed], made.gaussians.offsets[~guessed])
