@@ -154,16 +154,17 @@ def _remember(folder: Path, asked: dict[str, list[str]], resolved: list[str]) ->
     for path in files.values():
         path.unlink()
     rows = [describe(path, asked["left_out"]) for path in chosen]
+    lock = locks.read("engine")
     for line, row in zip(resolved, rows, strict=True):
         name, _, version = line.partition("==")
-        _check(name, version, row["sha256"])
+        _check(lock, name, version, row["sha256"])
     (folder / "wheels.json").write_text(json.dumps({"asked": asked, "wheels": rows}, indent=1), "utf-8")
     return rows
 
 
-def _check(name: str, version: str, digest: str) -> None:
+def _check(lock: locks.Lock, name: str, version: str, digest: str) -> None:
     """Refuse a wheel that is not the lock's; builds that only PyTorch's own index has are not in it."""
-    if digest not in locks.read("engine").of(name, version):
+    if digest not in lock.of(name, version):
         if "+" not in version:
             raise SystemExit(f"The index's {name} {version} is not the one in locks/. {locks.REMEDY}")
         print(f"{name} {version} comes from an index of its own; its sha256 is {digest}.")

@@ -569,7 +569,6 @@ def _benchmark(options: argparse.Namespace, progress: Progress) -> None:
 
     if options.plot:
         _check_output(options.plot, (".png",))
-        check_writable(options.plot)
     figures = benchmark(progress)
     costs = context_costs(progress)
     if options.plot:

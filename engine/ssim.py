@@ -19,6 +19,7 @@ C2 = 0.03**2
 
 _weights = [math.exp(-0.5 * (k / SIGMA) ** 2) for k in range(-RADIUS, RADIUS + 1)]
 GAUSSIAN = tuple(weight / sum(_weights) for weight in _weights)
+WEIGHTS = np.array(GAUSSIAN, np.float32)
 
 
 def ssim_map(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -95,9 +96,6 @@ class _Similarity(torch.autograd.Function):
 
 def _flat(fields: np.ndarray) -> np.ndarray:
     return fields.reshape(-1, *fields.shape[-2:])
-
-
-WEIGHTS = np.array(GAUSSIAN, np.float32)
 
 
 @njit(parallel=True, fastmath=True, nogil=True)

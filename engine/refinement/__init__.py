@@ -213,7 +213,7 @@ def refine(
             loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        places = meta["means2d"][0].detach()
+        places = meta["means2d"][0]
         unknowns.freeze(i, ((places > 0) & (places < CROP)).all(dim=-1))  # left out ones are at 0
         optimizer.step()
         rounds += 1

@@ -146,7 +146,7 @@ def test_odd_metadata_beside_the_orientation_is_passed_over(tmp_path: Path, pict
 def test_pictures_for_hdr_screens_look_as_their_photographer_saw_them(
     tmp_path: Path, picture: Image.Image, transfer: int, primaries: int, limit: float
 ):
-    """Written with colour-science's curves in float64: PQ and HLG with diffuse white at 203 cd/m² (BT.2408)."""
+    """Written by the standards' own curves in float64: PQ and HLG with diffuse white at 203 cd/m² (BT.2408)."""
     heif = pytest.importorskip("pillow_heif")
     dim = picture.point(lambda value: 0.6 * value)  # below where highlights begin
     values = np.asarray(dim) / 255.0
