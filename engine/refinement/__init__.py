@@ -14,13 +14,14 @@ from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
-from engine.models.reach import bounded, reach
+from engine.models.reach import bounded, member, reach
 from engine.models.surface import HeadGaussians
 from engine.models.surface.lighting import gains
 from engine.models.surface.texture import HALF
 from engine.photos.crop import Target, crop_matrix, crop_target, face_of
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
+from engine.refinement.bending import Bending
 from engine.refinement.smoothness import smoothness
 from engine.splatting import rasterization, warm_up
 from engine.ssim import ssim_map
@@ -30,14 +31,15 @@ from engine.tracking.tracked import View
 ITERATIONS = 60  # for one photo; more changed nothing on other frames
 SHARE_OF_FURTHER_PHOTO = 0.4  # of iterations and seconds, that every photo after the first adds
 DECAY_AT, DECAY = 0.6, 0.3  # from this share of the budget on, learning rates shrink to this factor
-RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "quats": 0.01}
+RATES = {"colors": 0.01, "opacities": 0.03, "scales": 0.015, "offsets": 2e-4, "bend": 4e-4, "quats": 0.01}
 VIEW_RATES = {"joint_rotations": 0.003, "light": 0.005, "expression": 0.004, "turn": 6e-4, "shift": 2e-4}
 L1_WEIGHT, SSIM_WEIGHT, MATTE_WEIGHT = 0.8, 0.2, 0.5
 STRAY = 0.05  # of sRGB's range, by which colours at the rim of what is seen may change: it must not become a dark seam
 SCALE_PRIOR = 0.02
-BLURRED = 2  # times the size that covers the skin: where a network's Gaussians are larger it only guessed their places
 ASIDE = 0.6  # of the size that covers the skin, three quarters of the spacing: how far a Gaussian may move along it
+BLURRED = 2  # times the size that covers the skin: where a network's Gaussians are larger it only guessed their places
 LOOSE = 0.9  # the largest opacity to start from: the optimizer can hardly lower those near 1 (networks give 0.999)
+LEAST = 1e-6  # m, of a Gaussian's own reach
 EXPRESSION_PRIOR = 0.05
 
 
@@ -63,17 +65,28 @@ class _Unknowns:
         self.moves = torch.zeros_like(g.offsets).requires_grad_()  # in metres before the soft bound
         self.quats = g.quats.clone().requires_grad_()
         self.rest_scales = start.cover.log()
-        # Along the skin by less than half a spacing: further, and neighbours change places, which hatches the skin.
-        self.reach = reach(g, head).expand(-1, 3).clone()
-        on_surface = g.parts == PARTS.index("surface")
-        aside = (ASIDE * start.cover.amax(dim=1, keepdim=True)).expand(-1, 2)
-        self.reach[on_surface, :2] = torch.minimum(self.reach[:, :2], aside)[on_surface]
         self.fixed, self.start_owner = start.fixed, start.owner
         self.given, self.touched = g.opacities, torch.zeros(len(g), dtype=torch.bool)
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
         # is left alone altogether.
         self.unseen = (start.seen <= HALF) | self.fixed
-        self.room = STRAY ** (1 - ((start.seen - HALF) / (1 - HALF)).clamp(0, 1))[:, None]
+        square = ((start.seen - HALF) / (1 - HALF)).clamp(0, 1)[:, None]
+        self.room = STRAY ** (1 - square)
+        self.on_surface = g.parts == PARTS.index("surface")
+        self.bending, self.bound = Bending(g, start.rig), reach(g, head)
+        self.reach = self._reach(start, square, member(g, head, "torso"))
+
+    def _reach(self, start: HeadGaussians, square: torch.Tensor, cloth: torch.Tensor) -> torch.Tensor:
+        """[N, 3] metres that each Gaussian may move on its own, besides what the skin bends: along the skin by less
+        than half a spacing, or neighbours change places, which hatches it; not at all where the leading photo does
+        not see it squarely, or it would tear when the head turns. Cloth [N] is no such sheet.
+        """
+        found = self.bound.expand(-1, 3).clone()
+        aside = (ASIDE * start.cover.amax(dim=1, keepdim=True)).expand(-1, 2)
+        found[:, :2] = torch.where(self.on_surface[:, None], torch.minimum(found[:, :2], aside), found[:, :2])
+        leading = (start.owner == start.shoot.leading) | (start.owner < 0)
+        own = torch.where(self.on_surface & ~cloth, square[:, 0] * leading, 1.0)
+        return (found * own[:, None]).clamp_min(LEAST)
 
     def groups(self) -> list[dict]:
         return [
@@ -102,19 +115,23 @@ class _Unknowns:
                 if parameter.grad is not None:
                     parameter.grad *= kept.view(-1, *[1] * (parameter.ndim - 1))
 
-    def gaussians(self) -> BoundGaussians:
+    def gaussians(self, photo: int) -> BoundGaussians:
+        """As they are now, for a ``photo`` that bends the skin where it owns it."""
+        bend = self.bending.moves() * self.on_surface[:, None]
+        mine = ((self.start_owner < 0) | (self.start_owner == photo)) & ~self.fixed
+        bend = torch.where(mine[:, None], bend, bend.detach())
         return replace(
             self.start,
             colors=self.start.colors + bounded(self.colors - self.start.colors, self.room),
             opacities=torch.sigmoid(self.opacities),
             scales=self.scales.exp(),
-            offsets=self.start.offsets + bounded(self.moves, self.reach),
+            offsets=self.start.offsets + bounded(self.moves, self.reach) + bounded(bend, self.bound),
             quats=self.quats,
         )
 
     def final(self) -> BoundGaussians:
         """The Gaussians as they ended; those that no photo had a say in as opaque as they were given."""
-        ended = self.gaussians()
+        ended = self.gaussians(0)
         ended = replace(
             ended,
             colors=ended.colors.clamp(0, 1),
@@ -196,7 +213,7 @@ def refine(
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * (DECAY if done > DECAY_AT else 1.0)
         vertices, viewmat = free[i].place(start.rig)
-        gaussians = unknowns.gaussians()
+        gaussians = unknowns.gaussians(i)
         if start.eigenbasis is not None:  # the motion itself stays as it is
             features = motion_features(free[i].expression.clamp(0, 1), free[i].joint_rotations)
             gaussians = start.eigenbasis.apply(gaussians, features)
@@ -216,6 +233,7 @@ def refine(
         places = meta["means2d"][0]
         unknowns.freeze(i, ((places > 0) & (places < CROP)).all(dim=-1))  # left out ones are at 0
         optimizer.step()
+        unknowns.bending.step(RATES["bend"] * (DECAY if done > DECAY_AT else 1.0))
         rounds += 1
     with torch.no_grad():
         final = unknowns.final()

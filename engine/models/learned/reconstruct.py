@@ -112,7 +112,7 @@ def reconstruct_with(
     if isinstance(system, FlexAvatarSystem):
         system = refined(system, taken, seconds, progress)
     look = system.look(taken)
-    made = _finish(system, look, painted, painted.texture.seen, photos, tracked.views, head, resolution, progress)
+    made = _finish(system, look, painted, painted.texture.owned, photos, tracked.views, head, resolution, progress)
     if not isinstance(system, FFAvatarSystem):
         return made
     return RememberedHead(**vars(made), keepsake=Keepsake.of(look.state.memory, tracked, coat, count, photos))
@@ -170,7 +170,7 @@ def add_with(
     look = system.look(
         capture(photos, tracked, head, _coarse(coat, head, resolution), system.photo_size), keepsake.tokens
     )
-    made = _finish(system, look, painted, fresh.texture.seen, photos, tracked.views, head, resolution, progress)
+    made = _finish(system, look, painted, fresh.texture.owned, photos, tracked.views, head, resolution, progress)
     return RememberedHead(**vars(made), keepsake=keepsake.extended(look.state.memory, coat, photos))
 
 
@@ -193,7 +193,7 @@ def _finish(
     progress: Progress,
 ) -> HeadGaussians:
     """A network's look to a head: motion baked, density raised, hair and torso added. shown: [N] 0..1, how squarely
-    these photos show the painted texels."""
+    the photos that own the painted texels show them."""
     neutral = _acted(system, look, torch.zeros(MOTION))
     progress.update(0.5)
     eigenbasis, metrics = None, {}

@@ -18,9 +18,10 @@ from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.models.parts.light import GREY
+from engine.models.parts.surroundings import Surroundings
 from engine.models.reach import LID, blink, blink_keys
 from engine.models.surface import OPACITY, HeadGaussians
-from engine.models.surface.texture import HALF, Surroundings
+from engine.models.surface.texture import HALF
 
 FOLD = 0.003  # m that a blink moves skin, from which all of it is lid; it begins at LID
 RIM = 0.005  # m around the lids over which shadows of the open eye are lifted, too

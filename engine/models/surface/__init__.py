@@ -19,9 +19,12 @@ from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
 from engine.models.surface.beyond import add_beyond
+from engine.models.surface.completion import complete
 from engine.models.surface.hull import graph_laplacian, inflate
+from engine.models.surface.membrane import Membrane
+from engine.models.surface.outline import fit_outline
 from engine.models.surface.shoot import Shoot, compare
-from engine.models.surface.texture import Texels, Texture, complete, project_photos
+from engine.models.surface.texture import SKIN, Texels, Texture, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
@@ -45,7 +48,7 @@ class HeadGaussians:
         gaussians: bound to ``rig``'s triangles.
         cover: [N, 3] metres, scales with which they just cover the surface; refinement starts there. A network's own
             are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
-        seen: [N] 0..1, how squarely some photo shows them; the less, the less refinement may change their colour.
+        seen: [N] 0..1, how squarely the photo that owns them shows them; the less, the less refinement may change them.
         owner: [N] the photo that alone refines them; -1 where any may.
         fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so.
         shoot: how the photos compare.
@@ -100,7 +103,8 @@ def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, 
     """
     shoot = compare(head, bald, photos, views)
     hair = np.flatnonzero(shoot.alike).tolist()
-    rig = inflate(head, bald, [photos[i] for i in hair], [views[i] for i in hair])
+    outlined = fit_outline(head, bald, [photos[i] for i in hair], [views[i] for i in hair])
+    rig = inflate(head, outlined, [photos[i] for i in hair], [views[i] for i in hair])
     return _paint(photos, views, head, rig, resolution, shoot)
 
 
@@ -116,8 +120,10 @@ def _paint(
 ) -> Painted:
     geometry = [view_geometry(rig, view) for view in views]
     texels, scales, pairs = _texels(head, rig, resolution)
-    texture = project_photos(head, texels, photos, geometry, shoot.lights, shoot.leading)
-    colors = complete(head, texels, texture)
+    vertices = rig.neutral.numpy().astype(np.float64)
+    skin = Membrane(vertices, head.faces, head.face_region(*SKIN))
+    texture = project_photos(head, texels, photos, geometry, skin, shoot.lights, shoot.leading)
+    colors = complete(head, vertices, texels, texture, skin)
     leading = shoot.leading
     keep = ~_outside(texels, head, photos[leading], geometry[leading]) & ~_never_seen(texels, head)
     return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig), shoot)
@@ -137,7 +143,7 @@ def surface(
     rig, keep = painted.rig, painted.presence > 0
     gaussians = _on_texels(painted, keep)
     n = len(gaussians)
-    seen = torch.from_numpy(painted.texture.seen[keep]).float()
+    seen = torch.from_numpy(painted.texture.owned[keep]).float()
     gaussians, from_photo, views = add_beyond(gaussians, head, rig, photos, tracked.views, painted.shoot)
     seen = torch.cat([seen, torch.ones(len(gaussians) - n)])
     owner = torch.cat([torch.from_numpy(painted.texture.owner[keep]), from_photo])

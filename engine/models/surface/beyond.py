@@ -8,7 +8,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter, label
 
 from engine.gaussians.binding import bind, nearest_triangles, pose, triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
@@ -29,9 +29,11 @@ STRAY = 6  # px beyond another photo's matte from which a Gaussian is taken away
 TORSO_STEPS = 20
 BEHIND, FALL = 0.006, 0.8  # m behind the nearest silhouette, and further behind per m away from it: a sheet that faced
 # the camera would stand out from a turned head like a fin
+CRUMB = 400  # px: pieces that are smaller hang in the air once the head turns
 RIM = 4  # px: what is thinner than twice that is the soft edge of the mesh itself
 CORE = 4  # px inside the matte's sure part, from where its border takes its colours: its own carry the background
-FLATNESS = (0.65, 0.65, 0.65)  # standard deviations in strides: across, down, along the ray
+FLATNESS = (0.65, 0.65, 1.6)  # standard deviations in strides: across, down, along the ray, so that a sheet which is
+# seen aslant has no gaps
 LEVEL = 0.3  # sideways distance counts this much of height: long hair then takes the neck's motion at its own level,
 # which passes smoothly from head to torso, instead of tearing between a near ear and a near shoulder
 STILL = 0.0006  # m: triangles that no expression moves further carry what lies far from the mesh
@@ -117,10 +119,11 @@ def _beyond_matte(
 
 
 def _broad(need: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """[H, W] bool: what is left of a mask without its thin parts; the photo's border counts as going on."""
+    """[H, W] bool: a mask without its thin and its small parts; the photo's border counts as going on."""
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1,) * 2)
     opened = cv2.morphologyEx((need | ~valid).astype(np.uint8), cv2.MORPH_OPEN, disc)
-    return cv2.dilate(opened, disc).astype(bool)
+    labels, _ = label(cv2.dilate(opened, disc))
+    return (np.bincount(labels.ravel())[labels] >= CRUMB) & (labels > 0)
 
 
 def _fill(

@@ -36,15 +36,15 @@ def gains(light: torch.Tensor, normals: torch.Tensor) -> torch.Tensor:
 
 
 def fit_light(theirs: np.ndarray, leading: np.ndarray, normals: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """[9, 3] light of a photo against the leading one's.
+    """[9, C] light of a photo against the leading one's.
 
     Args:
-        theirs, leading: [M, 3] colours 0..1 of the same places. normals: [M, 3] unit. weights: [M].
+        theirs, leading: [M, C] colours 0..1 of the same places. normals: [M, 3] unit. weights: [M].
     """
     ratio = np.log(theirs.clip(0.02)) - np.log(leading.clip(0.02))
     basis = harmonics(torch.from_numpy(normals)).numpy()
-    light = np.zeros((TERMS, 3))
-    for channel in range(3):
+    light = np.zeros((TERMS, theirs.shape[1]))
+    for channel in range(theirs.shape[1]):
         robust = weights / weights.sum()
         for _ in range(ROUNDS):
             left = basis.T @ (basis * robust[:, None]) + np.diag(RIDGE) * robust.sum()

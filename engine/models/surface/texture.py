@@ -1,4 +1,4 @@
-"""Colours of the head's surface: what the photos show, then symmetry, then what lies near."""
+"""Colours of the head's surface as photos show them, in one light, and how well each place is shown."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ import cv2
 import numpy as np
 import torch
 from scipy.ndimage import map_coordinates
-from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
 from engine.curves import smoothstep
 from engine.heads.parametric import ParametricHead
-from engine.models.surface.lighting import gains, quality
+from engine.heads.portrait import vertex_normals
+from engine.models.surface.lighting import fit_light, gains, harmonics, quality
+from engine.models.surface.membrane import Membrane
 from engine.models.surface.views import ViewGeometry
 from engine.photos.photo import Photo
 
-GRAZING = 0.3  # cosine under which a texel's pixels are smeared and not used
-SQUARE = 0.6  # cosine from which they count in full; between the two they fade into what is made up beside them
-TURNED, TWIN_BETTER = (0.55, 0.85), 0.12  # the same two where the mirrored place is seen by so much more squarely
+GRAZING, SQUARE = (
+    0.2,
+    0.5,
+)  # cosine under which a texel's pixels are smeared and not used, and from which all of them is
+EDGE = 0.05  # cosine from which it still tells hair from skin
+STRICT = (0.4, 0.7)  # the same two for a place's overall colour: a face is darker and warmer towards its outline
+TURNED, TWIN_BETTER = (0.35, 0.65), 0.12  # the first two where the mirrored place is seen by so much more squarely
 BROW_SEEN = (0.45, 0.7)  # mean of being seen: a brow below the first is taken whole from one above the second
 HALF = 0.5  # of being seen, from which a texel counts as seen where only yes or no will do
 BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
@@ -30,22 +35,20 @@ BEHIND = 0.003  # m behind the depth buffer that still counts as seen
 NEAR_EDGE = 0.012  # m: a texel this far behind a surface within 2 px is beside an occluder's edge
 LEAD = 60  # weight of the leading photo: it gives way where another sees a texel 1.7 times as squarely
 SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carried elsewhere
-ODD = 0.14  # of sRGB's range, from the surely seen skin around: at a slant that is hair, ear or collar on the cheek
-EVEN = (0.7, 1.6)  # limits of that gain
-TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
-FOLD_RADIUS = 0.05  # m per radian, when hair is folded
-NEIGHBOURS = 64
-FIELD_SAMPLES, FIELD_BLUR = 3000, 0.006  # known texels behind a smooth field; m under which they count alike
-ASIDE, REMOTE = 0.02, 0.09  # m from what is known: from the one on the other side counts too, from the other as much
-# What no photo shows of parts that are drawn later (engine.models.parts); networks read it.
-UNSEEN = {
-    "mouth_interior": (0.13, 0.04, 0.04),
-    "tongue": (0.50, 0.22, 0.22),
-    "teeth": (0.74, 0.70, 0.63),
-    "eyes": (0.88, 0.86, 0.84),
-}
+ODD = (0.08, 0.16)  # of sRGB's range off the skin around: at a slant that is hair, ear or collar on the cheek
+DETAIL = 0.006  # m under which a difference of colour is the skin's own, and not the light's
+LEVEL, MOST_LEVEL = 0.01, 0.25  # m over which photos are levelled to the leading one; at most, of sRGB's range
+BORDER = 0.004  # m over which the border of what is seen is drawn in, so that it has no teeth
+SKIN = ("face", "ears", "neck", "scalp", "lids", "brows", "lips")  # one sheet, of which hair and brows are painted
+UNLIKE = (0.1, 0.2)  # of sRGB's range off a kind's colour, up to which it may be of it, and from which it is not
+SHADE, GLOSS = (0.5, 1.2), (0.4, 2.0)  # gains under which skin is still skin, and hair hair
+ROOTED = (0.1, 0.4)  # share of hair in what is well seen around, under which dark pixels at a slant are none, and from
+# which they are
+HAIR = (0.5, 0.75)  # of the way from the skin's colour to the hair's
+LIGHT_EVERY, LEAST_FACING, SHADED = 7, 0.25, (0.6, 1.15)  # texels for it; z of normals, and shade, at least and most
+HAIRED = 0.15  # of the scalp that is seen, that must not be skin, or the head is shaved
 FEWEST = 50  # texels of a kind, to learn from them
-SKIN_SPREAD = 2.5  # robust deviations from the cheeks' colour beyond which scalp is hair
+FEATURES = ("lips", "lids", "brows")  # skin that does not have the colour of what is around
 
 
 @dataclass(frozen=True)
@@ -65,27 +68,51 @@ class Texels:
         """[N] bool: texels on triangles of any of the regions."""
         return head.face_region(*regions)[self.triangle]
 
+    def smooth(
+        self, head: ParametricHead, membrane: Membrane, values: np.ndarray, weights: np.ndarray, length: float
+    ) -> np.ndarray:
+        """[N, C] at the texels: what a membrane makes of values [N, C], each of a weight [N]."""
+        counted = np.flatnonzero(weights > 1e-4)
+        at_vertices = membrane.fit(
+            self.triangle[counted], self.barycentric[counted], values[counted], weights[counted], length
+        )
+        return self.sample(head.faces, at_vertices)
+
 
 @dataclass(frozen=True)
 class Texture:
-    """colors: [N, 3] 0..1, in the leading photo's light; seen: [N] 0..1, how squarely some photo shows the texel;
-    sure: [N] bool, it does so far from the matte's rim, too; owner: [N] the photo that colours it most."""
+    """What the photos show.
+
+    Attributes:
+        colors: [N, 3] 0..1, in the leading photo's light.
+        glimpsed: [N] 0..1, whether some photo shows it at all.
+        seen: [N] 0..1, how squarely some photo shows the texel. owned: [N] 0..1, how squarely its owner does.
+            strict: [N] 0..1, the first by the stricter bar that the overall colour needs.
+        sure: [N] bool, it does so far from the matte's rim, too. owner: [N] the photo that colours it most.
+        skin, hair: [N] 0..1, how much the colour is the face's, and the hair's.
+        shade: [N] about 1, how bright skin is for where it faces.
+    """
 
     colors: np.ndarray
+    glimpsed: np.ndarray
     seen: np.ndarray
+    owned: np.ndarray
+    strict: np.ndarray
     sure: np.ndarray
     owner: np.ndarray
+    skin: np.ndarray
+    hair: np.ndarray
+    shade: np.ndarray
 
 
 def look_at(
     head: ParametricHead, texels: Texels, photo: Photo, g: ViewGeometry
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One photo's colours [N, 3], cosines [N] (0 where unseen) and sureness [N] at the texels."""
-    corners = g.camera[head.faces]
-    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normal = flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-15)
+    normal = texels.sample(head.faces, vertex_normals(g.camera, head.faces))
     camera = texels.sample(head.faces, g.camera)
-    cosine = -(normal[texels.triangle] * camera).sum(axis=1) / np.linalg.norm(camera, axis=1)
+    lengths = np.linalg.norm(normal, axis=1) * np.linalg.norm(camera, axis=1)
+    cosine = -(normal * camera).sum(axis=1) / np.maximum(lengths, 1e-12)
     pixels = texels.sample(head.faces, g.pixels)
     size = photo.alpha.shape[0]
     inside = ((pixels > 1) & (pixels < size - 1)).all(axis=1)
@@ -96,7 +123,7 @@ def look_at(
     core = cv2.erode(photo.alpha, np.ones((2 * SURE_INSET + 1,) * 2, np.uint8))
     rim = cv2.distanceTransform((photo.alpha > 0.9).astype(np.uint8), cv2.DIST_L2, 5)[row, column]
     seen = inside & (depth < buffer[row, column] + BEHIND) & (depth < nearest[row, column] + NEAR_EDGE)
-    seen &= (rim > MATTE_INSET + SLANT_INSET * np.clip(1 - cosine / SQUARE, 0, 1)) & (cosine > GRAZING)
+    seen &= (rim > MATTE_INSET + SLANT_INSET * np.clip(1 - cosine / SQUARE, 0, 1)) & (cosine > EDGE)
     yx = (pixels[:, 1] - 0.5, pixels[:, 0] - 0.5)
     # towards the matte's rim the photo's own colours carry the background
     clean = np.where((photo.alpha > 0.98)[..., None], photo.image, photo.foreground)
@@ -110,16 +137,17 @@ def project_photos(
     texels: Texels,
     photos: Sequence[Photo],
     geometry: Sequence[ViewGeometry],
+    skin: Membrane,
     lights: np.ndarray,
     leading: int,
 ) -> Texture:
     """Reprojection of all photos, each brought into the leading one's light.
 
     Every texel belongs to one photo, but for narrow seams: blends of photos that disagree by a millimetre are blurred.
-    The leading photo has what it sees well; the others fill in what it does not.
+    The leading photo has what it sees well; the others fill in what it does not, levelled to it.
 
     Args:
-        lights: [P, 9, 3] of each photo against the leading one's.
+        skin: over which colours spread. lights: [P, 9, 3] of each photo against the leading one's.
         leading: the photo that alone colours the torso, whose pose in the others is only guessed yet.
     """
     looks = [look_at(head, texels, photo, g) for photo, g in zip(photos, geometry, strict=True)]
@@ -132,21 +160,95 @@ def project_photos(
     colors = [
         look[0] / gains(torch.from_numpy(light), directions).numpy() for look, light in zip(looks, lights, strict=True)
     ]
+    plain = texels.member(head, *SKIN) & ~texels.member(head, *FEATURES)
+    for i in range(len(photos)):
+        if i != leading:
+            both = smoothstep(np.minimum(looks[i][1], looks[leading][1]), *STRICT) * plain
+            colors[i] = colors[i] + _step(head, texels, skin, colors[leading] - colors[i], both)
     worth = quality(photos)
     worth[leading] = LEAD * worth.max()
     weights = [w * look[1] ** BEST_VIEW for w, look in zip(worth, looks, strict=True)]
     total = np.sum(weights, axis=0)
     blended = np.sum([w[:, None] * c for c, w in zip(colors, weights, strict=True)], axis=0)
+    shown = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
     best = np.max([look[1] for look in looks], axis=0)
-    _, twin = _mirror(texels.position, texels.position)
+    _, twin = cKDTree(texels.position).query(texels.position * [-1, 1, 1], workers=-1)
     better = np.clip((best[twin] - best - TWIN_BETTER) / TWIN_BETTER, 0, 1)  # a turned face: its near side knows more
     low, high = GRAZING + (TURNED[0] - GRAZING) * better, SQUARE + (TURNED[1] - SQUARE) * better
-    seen = smoothstep(best, low, high)
+    seen, strict = smoothstep(best, low, high), smoothstep(best, *STRICT)
     _whole_brows(head, texels, seen, sure := np.any([look[2] for look in looks], axis=0))
-    colors_seen = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
-    seen[_strays(head, texels, colors_seen, seen, sure)] = 0
-    _even_out(head, texels, colors_seen, seen, sure)
-    return Texture(colors_seen, seen, sure, np.argmax(weights, axis=0))
+    strict *= sure
+    bare, hair = _kinds(head, texels, shown, seen, strict)
+    plain &= ~texels.member(head, "scalp")
+    on_skin = texels.member(head, *SKIN)
+    rooted = texels.smooth(head, skin, hair[:, None], strict * on_skin, LEVEL)[:, 0] if hair.any() else hair
+    hair *= strict + (1 - strict) * smoothstep(rooted, *ROOTED)
+    glimpsed = smoothstep(best, EDGE, GRAZING)
+    seen = np.maximum(seen, glimpsed * hair)  # strands are seldom mistaken, and none would be made up in their place
+    shade = _shade(normals, shown, strict * plain * bare * (1 - hair))
+    _settle(head, texels, skin, shown, seen, strict, hair, shade)
+    owner = np.argmax(weights, axis=0)
+    mine = np.stack([look[1] for look in looks])[owner, np.arange(len(owner))]
+    owned = np.minimum(seen, np.maximum(smoothstep(mine, low, high), smoothstep(mine, EDGE, GRAZING) * hair))
+    for i in range(len(photos) if len(photos) > 1 else 0):
+        # beside another photo's skin, which never agrees to the pixel, none is free to make up for it
+        share = texels.smooth(head, skin, (owner == i)[:, None].astype(float), np.ones(len(owner)), BORDER)[:, 0]
+        owned = np.where(owner == i, owned * smoothstep(share, 0.6, 0.95), owned)
+    return Texture(shown, glimpsed, seen, owned, strict, sure, owner, bare, hair, shade)
+
+
+def _kinds(
+    head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, strict: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """[N] and [N] 0..1: how much a texel's colour is that of the face's skin, and that of the hair."""
+    face = texels.member(head, "face") & ~texels.member(head, *FEATURES) & (strict > HALF)
+    scalp = texels.member(head, "scalp") & (seen > HALF)
+    if face.sum() < FEWEST:
+        return np.ones(len(seen)), np.zeros(len(seen))
+    skin = np.median(colors[face], axis=0)
+    off = _unlike(skin, colors, SHADE)
+    bare, other = 1 - smoothstep(off, *UNLIKE), scalp & (off > UNLIKE[0])
+    if other.sum() < max(FEWEST, HAIRED * scalp.sum()):
+        return bare, np.zeros(len(seen))
+    too = _unlike(np.median(colors[other], axis=0), colors, GLOSS)
+    return bare, smoothstep(off / np.maximum(off + too, 1e-6), *HAIR) * (1 - smoothstep(too, *UNLIKE))
+
+
+def _shade(normals: np.ndarray, colors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[N] how bright the light makes skin that faces along ``normals`` [N, 3], against its mean: from what is known of
+    it, and with the least change beyond.
+
+    Args:
+        known: [N] 0..1, how well a texel's colour is known and that it is skin.
+    """
+    picks = np.flatnonzero(known > HALF)[::LIGHT_EVERY]
+    if len(picks) < FEWEST:
+        return np.ones(len(known))
+    grey = colors.mean(axis=1, keepdims=True).clip(0.02)
+    held = np.column_stack([normals[:, :2], np.maximum(normals[:, 2], LEAST_FACING)])
+    held /= np.linalg.norm(held, axis=1, keepdims=True)
+    middle = np.full((len(picks), 1), np.median(grey[picks]))
+    light = fit_light(grey[picks], middle, held[picks], known[picks])
+    log = (harmonics(torch.from_numpy(held)) @ torch.from_numpy(light)).numpy()[:, 0]
+    return np.exp(np.clip(log, *np.log(SHADED)))
+
+
+def _unlike(kind: np.ndarray, colors: np.ndarray, lit: tuple[float, float]) -> np.ndarray:
+    """[N] how far colours [N, 3] are from one kind's [3], in shadow or light within limits."""
+    gain = np.clip(colors @ kind / max(kind @ kind, 1e-6), *lit)
+    return np.abs(colors - gain[:, None] * kind).max(axis=1)
+
+
+def _step(head: ParametricHead, texels: Texels, skin: Membrane, differ: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """[N, 3] what to add to a photo so that it passes into the leading one without a step.
+
+    Args:
+        differ: [N, 3] from one to the other. both: [N] 0..1, how well both are seen.
+    """
+    if both.sum() < FEWEST:
+        return np.zeros_like(differ)
+    level = texels.smooth(head, skin, differ.clip(-MOST_LEVEL, MOST_LEVEL), both, LEVEL)
+    return level * texels.member(head, *SKIN)[:, None]
 
 
 def _whole_brows(head: ParametricHead, texels: Texels, seen: np.ndarray, sure: np.ndarray) -> None:
@@ -159,130 +261,26 @@ def _whole_brows(head: ParametricHead, texels: Texels, seen: np.ndarray, sure: n
             seen[mine], sure[mine] = 0, False
 
 
-def _strays(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> np.ndarray:
-    """[N] bool: slanted skin texels that show something else than the skin around them."""
-    skin = texels.member(head, "face", "ears", "neck") & ~texels.member(head, "lips", "lids", "brows")
-    known, doubtful = np.flatnonzero(skin & sure), np.flatnonzero(skin & (seen > 0) & ~sure)
-    strays = np.zeros(len(seen), bool)
-    if len(known) > FEWEST and len(doubtful):
-        around, _ = Surroundings(texels.position[known], colors[known]).at(texels.position[doubtful])
-        strays[doubtful] = np.abs(colors[doubtful] - around).max(axis=1) > ODD
-    return strays
-
-
-def _even_out(head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, sure: np.ndarray) -> None:
-    """Give slanted skin the brightness of the skin around, in ``colors`` [N, 3]: a face is darker towards its outline,
-    which would stay on a turned head as a stain beside what is made up."""
-    skin = texels.member(head, "face", "ears", "neck", "scalp") & ~texels.member(head, "lips", "lids", "brows")
-    known, slanted = np.flatnonzero(skin & sure & (seen > 0.99)), np.flatnonzero(skin & (seen > 0) & (seen < 1))
-    if len(known) < FEWEST or len(slanted) < FEWEST:
+def _settle(
+    head: ParametricHead,
+    texels: Texels,
+    skin: Membrane,
+    colors: np.ndarray,
+    seen: np.ndarray,
+    strict: np.ndarray,
+    hair: np.ndarray,
+    shade: np.ndarray,
+) -> None:
+    """Forget what slanted skin shows of something else, and give it the overall colour of the skin around: a face is
+    darker towards its outline, which would stay on a turned head as a stain. Changes ``colors`` and ``seen``."""
+    plain = texels.member(head, "face", "ears", "neck") & ~texels.member(head, *FEATURES)
+    if (strict * plain).sum() < FEWEST:
         return
-    around, _ = Surroundings(texels.position[known], colors[known]).at(texels.position[slanted])
-    own, _ = Surroundings(texels.position[slanted], colors[slanted]).at(texels.position[slanted])
-    gain = np.clip(around / np.maximum(own, 0.02), *EVEN)
-    colors[slanted] *= 1 + (1 - seen[slanted, None]) * (gain - 1)
+    around = texels.smooth(head, skin, colors / shade[:, None], strict * plain * (1 - hair), DETAIL) * shade[:, None]
+    shown = texels.smooth(head, skin, colors, seen * plain * (1 - hair), BORDER)  # not each texel: that leaves crumbs
+    seen[plain] *= 1 - ((1 - strict) * (1 - hair) * smoothstep(np.abs(shown - around).max(axis=1), *ODD))[plain]
+    border = texels.smooth(head, skin, seen[:, None], np.ones(len(seen)), BORDER)[:, 0]
+    seen[plain] *= np.maximum(smoothstep(border, 0.3, 0.7), hair)[plain]
+    own = texels.smooth(head, skin, colors, seen * plain * (1 - hair), DETAIL)
+    colors[plain] += (((1 - strict) * (1 - hair))[:, None] * (around - own))[plain]
     np.clip(colors, 0, 1, out=colors)
-
-
-class Surroundings:
-    """Smooth colour fields from scattered known texels: what lies near, without its detail."""
-
-    def __init__(self, position: np.ndarray, colors: np.ndarray, seed: int = 0):
-        pick = np.random.default_rng(seed).permutation(len(position))[:FIELD_SAMPLES]
-        self._tree, self._colors = cKDTree(position[pick]), colors[pick]
-
-    def at(self, points: np.ndarray, blur: float = FIELD_BLUR) -> tuple[np.ndarray, np.ndarray]:
-        """Inverse-square-distance mean of the nearest colours [M, 3], and the distance [M] to the nearest.
-
-        Args:
-            blur: metres under which all count alike.
-        """
-        distance, index = self._tree.query(points, k=min(NEIGHBOURS, self._tree.n), workers=-1)
-        weight = 1 / np.maximum(distance, blur) ** 2
-        rows = np.arange(0, index.size + 1, index.shape[1])
-        mix = csr_array((weight.ravel(), index.ravel(), rows), (len(points), self._tree.n))
-        return mix @ self._colors / weight.sum(axis=1, keepdims=True), distance[:, 0]
-
-
-def complete(head: ParametricHead, texels: Texels, texture: Texture) -> np.ndarray:
-    """[N, 3] colours everywhere: mirrored skin and folded hair, matched to their surroundings; else what lies near."""
-    colors, sure, seen = texture.colors.copy(), texture.sure, texture.seen > HALF
-    inner = texels.member(head, *UNSEEN, "lashes")
-    scalp, lids, brows = (texels.member(head, name) for name in ("scalp", "lids", "brows"))
-    torso, neck = texels.member(head, "torso"), texels.member(head, "neck")
-    plain = ~inner & ~scalp & ~lids & ~torso & ~neck & ~brows
-    hair = _hair_only(head, texels, colors, sure, scalp & sure)
-    if hair.sum() < FEWEST:
-        hair = _hair_only(head, texels, colors, sure, scalp & seen)
-    skin = plain & sure
-    # an open lid's hidden fold is skin: it must not take on the lashes' dark rim; a brow is lit as the skin under it
-    groups = (
-        (scalp, hair, _fold, hair),
-        (lids, skin, _mirror, skin),
-        (torso, torso & seen, _mirror, torso & seen),
-        (neck, (neck | plain) & sure, _mirror, (neck | plain) & sure),
-        (brows, brows & sure, _mirror, skin),
-        (plain, skin, _mirror, skin),
-    )
-    for group, known, twin_of, lit in groups:
-        known, unknown = np.flatnonzero(known), np.flatnonzero(group & (texture.seen < 1))
-        if len(known) < FEWEST:  # plain skin then, and not its detail far away from where it was seen
-            known, twin_of, lit = np.flatnonzero(plain & seen), _mirror, plain & seen
-        if not len(unknown) or not len(known) or not lit.any():
-            continue
-        field = Surroundings(texels.position[lit], colors[lit])
-        near, distance = field.at(texels.position[unknown])
-        # far from all that is known, both sides count alike, or the two would meet in a seam
-        other, _ = field.at(texels.position[unknown] * [-1, 1, 1])
-        remote = smoothstep(distance, ASIDE, REMOTE)[:, None] / 2
-        near = near * (1 - remote) + other * remote
-        reach, twin = twin_of(texels.position[known], texels.position[unknown])
-        around_twin, _ = field.at(texels.position[known[twin]])
-        # the borrowed detail takes on the light of the place where it is put
-        gain = np.clip(near / np.maximum(around_twin, 0.02), 0.5, 2.0)
-        lent = np.clip(colors[known[twin]] * gain, 0, 1)
-        fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
-        made_up = lent * fade + near * (1 - fade)
-        share = texture.seen[unknown, None]
-        colors[unknown] = texture.colors[unknown] * share + made_up * (1 - share)
-    face = seen & texels.member(head, "face", "lips")
-    light = np.clip(np.median(colors[face], axis=0).mean() / 0.55, 0.4, 1.2) if face.any() else 1.0
-    for name, color in UNSEEN.items():
-        colors[texels.member(head, name) & ~seen] = np.array(color) * light
-    return colors
-
-
-def _mirror(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance [M] to, and index [M] of, the known texel nearest to each unknown one's mirror image."""
-    return cKDTree(known).query(unknown * [-1, 1, 1], workers=-1)
-
-
-def _fold(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same for hair: the seen front is folded back and forth around the vertical axis onto the unseen back."""
-    centre = np.array([0.0, known[:, 1].mean() - 0.04, unknown[:, 2].mean() / 2])
-
-    def polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x, y, z = (points - centre).T
-        return np.arctan2(np.abs(x), z), np.arctan2(y, np.hypot(x, z)), np.sign(x)
-
-    azimuth, height, side = polar(known)
-    last = np.quantile(azimuth, 0.95)
-    turned, level, flank = polar(unknown)
-    period = turned % (2 * last)
-    folded = np.where(period > last, 2 * last - period, period)
-    tree = cKDTree(np.column_stack([azimuth * side, height]))
-    distance, index = tree.query(np.column_stack([folded * np.where(flank == 0, 1, flank), level]), workers=-1)
-    return distance * FOLD_RADIUS, index
-
-
-def _hair_only(
-    head: ParametricHead, texels: Texels, colors: np.ndarray, sure: np.ndarray, known: np.ndarray
-) -> np.ndarray:
-    """[N] bool: of the known scalp texels those that do not have the face's skin colour; all on a shaved head."""
-    face = colors[sure & texels.member(head, "face")]
-    if not len(face) or not known.any():
-        return known
-    middle = np.median(face, axis=0)
-    spread = np.maximum(1.4826 * np.median(np.abs(face - middle), axis=0), 0.02)
-    is_hair = known & (np.abs((colors - middle) / spread).max(axis=1) > SKIN_SPREAD)
-    return is_hair if is_hair.sum() > 0.15 * known.sum() else known

@@ -1,0 +1,164 @@
+"""Colours where no photo shows any: what lies around, with detail from the other side or from further in front."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from engine.curves import smoothstep
+from engine.heads.parametric import ParametricHead
+from engine.models.surface.membrane import Membrane
+from engine.models.surface.texture import DETAIL, FEATURES, FEWEST, HALF, SKIN, Texels, Texture
+
+TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
+FOLD_RADIUS = 0.05  # m per radian, when hair is folded
+MOST_DETAIL = 0.1  # of sRGB's range, that is lent
+OUTLIER, ROUNDS, COARSE = 0.08, 3, 0.02  # of sRGB's range, from which a texel counts less in what is around; m
+HOLLOWS, DARK = ((0.006, 0.003), (0.03, 0.01)), 0.4  # m over which a hollow is measured, and depth of the darkest
+GRAIN = 0.04  # of sRGB's range, of the skin's detail far from where it is seen
+HAIRLINE, MIXED = 0.009, (0.25, 0.85)  # m over which hair passes into skin; shares from which it does, and has
+HINT, BARE = 0.02, 0.25  # how much a region's name says of what it is, against a photo; and that a face is bare
+HAIRY = ("scalp", "face", "ears", "neck")  # where there may be hair
+# What no photo shows of parts that are drawn later (engine.models.parts); networks read it.
+UNSEEN = {
+    "mouth_interior": (0.13, 0.04, 0.04),
+    "tongue": (0.50, 0.22, 0.22),
+    "teeth": (0.74, 0.70, 0.63),
+    "eyes": (0.88, 0.86, 0.84),
+}
+
+
+def complete(
+    head: ParametricHead, vertices: np.ndarray, texels: Texels, texture: Texture, skin: Membrane
+) -> np.ndarray:
+    """[N, 3] colours everywhere: mirrored skin, folded hair and cloth, each in the colour of its surroundings.
+
+    Args:
+        vertices: [V, 3] of the person's rig. skin: the sheet of :data:`engine.models.surface.texture.SKIN`.
+    """
+    colors, seen = texture.colors, texture.seen
+    scalp, torso, neck = (texels.member(head, name) for name in ("scalp", "torso", "neck"))
+    features, open_lids = texels.member(head, *FEATURES), texels.member(head, "lids")
+    bare = np.where(scalp | neck, texture.skin, 1 - texture.hair) * ~torso
+    known = texture.strict * ~features * bare
+    if known.sum() < FEWEST:
+        known = seen * ~features * ~torso
+    shade = texture.shade[:, None]
+    base = _around(head, texels, skin, colors / shade, known) * shade
+    shown = texels.smooth(head, skin, colors, seen * ~features * bare, DETAIL)
+    detail = colors - np.where(features[:, None], base, shown)  # of plain skin no shadow, which is not the other side's
+    made_up = base + _lent(texels, detail, seen * bare * ~open_lids, np.where(features, 1.0, MOST_DETAIL))
+    made_up += _grain(texels, detail, (seen * bare * ~features) > HALF, (seen <= HALF) & texels.member(head, *SKIN))
+    made_up *= _relief(head, vertices, texels, skin)[:, None]
+
+    cloth_at = torso + neck * (1 - texture.skin)
+    if (cloth_at * seen).sum() > FEWEST:
+        sheet = Membrane(vertices, head.faces, head.face_region("torso", "neck"))
+        cloth = _around(head, texels, sheet, colors, cloth_at * seen)
+        cloth += _lent(texels, colors - cloth, cloth_at * seen, np.ones(len(seen)))
+        share = texels.smooth(head, sheet, cloth_at[:, None], np.where(torso, HINT, neck * seen), HAIRLINE)
+        made_up += (torso | neck)[:, None] * smoothstep(share, *MIXED) * (cloth - made_up)
+
+    grown = np.where(scalp, 1 - texture.skin, texture.hair) * texels.member(head, *HAIRY)
+    if texture.hair.any():
+        hair = _hair(head, texels, skin, colors, grown * seen, texture.sure)
+        classes = scalp + texture.glimpsed * (grown - scalp)
+        share = texels.smooth(
+            head, skin, classes[:, None], np.where(scalp, HINT + texture.glimpsed, BARE + seen), HAIRLINE
+        )
+        made_up += texels.member(head, *HAIRY)[:, None] * smoothstep(share, *MIXED) * (hair - made_up)
+
+    complete = colors * seen[:, None] + made_up * (1 - seen[:, None])
+    face = (seen > HALF) & texels.member(head, "face", "lips")
+    light = np.clip(np.median(colors[face], axis=0).mean() / 0.55, 0.4, 1.2) if face.any() else 1.0
+    for name, color in UNSEEN.items():
+        complete[texels.member(head, name) & (seen <= HALF)] = np.array(color) * light
+    return np.clip(complete, 0, 1)
+
+
+def _relief(head: ParametricHead, vertices: np.ndarray, texels: Texels, skin: Membrane) -> np.ndarray:
+    """[N] how bright skin is for its shape: dark in hollows, as inside ears and nostrils and under the chin."""
+    normals = texels.normal / np.maximum(np.linalg.norm(texels.normal, axis=1, keepdims=True), 1e-12)
+    bright = np.ones(len(normals))
+    for length, deepest in HOLLOWS:
+        smoothed = texels.smooth(head, skin, texels.position, np.ones(len(normals)), length)
+        depth = ((smoothed - texels.position) * normals).sum(axis=1)
+        bright = np.minimum(bright, 1 - DARK * np.clip(depth / deepest, 0, 1))
+    return np.where(texels.member(head, *SKIN), bright, 1.0)
+
+
+def _grain(texels: Texels, detail: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """[N, 3] the fine detail of seen skin, folded back onto what nobody sees, which would look like wax."""
+    grain, givers, takers = np.zeros_like(detail), np.flatnonzero(known), np.flatnonzero(unknown)
+    if len(givers) > FEWEST and len(takers):
+        reach, twin = _fold(texels.position[givers], texels.position[takers])
+        fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
+        grain[takers] = fade * np.clip(detail[givers[twin]], -GRAIN, GRAIN)
+    return grain
+
+
+def _around(head: ParametricHead, texels: Texels, sheet: Membrane, colors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """[N, 3] the overall colour of what is known, carried over all of a sheet; what differs from what is around it,
+    like strands over skin or gloss, counts less.
+
+    Args:
+        known: [N] 0..1.
+    """
+    trust = known
+    for _ in range(ROUNDS):
+        off = np.abs(colors - texels.smooth(head, sheet, colors, trust, COARSE)).max(axis=1)
+        trust = known / (1 + (off / OUTLIER) ** 2)
+    return texels.smooth(head, sheet, colors, trust, DETAIL)
+
+
+def _lent(texels: Texels, detail: np.ndarray, lends: np.ndarray, bound: np.ndarray) -> np.ndarray:
+    """[N, 3] the detail [N, 3] of each texel's mirror image, as far as that lends any.
+
+    Args:
+        lends: [N] 0..1. bound: [N] the most of it, of sRGB's range.
+    """
+    givers = np.flatnonzero(lends > 0.01)
+    if not len(givers):
+        return np.zeros_like(detail)
+    reach, twin = cKDTree(texels.position[givers]).query(texels.position * [-1, 1, 1], workers=-1)
+    share = lends[givers[twin]] * np.clip(2 - reach / TWIN_REACH, 0, 1)
+    return share[:, None] * np.clip(detail[givers[twin]], -bound[:, None], bound[:, None])
+
+
+def _hair(
+    head: ParametricHead, texels: Texels, sheet: Membrane, colors: np.ndarray, known: np.ndarray, sure: np.ndarray
+) -> np.ndarray:
+    """[N, 3] hair everywhere: the colour of what is seen around, with its strands folded back from the front.
+
+    Args:
+        known: [N] 0..1, hair that is seen. sure: [N] bool, far from the matte's rim.
+    """
+    if (known * sure).sum() > FEWEST:
+        known = known * sure
+    hair = _around(head, texels, sheet, colors, known)
+    scalp = texels.member(head, "scalp")
+    givers, takers = np.flatnonzero(scalp & (known > HALF)), np.flatnonzero(texels.member(head, *HAIRY))
+    if len(givers) > FEWEST:
+        reach, twin = _fold(texels.position[givers], texels.position[takers])
+        fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
+        hair[takers] += fade * np.clip((colors - hair)[givers[twin]], -MOST_DETAIL, MOST_DETAIL)
+    return hair
+
+
+def _fold(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance [M] to, and index [M] of, the known texel at each unknown one's place once the seen front is folded
+    back and forth around the vertical axis onto the unseen back."""
+    centre = np.array([0.0, known[:, 1].mean() - 0.04, unknown[:, 2].mean() / 2])
+
+    def polar(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        x, y, z = (points - centre).T
+        return np.arctan2(np.abs(x), z), np.arctan2(y, np.hypot(x, z)), np.sign(x)
+
+    azimuth, height, side = polar(known)
+    last = np.quantile(azimuth, 0.95)
+    turned, level, flank = polar(unknown)
+    period = turned % (2 * last)
+    folded = np.where(period > last, 2 * last - period, period)
+    tree = cKDTree(np.column_stack([azimuth * side, height]))
+    distance, index = tree.query(np.column_stack([folded * np.where(flank == 0, 1, flank), level]), workers=-1)
+    return distance * FOLD_RADIUS, index
