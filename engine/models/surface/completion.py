@@ -7,8 +7,9 @@ from scipy.spatial import cKDTree
 
 from engine.curves import smoothstep
 from engine.heads.parametric import ParametricHead
+from engine.models.surface.kinds import FEWEST
 from engine.models.surface.membrane import Membrane
-from engine.models.surface.texture import DETAIL, FEATURES, FEWEST, HALF, SKIN, Texels, Texture
+from engine.models.surface.texture import DETAIL, FEATURES, HALF, SKIN, Texels, Texture
 
 TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
 FOLD_RADIUS = 0.05  # m per radian, when hair is folded

@@ -14,15 +14,13 @@ from scipy.spatial import cKDTree
 from engine.curves import smoothstep
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
-from engine.models.surface.lighting import fit_light, gains, harmonics, quality
+from engine.models.surface.kinds import FEWEST, kinds, shade_of
+from engine.models.surface.lighting import gains, quality
 from engine.models.surface.membrane import Membrane
 from engine.models.surface.views import ViewGeometry
 from engine.photos.photo import Photo
 
-GRAZING, SQUARE = (
-    0.2,
-    0.5,
-)  # cosine under which a texel's pixels are smeared and not used, and from which all of them is
+GRAZING, SQUARE = 0.2, 0.5  # cosine under which a texel's pixels are smeared and not used, and from which fully
 EDGE = 0.05  # cosine from which it still tells hair from skin
 STRICT = (0.4, 0.7)  # the same two for a place's overall colour: a face is darker and warmer towards its outline
 TURNED, TWIN_BETTER = (0.35, 0.65), 0.12  # the first two where the mirrored place is seen by so much more squarely
@@ -40,14 +38,8 @@ DETAIL = 0.006  # m under which a difference of colour is the skin's own, and no
 LEVEL, MOST_LEVEL = 0.01, 0.25  # m over which photos are levelled to the leading one; at most, of sRGB's range
 BORDER = 0.004  # m over which the border of what is seen is drawn in, so that it has no teeth
 SKIN = ("face", "ears", "neck", "scalp", "lids", "brows", "lips")  # one sheet, of which hair and brows are painted
-UNLIKE = (0.1, 0.2)  # of sRGB's range off a kind's colour, up to which it may be of it, and from which it is not
-SHADE, GLOSS = (0.5, 1.2), (0.4, 2.0)  # gains under which skin is still skin, and hair hair
-ROOTED = (0.1, 0.4)  # share of hair in what is well seen around, under which dark pixels at a slant are none, and from
-# which they are
-HAIR = (0.5, 0.75)  # of the way from the skin's colour to the hair's
-LIGHT_EVERY, LEAST_FACING, SHADED = 7, 0.25, (0.6, 1.15)  # texels for it; z of normals, and shade, at least and most
-HAIRED = 0.15  # of the scalp that is seen, that must not be skin, or the head is shaved
-FEWEST = 50  # texels of a kind, to learn from them
+ROOTED = (0.1, 0.4)  # share of hair in what is seen well around, under which a slant shows none, and from which it does
+SEAM = (0.6, 0.95)  # share of a photo's own texels around, under which one is beside a seam, and from which it is not
 FEATURES = ("lips", "lids", "brows")  # skin that does not have the colour of what is around
 
 
@@ -160,83 +152,54 @@ def project_photos(
     colors = [
         look[0] / gains(torch.from_numpy(light), directions).numpy() for look, light in zip(looks, lights, strict=True)
     ]
-    plain = texels.member(head, *SKIN) & ~texels.member(head, *FEATURES)
+    cosines = np.stack([look[1] for look in looks])
+    on_skin = texels.member(head, *SKIN)
+    plain = on_skin & ~texels.member(head, *FEATURES)
     for i in range(len(photos)):
         if i != leading:
-            both = smoothstep(np.minimum(looks[i][1], looks[leading][1]), *STRICT) * plain
-            colors[i] = colors[i] + _step(head, texels, skin, colors[leading] - colors[i], both)
+            both = smoothstep(np.minimum(cosines[i], cosines[leading]), *STRICT) * plain
+            colors[i] = colors[i] + _step(head, texels, skin, colors[leading] - colors[i], both) * on_skin[:, None]
     worth = quality(photos)
     worth[leading] = LEAD * worth.max()
-    weights = [w * look[1] ** BEST_VIEW for w, look in zip(worth, looks, strict=True)]
-    total = np.sum(weights, axis=0)
-    blended = np.sum([w[:, None] * c for c, w in zip(colors, weights, strict=True)], axis=0)
-    shown = np.clip(blended / np.maximum(total, 1e-12)[:, None], 0, 1)
-    best = np.max([look[1] for look in looks], axis=0)
+    weights = worth[:, None] * cosines**BEST_VIEW
+    blended = np.einsum("pn,pnc->nc", weights, np.stack(colors))
+    shown = np.clip(blended / np.maximum(weights.sum(axis=0), 1e-12)[:, None], 0, 1)
+    owner = np.argmax(weights, axis=0)
+
+    best = cosines.max(axis=0)
     _, twin = cKDTree(texels.position).query(texels.position * [-1, 1, 1], workers=-1)
     better = np.clip((best[twin] - best - TWIN_BETTER) / TWIN_BETTER, 0, 1)  # a turned face: its near side knows more
     low, high = GRAZING + (TURNED[0] - GRAZING) * better, SQUARE + (TURNED[1] - SQUARE) * better
-    seen, strict = smoothstep(best, low, high), smoothstep(best, *STRICT)
+    seen, strict, glimpsed = smoothstep(best, low, high), smoothstep(best, *STRICT), smoothstep(best, EDGE, GRAZING)
     _whole_brows(head, texels, seen, sure := np.any([look[2] for look in looks], axis=0))
     strict *= sure
-    bare, hair = _kinds(head, texels, shown, seen, strict)
-    plain &= ~texels.member(head, "scalp")
-    on_skin = texels.member(head, *SKIN)
-    rooted = texels.smooth(head, skin, hair[:, None], strict * on_skin, LEVEL)[:, 0] if hair.any() else hair
-    hair *= strict + (1 - strict) * smoothstep(rooted, *ROOTED)
-    glimpsed = smoothstep(best, EDGE, GRAZING)
-    seen = np.maximum(seen, glimpsed * hair)  # strands are seldom mistaken, and none would be made up in their place
-    shade = _shade(normals, shown, strict * plain * bare * (1 - hair))
+
+    scalp, brows = texels.member(head, "scalp"), texels.member(head, "brows")
+    bare, hair = kinds(shown, texels.member(head, "face") & plain & (strict > HALF), scalp & (seen > HALF))
+    if hair.any():  # at a slant, hair must grow from hair that is seen well, or it is what lies behind
+        rooted = texels.smooth(head, skin, hair[:, None], strict * on_skin, LEVEL)[:, 0]
+        hair *= strict + (1 - strict) * smoothstep(rooted, *ROOTED)
+    strands = glimpsed * hair * ~brows  # are hardly mistaken, and none would be made up in their place
+    shade = shade_of(normals, shown, strict * (plain & ~scalp) * bare * (1 - hair))
+    seen = np.maximum(seen, strands)
     _settle(head, texels, skin, shown, seen, strict, hair, shade)
-    owner = np.argmax(weights, axis=0)
-    mine = np.stack([look[1] for look in looks])[owner, np.arange(len(owner))]
-    owned = np.minimum(seen, np.maximum(smoothstep(mine, low, high), smoothstep(mine, EDGE, GRAZING) * hair))
-    for i in range(len(photos) if len(photos) > 1 else 0):
-        # beside another photo's skin, which never agrees to the pixel, none is free to make up for it
-        share = texels.smooth(head, skin, (owner == i)[:, None].astype(float), np.ones(len(owner)), BORDER)[:, 0]
-        owned = np.where(owner == i, owned * smoothstep(share, 0.6, 0.95), owned)
+
+    mine = cosines[owner, np.arange(len(owner))]
+    owned = np.minimum(seen, np.maximum(smoothstep(mine, low, high), smoothstep(mine, EDGE, GRAZING) * strands))
+    if len(photos) > 1:
+        owned *= _inside(head, texels, skin, owner)
     return Texture(shown, glimpsed, seen, owned, strict, sure, owner, bare, hair, shade)
 
 
-def _kinds(
-    head: ParametricHead, texels: Texels, colors: np.ndarray, seen: np.ndarray, strict: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """[N] and [N] 0..1: how much a texel's colour is that of the face's skin, and that of the hair."""
-    face = texels.member(head, "face") & ~texels.member(head, *FEATURES) & (strict > HALF)
-    scalp = texels.member(head, "scalp") & (seen > HALF)
-    if face.sum() < FEWEST:
-        return np.ones(len(seen)), np.zeros(len(seen))
-    skin = np.median(colors[face], axis=0)
-    off = _unlike(skin, colors, SHADE)
-    bare, other = 1 - smoothstep(off, *UNLIKE), scalp & (off > UNLIKE[0])
-    if other.sum() < max(FEWEST, HAIRED * scalp.sum()):
-        return bare, np.zeros(len(seen))
-    too = _unlike(np.median(colors[other], axis=0), colors, GLOSS)
-    return bare, smoothstep(off / np.maximum(off + too, 1e-6), *HAIR) * (1 - smoothstep(too, *UNLIKE))
-
-
-def _shade(normals: np.ndarray, colors: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[N] how bright the light makes skin that faces along ``normals`` [N, 3], against its mean: from what is known of
-    it, and with the least change beyond.
-
-    Args:
-        known: [N] 0..1, how well a texel's colour is known and that it is skin.
-    """
-    picks = np.flatnonzero(known > HALF)[::LIGHT_EVERY]
-    if len(picks) < FEWEST:
-        return np.ones(len(known))
-    grey = colors.mean(axis=1, keepdims=True).clip(0.02)
-    held = np.column_stack([normals[:, :2], np.maximum(normals[:, 2], LEAST_FACING)])
-    held /= np.linalg.norm(held, axis=1, keepdims=True)
-    middle = np.full((len(picks), 1), np.median(grey[picks]))
-    light = fit_light(grey[picks], middle, held[picks], known[picks])
-    log = (harmonics(torch.from_numpy(held)) @ torch.from_numpy(light)).numpy()[:, 0]
-    return np.exp(np.clip(log, *np.log(SHADED)))
-
-
-def _unlike(kind: np.ndarray, colors: np.ndarray, lit: tuple[float, float]) -> np.ndarray:
-    """[N] how far colours [N, 3] are from one kind's [3], in shadow or light within limits."""
-    gain = np.clip(colors @ kind / max(kind @ kind, 1e-6), *lit)
-    return np.abs(colors - gain[:, None] * kind).max(axis=1)
+def _inside(head: ParametricHead, texels: Texels, skin: Membrane, owner: np.ndarray) -> np.ndarray:
+    """[N] 0..1: how far a texel is from what another photo owns. Two photos never agree to the pixel, and what lies
+    beside their seam must not be free to make up for it."""
+    inside = np.ones(len(owner))
+    for photo in np.unique(owner):
+        mine = owner == photo
+        share = texels.smooth(head, skin, mine[:, None].astype(float), np.ones(len(owner)), BORDER)[:, 0]
+        inside[mine] = smoothstep(share, *SEAM)[mine]
+    return inside
 
 
 def _step(head: ParametricHead, texels: Texels, skin: Membrane, differ: np.ndarray, both: np.ndarray) -> np.ndarray:
@@ -247,8 +210,7 @@ def _step(head: ParametricHead, texels: Texels, skin: Membrane, differ: np.ndarr
     """
     if both.sum() < FEWEST:
         return np.zeros_like(differ)
-    level = texels.smooth(head, skin, differ.clip(-MOST_LEVEL, MOST_LEVEL), both, LEVEL)
-    return level * texels.member(head, *SKIN)[:, None]
+    return texels.smooth(head, skin, differ.clip(-MOST_LEVEL, MOST_LEVEL), both, LEVEL)
 
 
 def _whole_brows(head: ParametricHead, texels: Texels, seen: np.ndarray, sure: np.ndarray) -> None:
