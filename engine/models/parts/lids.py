@@ -21,7 +21,6 @@ from engine.models.parts.light import GREY
 from engine.models.parts.surroundings import Surroundings
 from engine.models.reach import LID, blink, blink_keys
 from engine.models.surface import OPACITY, HeadGaussians
-from engine.models.surface.texture import HALF
 
 FOLD = 0.003  # m that a blink moves skin, from which all of it is lid; it begins at LID
 RIM = 0.005  # m around the lids over which shadows of the open eye are lifted, too
@@ -33,6 +32,7 @@ CREASE, CREASE_AT, CREASE_WIDE = 0.04, 0.0045, 0.0018  # how much darker; m of b
 BRIGHTEST = 1.08  # of the closed lid's luminance, that an open one may have
 MIDTONES = 0.15  # of the cheeks' luminance to either side, from which the hue is taken
 GRAIN = 0.012  # of the cheeks' luminance, standard deviation of the skin's grain
+SQUARELY = 0.9  # of being seen: skin at a slant is darker
 FEWEST = 50  # seen skin Gaussians, under which nobody can say what the lids' colour is
 FAINT = 0.05  # of a blink, under which a key does not move the lids
 
@@ -48,7 +48,7 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     plain = head.face_region("face") & ~head.face_region("lips", "brows")
     rims = head.face_region("lids")[triangles] & surface
     lid = (plain[triangles] & surface & (moved > LID)) | rims
-    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & (model.seen.numpy() > HALF)
+    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & (model.seen.numpy() > SQUARELY)
     if around.sum() < FEWEST or not lid.any():
         return model
     far, _ = cKDTree(position[lid]).query(position, distance_upper_bound=2 * RIM)

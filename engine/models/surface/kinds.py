@@ -25,15 +25,15 @@ def kinds(colors: np.ndarray, face: np.ndarray, scalp: np.ndarray) -> tuple[np.n
     """
     if face.sum() < FEWEST:
         return np.ones(len(colors)), np.zeros(len(colors))
-    off = _unlike(np.median(colors[face], axis=0), colors, SHADE)
+    off = unlike(np.median(colors[face], axis=0), colors, SHADE)
     bare, other = 1 - smoothstep(off, *UNLIKE), scalp & (off > UNLIKE[0])
     if other.sum() < max(FEWEST, HAIRED * scalp.sum()):
         return bare, np.zeros(len(colors))
-    too = _unlike(np.median(colors[other], axis=0), colors, GLOSS)
+    too = unlike(np.median(colors[other], axis=0), colors, GLOSS)
     return bare, smoothstep(off / np.maximum(off + too, 1e-6), *HAIR) * (1 - smoothstep(too, *UNLIKE))
 
 
-def _unlike(kind: np.ndarray, colors: np.ndarray, lit: tuple[float, float]) -> np.ndarray:
+def unlike(kind: np.ndarray, colors: np.ndarray, lit: tuple[float, float]) -> np.ndarray:
     """[N] how far colours [N, 3] are from one kind's [3], in shadow or light within limits."""
     gain = np.clip(colors @ kind / max(kind @ kind, 1e-6), *lit)
     return np.abs(colors - gain[:, None] * kind).max(axis=1)

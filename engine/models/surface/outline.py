@@ -15,6 +15,7 @@ from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig
 from engine.models.surface.hull import graph_laplacian
+from engine.models.surface.kinds import SHADE, UNLIKE, unlike
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.tracking.tracked import View
@@ -26,6 +27,8 @@ ROUNDS = 2  # another outline shows once the first has moved
 STIFFNESS, HELD = 2.0, 0.02  # of bending, and of staying where landmarks put it, against one sample of the outline
 STEPS = np.arange(-24, 25)  # in 24ths of the reach, over which the matte's edge is looked for
 SOLID = 0.5
+AT_EDGE, ALIKE = 3, 0.2  # px off the edge; of sRGB's range: a jaw whose beard goes on unchanged ends where that does
+FACING = 0.8  # cosine from which the face tells the colour of skin: an ear ends where that does, and not with its hair
 
 
 def fit_outline(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: Sequence[View]) -> Rig:
@@ -46,7 +49,7 @@ def fit_outline(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: 
     free = reach > 0
     stay = sparse.diags(np.where(free, HELD, 1e3))
     for _ in range(ROUNDS):
-        samples = [_samples(rig, photo, view, reach) for photo, view in zip(photos, views, strict=True)]
+        samples = [_samples(head, rig, photo, view, reach) for photo, view in zip(photos, views, strict=True)]
         picks, moves = (np.concatenate(each) for each in zip(*samples, strict=True))
         if not len(picks):
             break
@@ -57,7 +60,9 @@ def fit_outline(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: 
     return rig
 
 
-def _samples(rig: Rig, photo: Photo, view: View, reach: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _samples(
+    head: ParametricHead, rig: Rig, photo: Photo, view: View, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Outline vertices [S] and how each must move [S, 3] in metres, at rest, for the matte's edge.
 
     Args:
@@ -80,10 +85,25 @@ def _samples(rig: Rig, photo: Photo, view: View, reach: np.ndarray) -> tuple[np.
     gap = np.where(edge, np.abs(away[:, :-1]), np.inf)
     found = within & edge.any(axis=1)
     steps = np.take_along_axis(away, gap.argmin(axis=1)[:, None], axis=1)[:, 0]
+    at_edge, further_in = (
+        _color(photo, g.pixels[pick] + flat[pick] * inset[:, None])
+        for inset in (steps / pixel - AT_EDGE, np.minimum(steps, 0) / pixel - 2 * AT_EDGE)
+    )
+    above = rig.neutral[:, 1].numpy() > rig.neutral[head.regions["lips"], 1].max().item()
+    facing = np.flatnonzero(head.regions["face"] & above & ((normals * ray).sum(axis=1) < -FACING))
+    skin = np.median(_color(photo, g.pixels[facing]), axis=0)
+    beard = head.regions["face"][pick] & (np.abs(at_edge - further_in).max(axis=1) < ALIKE)
+    found &= beard | (unlike(skin, at_edge, SHADE) < UNLIKE[1])
     turn = view.viewmat[:3, :3]
     to_world = np.concatenate([flat[pick] * steps[:, None], np.zeros((len(pick), 1))], axis=1) @ turn
     moves = to_world @ rig.head_transform(torch.from_numpy(view.joint_rotations).float())[:3, :3].numpy()
     return pick[found], moves[found]
+
+
+def _color(photo: Photo, pixels: np.ndarray) -> np.ndarray:
+    """[S, 3] the photo at pixels [S, 2]."""
+    column, row = pixels.astype(int).clip(0, photo.alpha.shape[0] - 1).T
+    return photo.image[row, column]
 
 
 def _outermost(g: ViewGeometry, flat: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def _remember(tracked):
 def test_the_photo_is_seen_again_from_its_own_camera(model, head, pair, tracked):
     assert difference(model, head, pair[0], tracked.views[0]) < 0.04
     assert abs(len(model.gaussians) - COUNT) < 0.4 * COUNT
-    assert (model.gaussians.parts == PARTS.index("hair")).any()
+    assert (model.gaussians.parts == PARTS.index("torso")).any()
     assert torch.isfinite(model.gaussians.colors).all()
 
 
