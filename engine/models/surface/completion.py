@@ -121,7 +121,7 @@ def _lent(texels: Texels, detail: np.ndarray, lends: np.ndarray, bound: np.ndarr
     givers = np.flatnonzero(lends > 0.01)
     if not len(givers):
         return np.zeros_like(detail)
-    reach, twin = cKDTree(texels.position[givers]).query(texels.position * [-1, 1, 1], workers=-1)
+    reach, twin = _nearest(texels.position[givers], texels.position * [-1, 1, 1], 2 * TWIN_REACH)
     share = lends[givers[twin]] * np.clip(2 - reach / TWIN_REACH, 0, 1)
     return share[:, None] * np.clip(detail[givers[twin]], -bound[:, None], bound[:, None])
 
@@ -160,6 +160,13 @@ def _fold(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarra
     turned, level, flank = polar(unknown)
     period = turned % (2 * last)
     folded = np.where(period > last, 2 * last - period, period)
-    tree = cKDTree(np.column_stack([azimuth * side, height]))
-    distance, index = tree.query(np.column_stack([folded * np.where(flank == 0, 1, flank), level]), workers=-1)
+    places = np.column_stack([folded * np.where(flank == 0, 1, flank), level])
+    distance, index = _nearest(np.column_stack([azimuth * side, height]), places, 2 * TWIN_REACH / FOLD_RADIUS)
     return distance * FOLD_RADIUS, index
+
+
+def _nearest(known: np.ndarray, points: np.ndarray, furthest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Distance [M] to, and index [M] of, the known place nearest to each point; infinite, and any, beyond
+    ``furthest``."""
+    distance, index = cKDTree(known).query(points, distance_upper_bound=furthest, workers=-1)
+    return distance, np.where(index < len(known), index, 0)
