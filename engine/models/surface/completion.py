@@ -12,12 +12,14 @@ from engine.models.surface.membrane import Membrane
 from engine.models.surface.texture import DETAIL, FEATURES, HALF, SKIN, Texels, Texture
 
 TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
+FAR = (0.02, 0.08)  # m from seen hair, from which it takes on all hair's mean, and has
+HAIR_REACH, LOWEST = 0.02, 0.1  # m, the same of hair; share of seen hair below which it hangs on
 FOLD_RADIUS = 0.05  # m per radian, when hair is folded
 MOST_DETAIL = 0.1  # of sRGB's range, that is lent
 OUTLIER, ROUNDS, COARSE = 0.08, 3, 0.02  # of sRGB's range, from which a texel counts less in what is around; m
-HOLLOWS, DARK = ((0.006, 0.003), (0.03, 0.01)), 0.4  # m over which a hollow is measured, and depth of the darkest
-GRAIN = 0.04  # of sRGB's range, of the skin's detail far from where it is seen
+HOLLOWS = ((0.006, 0.003, 0.4), (0.03, 0.03, 0.2))  # m over which a hollow is measured, depth of the darkest, how dark
 HAIRLINE, MIXED = 0.009, (0.25, 0.85)  # m over which hair passes into skin; shares from which it does, and has
+NECKLINE = 0.012  # m over which cloth passes into skin
 HINT, BARE = 0.02, 0.25  # how much a region's name says of what it is, against a photo; and that a face is bare
 HAIRY = ("scalp", "face", "ears", "neck")  # where there may be hair
 # What no photo shows of parts that are drawn later (engine.models.parts); networks read it.
@@ -45,20 +47,21 @@ def complete(
     if known.sum() < FEWEST:
         known = seen * ~features * ~torso
     shade = texture.shade[:, None]
-    base = _around(head, texels, skin, colors / shade, known) * shade
+    body = Membrane(vertices, head.faces, head.face_region("torso", *SKIN))
+    base = _around(head, texels, body, colors / shade, known) * shade
     shown = texels.smooth(head, skin, colors, seen * ~features * bare, DETAIL)
     detail = colors - np.where(features[:, None], base, shown)  # of plain skin no shadow, which is not the other side's
     made_up = base + _lent(texels, detail, seen * bare * ~open_lids, np.where(features, 1.0, MOST_DETAIL))
-    made_up += _grain(texels, detail, (seen * bare * ~features) > HALF, (seen <= HALF) & texels.member(head, *SKIN))
-    made_up *= _relief(head, vertices, texels, skin)[:, None]
+    made_up *= _relief(head, texels, skin)[:, None]
 
     cloth_at = torso + neck * (1 - texture.skin)
     if (cloth_at * seen).sum() > FEWEST:
-        sheet = Membrane(vertices, head.faces, head.face_region("torso", "neck"))
-        cloth = _around(head, texels, sheet, colors, cloth_at * seen)
+        cloth = _around(head, texels, body, colors, cloth_at * seen)
         cloth += _lent(texels, colors - cloth, cloth_at * seen, np.ones(len(seen)))
-        share = texels.smooth(head, sheet, cloth_at[:, None], np.where(torso, HINT, neck * seen), HAIRLINE)
-        made_up += (torso | neck)[:, None] * smoothstep(share, *MIXED) * (cloth - made_up)
+        classes, sure_of = torso + neck * seen * (1 - texture.skin), np.where(torso, 1.0, BARE + neck * seen)
+        share = texels.smooth(head, body, classes[:, None], sure_of, NECKLINE)
+        below = texels.member(head, "torso", *SKIN)
+        made_up += below[:, None] * smoothstep(share, *MIXED) * (cloth - made_up)
 
     grown = np.where(scalp, 1 - texture.skin, texture.hair) * texels.member(head, *HAIRY)
     if texture.hair.any():
@@ -77,25 +80,15 @@ def complete(
     return np.clip(complete, 0, 1)
 
 
-def _relief(head: ParametricHead, vertices: np.ndarray, texels: Texels, skin: Membrane) -> np.ndarray:
+def _relief(head: ParametricHead, texels: Texels, skin: Membrane) -> np.ndarray:
     """[N] how bright skin is for its shape: dark in hollows, as inside ears and nostrils and under the chin."""
     normals = texels.normal / np.maximum(np.linalg.norm(texels.normal, axis=1, keepdims=True), 1e-12)
     bright = np.ones(len(normals))
-    for length, deepest in HOLLOWS:
+    for length, deepest, dark in HOLLOWS:
         smoothed = texels.smooth(head, skin, texels.position, np.ones(len(normals)), length)
         depth = ((smoothed - texels.position) * normals).sum(axis=1)
-        bright = np.minimum(bright, 1 - DARK * np.clip(depth / deepest, 0, 1))
+        bright = np.minimum(bright, 1 - dark * np.clip(depth / deepest, 0, 1))
     return np.where(texels.member(head, *SKIN), bright, 1.0)
-
-
-def _grain(texels: Texels, detail: np.ndarray, known: np.ndarray, unknown: np.ndarray) -> np.ndarray:
-    """[N, 3] the fine detail of seen skin, folded back onto what nobody sees, which would look like wax."""
-    grain, givers, takers = np.zeros_like(detail), np.flatnonzero(known), np.flatnonzero(unknown)
-    if len(givers) > FEWEST and len(takers):
-        reach, twin = _fold(texels.position[givers], texels.position[takers])
-        fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
-        grain[takers] = fade * np.clip(detail[givers[twin]], -GRAIN, GRAIN)
-    return grain
 
 
 def _around(head: ParametricHead, texels: Texels, sheet: Membrane, colors: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -140,8 +133,16 @@ def _hair(
     scalp = texels.member(head, "scalp")
     givers, takers = np.flatnonzero(scalp & (known > HALF)), np.flatnonzero(texels.member(head, *HAIRY))
     if len(givers) > FEWEST:
-        reach, twin = _fold(texels.position[givers], texels.position[takers])
-        fade = np.clip(2 - reach / TWIN_REACH, 0, 1)[:, None]
+        # far from what is seen, hair has its usual colour: the last that is seen of it lies in the head's shadow
+        far, _ = cKDTree(texels.position[givers]).query(texels.position[takers], workers=-1)
+        far = smoothstep(far, *FAR)[:, None]
+        hair[takers] += far * (colors[givers].mean(axis=0) - hair[takers])
+        # below what is seen, the lowest of it goes on: as strands hang
+        lowest = np.quantile(texels.position[givers, 1], LOWEST)
+        places = texels.position[takers].copy()
+        places[:, 1] = np.maximum(places[:, 1], lowest)
+        reach, twin = _fold(texels.position[givers], places)
+        fade = np.clip(2 - reach / HAIR_REACH, 0, 1)[:, None]
         hair[takers] += fade * np.clip((colors - hair)[givers[twin]], -MOST_DETAIL, MOST_DETAIL)
     return hair
 
@@ -161,7 +162,7 @@ def _fold(known: np.ndarray, unknown: np.ndarray) -> tuple[np.ndarray, np.ndarra
     period = turned % (2 * last)
     folded = np.where(period > last, 2 * last - period, period)
     places = np.column_stack([folded * np.where(flank == 0, 1, flank), level])
-    distance, index = _nearest(np.column_stack([azimuth * side, height]), places, 2 * TWIN_REACH / FOLD_RADIUS)
+    distance, index = _nearest(np.column_stack([azimuth * side, height]), places, 2 * HAIR_REACH / FOLD_RADIUS)
     return distance * FOLD_RADIUS, index
 
 
