@@ -36,8 +36,8 @@ VIEW_RATES = {"joint_rotations": 0.003, "light": 0.005, "expression": 0.004, "tu
 L1_WEIGHT, SSIM_WEIGHT, MATTE_WEIGHT = 0.8, 0.2, 0.5
 STRAY = 0.05  # of sRGB's range, by which colours at the rim of what is seen may change: it must not become a dark seam
 SCALE_PRIOR = 0.02
-ASIDE = 0.6  # of the size that covers the skin, three quarters of the spacing: how far a Gaussian may move along it
 BLURRED = 2  # times the size that covers the skin: where a network's Gaussians are larger it only guessed their places
+ASIDE = 0.6  # of the size that covers the skin, three quarters of the spacing: how far a Gaussian may move along it
 LOOSE = 0.9  # the largest opacity to start from: the optimizer can hardly lower those near 1 (networks give 0.999)
 LEAST = 1e-6  # m, of a Gaussian's own reach
 EXPRESSION_PRIOR = 0.05
@@ -97,6 +97,10 @@ class _Unknowns:
             {"params": [self.quats], "lr": RATES["quats"]},
         ]
 
+    def _free(self, photo: int) -> torch.Tensor:
+        """[N] bool: what a photo has a say in."""
+        return ((self.start_owner < 0) | (self.start_owner == photo)) & ~self.fixed
+
     def freeze(self, photo: int, shown: torch.Tensor) -> None:
         """Drop the gradients of what ``photo`` has no say in.
 
@@ -104,8 +108,8 @@ class _Unknowns:
             shown: [N] whether a Gaussian's centre is in the picture. Of others there is only what holds neighbours
                 together, and Adam, for which any gradient is a step, would blur them all over.
         """
-        mine = shown & ((self.start_owner < 0) | (self.start_owner == photo))
-        drawn, anywhere = mine & ~self.unseen, mine & ~self.fixed
+        anywhere = shown & self._free(photo)
+        drawn = anywhere & ~self.unseen
         self.touched |= anywhere
         for parameters, kept in (
             ((self.colors, self.scales, self.quats), drawn),
@@ -118,8 +122,7 @@ class _Unknowns:
     def gaussians(self, photo: int) -> BoundGaussians:
         """As they are now, for a ``photo`` that bends the skin where it owns it."""
         bend = self.bending.moves() * self.on_surface[:, None]
-        mine = ((self.start_owner < 0) | (self.start_owner == photo)) & ~self.fixed
-        bend = torch.where(mine[:, None], bend, bend.detach())
+        bend = torch.where(self._free(photo)[:, None], bend, bend.detach())
         return replace(
             self.start,
             colors=self.start.colors + bounded(self.colors - self.start.colors, self.room),
@@ -210,8 +213,9 @@ def refine(
         if done >= 1:
             break
         progress.update(done)
+        pace = DECAY if done > DECAY_AT else 1.0
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate * (DECAY if done > DECAY_AT else 1.0)
+            group["lr"] = rate * pace
         vertices, viewmat = free[i].place(start.rig)
         gaussians = unknowns.gaussians(i)
         if start.eigenbasis is not None:  # the motion itself stays as it is
@@ -233,7 +237,7 @@ def refine(
         places = meta["means2d"][0]
         unknowns.freeze(i, ((places > 0) & (places < CROP)).all(dim=-1))  # left out ones are at 0
         optimizer.step()
-        unknowns.bending.step(RATES["bend"] * (DECAY if done > DECAY_AT else 1.0))
+        unknowns.bending.step(RATES["bend"] * pace)
         rounds += 1
     with torch.no_grad():
         final = unknowns.final()

@@ -14,7 +14,7 @@ from engine.heads.rig import Rig
 from engine.models.surface.hull import mesh_graph
 
 SPREAD = 6.0  # squared edges of the mesh over which a step is spread
-MEMORY = 0.9  # of the largest gradient so far, kept from one iteration to the next
+MEMORY = 0.9  # of the usual gradient, kept from one iteration to the next
 
 
 class Bending:
@@ -29,8 +29,7 @@ class Bending:
     """
 
     def __init__(self, gaussians: BoundGaussians, rig: Rig):
-        faces = rig.faces
-        count = len(rig.neutral)
+        faces, count = rig.faces, len(rig.neutral)
         self.latent = torch.zeros(count, 3, requires_grad=True)
         graph = mesh_graph(faces.numpy(), count)
         laplacian = sparse.csgraph.laplacian(graph) * (count / graph.nnz)

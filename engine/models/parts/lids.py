@@ -122,8 +122,8 @@ def lid_skin(
     lit = np.abs(grey / cheek - 1) < MIDTONES  # skin in shadow is redder than the lids will be, gloss is greyer
 
     skin, mirrored = Surroundings(known[lit], colors[lit]), position * [-1, 1, 1]
-    hue = skin.at(position, HUE_BLUR)[0] + skin.at(mirrored, HUE_BLUR)[0]  # the same on both sides of the nose
-    level = Surroundings(known, colors).at(position, LEVEL_BLUR)[0] @ GREY
+    hue = skin.at(position, HUE_BLUR) + skin.at(mirrored, HUE_BLUR)  # the same on both sides of the nose
+    level = Surroundings(known, colors).at(position, LEVEL_BLUR) @ GREY
     level = np.clip(level, np.interp(moved, (FOLD, INNER), SHADE[:2]) * cheek, SHADE[2] * cheek)
     level *= 1 - CREASE * np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2))
     level += random.normal(0, GRAIN, len(level)) * cheek

@@ -1,4 +1,4 @@
-"""Colours where no photo shows any: what lies around, with detail from the other side or from further in front."""
+"""Colours where no photo shows any: what lies around, with detail from the other side, and hair's from the front."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def complete(
 
 def _relief(head: ParametricHead, texels: Texels, skin: Membrane) -> np.ndarray:
     """[N] how bright skin is for its shape: dark in hollows, as inside ears and nostrils and under the chin."""
-    normals = texels.normal / np.maximum(np.linalg.norm(texels.normal, axis=1, keepdims=True), 1e-12)
+    normals = texels.directions
     bright = np.ones(len(normals))
     for length, deepest, dark in HOLLOWS:
         smoothed = texels.smooth(head, skin, texels.position, np.ones(len(normals)), length)

@@ -14,7 +14,7 @@ from scipy.sparse.linalg import spsolve
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig
-from engine.models.surface.views import ViewGeometry, view_geometry
+from engine.models.surface.views import ViewGeometry, slants, view_geometry
 from engine.photos.photo import Photo
 from engine.tracking.tracked import View
 
@@ -67,10 +67,8 @@ def _walk(
     faces, scalp = head.faces, head.regions["scalp"]
     rows, targets, weights = [], [], []
     for photo, g in zip(photos, geometry, strict=True):
-        posed = vertex_normals(g.camera, faces)
-        ray = g.camera / np.linalg.norm(g.camera, axis=1, keepdims=True)
-        rim = 1 - np.abs((posed * ray).sum(axis=1))
-        direction = posed[:, :2] / np.maximum(np.linalg.norm(posed[:, :2], axis=1, keepdims=True), 1e-9)
+        cosine, direction = slants(g, faces)
+        rim = 1 - np.abs(cosine)
         pick = np.flatnonzero(scalp & (rim > 1 - rim_width) & (direction[:, 1] < 0.5))
         if not len(pick):
             continue

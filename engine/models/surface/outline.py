@@ -12,11 +12,10 @@ from scipy.ndimage import map_coordinates
 from scipy.sparse.linalg import splu
 
 from engine.heads.parametric import ParametricHead
-from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig
 from engine.models.surface.hull import graph_laplacian
 from engine.models.surface.kinds import SHADE, UNLIKE, unlike
-from engine.models.surface.views import ViewGeometry, view_geometry
+from engine.models.surface.views import ViewGeometry, slants, view_geometry
 from engine.photos.photo import Photo
 from engine.tracking.tracked import View
 
@@ -44,12 +43,13 @@ def fit_outline(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: 
         reach[head.regions[name]] = furthest
     for name in STILL:
         reach[head.regions[name]] = 0
-    temples = rig.neutral[head.regions["lips"], 1].max().item()  # above the mouth a face may end in hair
-    reach[head.regions["face"] & ~head.regions["ears"] & (rig.neutral[:, 1].numpy() > temples)] = 0
+    mouth = rig.neutral[head.regions["lips"], 1].max().item()
+    above = head.regions["face"] & (rig.neutral[:, 1].numpy() > mouth)
+    reach[above & ~head.regions["ears"]] = 0  # there a face may end in hair
     free = reach > 0
     stay = sparse.diags(np.where(free, HELD, 1e3))
     for _ in range(ROUNDS):
-        samples = [_samples(head, rig, photo, view, reach) for photo, view in zip(photos, views, strict=True)]
+        samples = [_samples(head, rig, photo, view, reach, above) for photo, view in zip(photos, views, strict=True)]
         picks, moves = (np.concatenate(each) for each in zip(*samples, strict=True))
         if not len(picks):
             break
@@ -61,18 +61,17 @@ def fit_outline(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: 
 
 
 def _samples(
-    head: ParametricHead, rig: Rig, photo: Photo, view: View, reach: np.ndarray
+    head: ParametricHead, rig: Rig, photo: Photo, view: View, reach: np.ndarray, above: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Outline vertices [S] and how each must move [S, 3] in metres, at rest, for the matte's edge.
 
     Args:
-        reach: [V] metres within which that edge is looked for; 0 where a vertex stays.
+        reach: [V] metres within which that edge is looked for; 0 where a vertex stays. above: [V] bool, the face above
+            the mouth, where no beard hides its skin.
     """
     g = view_geometry(rig, view)
-    normals = vertex_normals(g.camera, rig.faces.numpy())
-    ray = g.camera / np.linalg.norm(g.camera, axis=1, keepdims=True)
-    flat = normals[:, :2] / np.maximum(np.linalg.norm(normals[:, :2], axis=1, keepdims=True), 1e-9)
-    pick = np.flatnonzero((reach > 0) & (np.abs((normals * ray).sum(axis=1)) < RIM) & _outermost(g, flat))
+    cosine, flat = slants(g, rig.faces.numpy())
+    pick = np.flatnonzero((reach > 0) & (np.abs(cosine) < RIM) & _outermost(g, flat))
     pixel = g.camera[pick, 2] / g.focal  # metres each
     away = STEPS / STEPS.max() * reach[pick, None]
     path = g.pixels[pick, None] + flat[pick, None] * (away / pixel[:, None])[..., None]
@@ -89,9 +88,7 @@ def _samples(
         _color(photo, g.pixels[pick] + flat[pick] * inset[:, None])
         for inset in (steps / pixel - AT_EDGE, np.minimum(steps, 0) / pixel - 2 * AT_EDGE)
     )
-    above = rig.neutral[:, 1].numpy() > rig.neutral[head.regions["lips"], 1].max().item()
-    facing = np.flatnonzero(head.regions["face"] & above & ((normals * ray).sum(axis=1) < -FACING))
-    skin = np.median(_color(photo, g.pixels[facing]), axis=0)
+    skin = np.median(_color(photo, g.pixels[above & (cosine < -FACING)]), axis=0)
     beard = head.regions["face"][pick] & (np.abs(at_edge - further_in).max(axis=1) < ALIKE)
     found &= beard | (unlike(skin, at_edge, SHADE) < UNLIKE[1])
     turn = view.viewmat[:3, :3]

@@ -36,7 +36,8 @@ SURE_COSINE, SURE_INSET = 0.5, 9  # the stricter bar for colours that are carrie
 ODD = (0.08, 0.16)  # of sRGB's range off the skin around: at a slant that is hair, ear or collar on the cheek
 DETAIL = 0.006  # m under which a difference of colour is the skin's own, and not the light's
 LEVEL, MOST_LEVEL = 0.01, 0.25  # m over which photos are levelled to the leading one; at most, of sRGB's range
-BORDER = 0.004  # m over which the border of what is seen is drawn in, so that it has no teeth
+BORDER, DRAWN_IN = 0.004, (0.3, 0.7)  # m over which the border of what is seen is drawn in, so that it has no teeth;
+# mean of being seen over that, from which it begins and ends
 SKIN = ("face", "ears", "neck", "scalp", "lids", "brows", "lips")  # one sheet, of which hair and brows are painted
 ROOTED = (0.1, 0.4)  # share of hair in what is seen well around, under which a slant shows none, and from which it does
 SEAM = (0.6, 0.95)  # share of a photo's own texels around, under which one is beside a seam, and from which it is not
@@ -51,6 +52,11 @@ class Texels:
     barycentric: np.ndarray
     position: np.ndarray
     normal: np.ndarray
+
+    @property
+    def directions(self) -> np.ndarray:
+        """[N, 3] the normals at unit length."""
+        return self.normal / np.maximum(np.linalg.norm(self.normal, axis=1, keepdims=True), 1e-12)
 
     def sample(self, faces: np.ndarray, attribute: np.ndarray) -> np.ndarray:
         """[N, C] a vertex attribute [V, C] at the texels."""
@@ -147,7 +153,7 @@ def project_photos(
     for i, (_, cosine, sure) in enumerate(looks):
         if i != leading:
             cosine[torso], sure[torso] = 0, False
-    normals = texels.normal / np.maximum(np.linalg.norm(texels.normal, axis=1, keepdims=True), 1e-12)
+    normals = texels.directions
     directions = torch.from_numpy(normals)
     colors = [
         look[0] / gains(torch.from_numpy(light), directions).numpy() for look, light in zip(looks, lights, strict=True)
@@ -242,7 +248,7 @@ def _settle(
     shown = texels.smooth(head, skin, colors, seen * plain * (1 - hair), BORDER)  # not each texel: that leaves crumbs
     seen[plain] *= 1 - ((1 - strict) * (1 - hair) * smoothstep(np.abs(shown - around).max(axis=1), *ODD))[plain]
     border = texels.smooth(head, skin, seen[:, None], np.ones(len(seen)), BORDER)[:, 0]
-    seen[plain] *= np.maximum(smoothstep(border, 0.3, 0.7), hair)[plain]
+    seen[plain] *= np.maximum(smoothstep(border, *DRAWN_IN), hair)[plain]
     own = texels.smooth(head, skin, colors, seen * plain * (1 - hair), DETAIL)
     colors[plain] += (((1 - strict) * (1 - hair))[:, None] * (around - own))[plain]
     np.clip(colors, 0, 1, out=colors)

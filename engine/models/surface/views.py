@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from engine.gaussians.mesh_raster import MeshRaster, rasterize_mesh
+from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig
 from engine.photos.photo import WINDOW
 from engine.tracking.tracked import View
@@ -35,6 +36,15 @@ def view_geometry(rig: Rig, view: View) -> ViewGeometry:
     pixels = camera @ view.K.T
     raster = rasterize_mesh(camera, rig.faces.numpy(), view.K, WINDOW, WINDOW)
     return ViewGeometry(camera, pixels[:, :2] / pixels[:, 2:], float(view.K[0, 0]), raster)
+
+
+def slants(g: ViewGeometry, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How the mesh of ``faces`` [F, 3] turns away from the camera: at each vertex the cosine [V] between its normal and
+    the viewing ray, -1 where it faces the camera, and the direction [V, 2] of its normal in the picture."""
+    normals = vertex_normals(g.camera, faces)
+    ray = g.camera / np.linalg.norm(g.camera, axis=1, keepdims=True)
+    flat = normals[:, :2] / np.maximum(np.linalg.norm(normals[:, :2], axis=1, keepdims=True), 1e-9)
+    return (normals * ray).sum(axis=1), flat
 
 
 def facing(rig: Rig, view: View) -> float:

@@ -80,6 +80,12 @@ def test_the_hull_reaches_the_matte_and_leaves_the_face_alone(head, pair, tracke
     assert overlap(inflated) > max(0.9, overlap(rig) + 0.02)
 
 
+def test_hair_and_shoulders_that_the_hull_does_not_hold_are_filled_from_the_matte(head):
+    photos = load_photos([assets.path("samples/astronaut.png")], Progress()).photos
+    parts = surface(photos, track(photos, head, Progress()), head, Progress(), COUNT).gaussians.parts
+    assert (parts == PARTS.index("hair")).any() and (parts == PARTS.index("torso")).any()
+
+
 def test_what_lies_beyond_the_mesh_hangs_on_triangles_that_no_expression_moves(model, head):
     loose = model.gaussians.parts != PARTS.index("surface")
     assert np.isin(model.gaussians.triangles[loose].numpy(), still_triangles(head)).all()
