@@ -22,6 +22,7 @@ from engine.photos.crop import Target, crop_matrix, crop_target, face_of
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.refinement.bending import Bending
+from engine.refinement.drawn import keep_drawn
 from engine.refinement.smoothness import smoothness
 from engine.splatting import rasterization, warm_up
 from engine.ssim import ssim_map
@@ -202,9 +203,30 @@ def refine(
         crop_target(photo) if alike else face_of(crop_target(photo), photo)
         for photo, alike in zip(photos, start.shoot.alike, strict=True)
     ]
+    rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
+
+    def picture(gaussians: BoundGaussians, i: int, light: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
+        """Premultiplied sRGB [CROP, CROP, 3] and alpha [CROP, CROP, 1] in a photo's view, its colours under ``light``;
+        what the rasteriser knows of the Gaussians."""
+        vertices, viewmat = free[i].place(start.rig)
+        if start.eigenbasis is not None:  # the motion itself stays as it is
+            features = motion_features(free[i].expression.clamp(0, 1), free[i].joint_rotations)
+            gaussians = start.eigenbasis.apply(gaussians, features)
+        splats = pose(gaussians, vertices, start.rig.faces, rest_areas)
+        renders, alphas, meta = rasterization(
+            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * light,
+            viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,
+        )  # fmt: skip
+        return renders[0, ..., :3], alphas[0], meta
+
+    with torch.no_grad():
+        for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
+            begun_as = unknowns.gaussians(i)
+            drawn = replace(begun_as, colors=start.fixed[:, None].float().expand(-1, 3))
+            shown = picture(drawn, i, torch.ones(1))[0][..., :1]
+            targets[i] = keep_drawn(target, photo, *picture(begun_as, i, gains(lights[i], normals))[:2], shown)
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
-    rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
     turns = _turns(len(photos), start.shoot.leading, iterations)
     begun, rounds = time.perf_counter(), 0
@@ -216,19 +238,9 @@ def refine(
         pace = DECAY if done > DECAY_AT else 1.0
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * pace
-        vertices, viewmat = free[i].place(start.rig)
-        gaussians = unknowns.gaussians(i)
-        if start.eigenbasis is not None:  # the motion itself stays as it is
-            features = motion_features(free[i].expression.clamp(0, 1), free[i].joint_rotations)
-            gaussians = start.eigenbasis.apply(gaussians, features)
-        splats = pose(gaussians, vertices, start.rig.faces, rest_areas)
-        renders, alphas, meta = rasterization(
-            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * gains(lights[i], normals),
-            viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,
-        )  # fmt: skip
+        rgb, alpha, meta = picture(unknowns.gaussians(i), i, gains(lights[i], normals))
         valid = targets[i].valid
-        rgb, alpha = renders[0, ..., :3] * valid, alphas[0] * valid
-        loss = image_loss(rgb, alpha, targets[i], background=float(iteration % 4 < 2))
+        loss = image_loss(rgb * valid, alpha * valid, targets[i], background=float(iteration % 4 < 2))
         loss = loss + unknowns.regularity(start.pairs)
         if i != start.shoot.leading:
             loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()

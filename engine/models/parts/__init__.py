@@ -12,14 +12,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from engine.gaussians.eigenbasis import padded
-from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors, concatenate, select
+from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs
 from engine.models.parts import eyes, lashes, mouth
 from engine.models.parts.lids import close_lids
 from engine.models.parts.light import light_on
-from engine.models.parts.placing import tie
+from engine.models.parts.placing import joined, tie
 from engine.models.surface import OPACITY, HeadGaussians
 from engine.models.surface.beyond import still_triangles
 from engine.models.surface.rounding import rounded
@@ -72,7 +71,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     clean = tongue | lining
     painted = _repainted(model, repainted, clean)
     painted = replace(painted, gaussians=rounded(painted.gaussians, head, model.rig))
-    return _with(painted, ~replaced, torch.from_numpy(clean), drawn)
+    return joined(painted, ~replaced, torch.from_numpy(clean), drawn)
 
 
 def _repainted(model: HeadGaussians, colors: np.ndarray, where: np.ndarray) -> HeadGaussians:
@@ -91,29 +90,3 @@ def _repainted(model: HeadGaussians, colors: np.ndarray, where: np.ndarray) -> H
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=eigenbasis.basis * ~column)
     return replace(model, gaussians=made, eigenbasis=eigenbasis)
-
-
-def _with(
-    model: HeadGaussians, keep: np.ndarray, fixed: torch.Tensor, drawn: Sequence[BoundGaussians]
-) -> HeadGaussians:
-    """The kept Gaussians [N] bool and those that were drawn."""
-    mask = torch.from_numpy(keep)
-    gaussians = select(model.gaussians, mask)
-    for part in drawn:
-        gaussians = concatenate(gaussians, part)
-    added = len(gaussians) - int(mask.sum())
-    renumber = torch.cumsum(mask, 0) - 1
-    pairs = model.pairs[mask[model.pairs].all(dim=1)]
-    eigenbasis = model.eigenbasis
-    if eigenbasis is not None:
-        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis[:, mask], len(gaussians)))
-    return replace(
-        model,
-        gaussians=gaussians,
-        cover=torch.cat([model.cover[mask], gaussians.scales[-added:]]),
-        seen=torch.cat([model.seen[mask], torch.zeros(added)]),
-        owner=torch.cat([model.owner[mask], torch.full((added,), -1)]),
-        fixed=torch.cat([fixed[mask], torch.ones(added, dtype=torch.bool)]),
-        pairs=renumber[pairs],
-        eigenbasis=eigenbasis,
-    )

@@ -16,16 +16,12 @@ import cv2
 import numpy as np
 
 from engine.curves import smoothstep
-from engine.heads.landmarks import LEFT_IRIS, RIGHT_IRIS
 from engine.heads.portrait import IRIS_RADIUS, Eyeball
 from engine.models.parts.light import GREY, Light
 from engine.models.parts.placing import Strokes, discs
+from engine.photos.openings import EYE_RIMS
 from engine.photos.photo import Photo
 
-RIMS = {  # MediaPipe's outlines of the open eye
-    LEFT_IRIS: (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-    RIGHT_IRIS: (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-}
 IRIS_STEP, WHITE_STEP = 0.00026, 0.00055  # m between Gaussians
 REACH = math.radians(82)  # from the gaze, as far as a turned eye may show
 OVERLAP = 0.75  # standard deviation in steps
@@ -54,7 +50,7 @@ class EyeLook:
 
 def measure(photos: Sequence[Photo], light: Light) -> EyeLook:
     """The colours of both eyes together, from the photos in which they are largest."""
-    sights = [sight for photo in photos for first in RIMS if (sight := _sight(photo, first)) is not None]
+    sights = [sight for photo in photos for first in EYE_RIMS if (sight := _sight(photo, first)) is not None]
     largest = max((sight[2] for sight in sights), default=0.0)
     sights = [sight for sight in sights if sight[2] > 0.6 * largest]
     white, iris, glint = light.on(PLAIN_WHITE), light.on(PLAIN_IRIS), np.array(GLINT_AT)
@@ -81,7 +77,7 @@ def _sight(photo: Photo, first: int) -> tuple[np.ndarray, np.ndarray, float] | N
     centre = points[first]
     radius = float(np.linalg.norm(points[first + 1 : first + 5] - centre, axis=1).mean())
     inside = np.zeros(photo.alpha.shape, np.uint8)
-    cv2.fillPoly(inside, [np.round(points[list(RIMS[first])]).astype(np.int32)], 1)
+    cv2.fillPoly(inside, [np.round(points[list(EYE_RIMS[first])]).astype(np.int32)], 1)
     inside = cv2.erode(inside, np.ones((3, 3), np.uint8))
     row, column = np.nonzero(inside.astype(bool) & photo.valid)
     if radius < SMALLEST or len(row) < 0.8 * radius**2:

@@ -44,10 +44,24 @@ def draw(head: ParametricHead, vertices: np.ndarray, balls: tuple[Eyeball, Eyeba
     )
 
 
+def upper_margin(head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int) -> np.ndarray | None:
+    """Vertices along an upper lid's margin, from the nose outwards; None where the head model has no lashes."""
+    rows = _strip(head, vertices, ball, side, upper=True)
+    return None if rows is None else rows[0]
+
+
 def _rows(
     head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int, upper: bool
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The lid's margin and the lashes' tips, [MARGIN_STEPS, 3] each, from the nose outwards."""
+    rows = _strip(head, vertices, ball, side, upper)
+    return None if rows is None else (along(vertices[rows[0]]), along(vertices[rows[1]]))
+
+
+def _strip(
+    head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int, upper: bool
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """A lash strip's vertices in the lid's margin and at the lashes' tips, from the nose outwards."""
     region = head.regions.get("lashes")
     if region is None or not region.any():
         return None
@@ -61,13 +75,12 @@ def _rows(
     away = np.linalg.norm(vertices[members] - ball.centre, axis=1) / ball.radius
     roots = members[away < ROOT]
     depth = dijkstra(graph, directed=False, indices=roots, unweighted=True, min_only=True)[members]  # rows of the strip
-    rows = [members[depth == level] for level in (1, depth[np.isfinite(depth)].max())]
-    return _along(vertices[rows[0]], side), _along(vertices[rows[1]], side)
+    root, tip = (members[depth == level] for level in (1, depth[np.isfinite(depth)].max()))
+    return root[np.argsort(side * vertices[root, 0])], tip[np.argsort(side * vertices[tip, 0])]
 
 
-def _along(points: np.ndarray, side: int) -> np.ndarray:
-    """[MARGIN_STEPS, 3] a row of vertices as a curve, evenly sampled from the nose outwards."""
-    points = points[np.argsort(side * points[:, 0])]
+def along(points: np.ndarray) -> np.ndarray:
+    """[MARGIN_STEPS, 3] a row of points as a curve, evenly sampled."""
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.linspace(0, length[-1], MARGIN_STEPS)
     return np.stack([np.interp(at, length, points[:, k]) for k in range(3)], axis=1)

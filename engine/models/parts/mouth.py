@@ -26,6 +26,7 @@ TONGUE, LINING, THROAT = np.array([0.72, 0.37, 0.36]), np.array([0.42, 0.17, 0.1
 DEPTH = {"teeth": 0.022, "tongue": 0.030, "lining": 0.016}  # m behind the front teeth over which light falls to 1/e
 ENAMEL_RANGE, ENAMEL_CHROMA = (0.55, 0.92), 0.22  # luminance and saturation that photographed teeth may have
 GAPPED = 0.5  # how dark it is between two teeth, of the gap's own colour
+BEHIND = 0.7  # of the light, on the side towards the tongue
 UPPER_STILL = 0.001  # m that jawOpen moves the upper arch at most
 
 
@@ -74,7 +75,8 @@ def teeth(
     points, which, across, along, height = (each[keep] for each in (points, which, across, along, height))
     shade = np.exp(-np.clip(front - points[:, 2] - 0.004, 0, None) / DEPTH["teeth"])
     colors = _dentition(along, height, upper, color, light.on(GUMS), light.on(GAP))
-    colors = np.where(outward[which, None], colors, 0.7 * color) * shade[:, None]
+    shade *= np.where(outward[which], 1.0, BEHIND)
+    colors = colors * shade[:, None] + light.on(THROAT) * (1 - shade)[:, None]  # in the dark, all is the gums' red
     return discs(points, across, step[which] * OVERLAP, colors, 0.98)
 
 

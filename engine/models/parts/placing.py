@@ -1,16 +1,19 @@
-"""Gaussians of a part that is drawn rather than photographed: discs and strokes tied to the mesh."""
+"""Gaussians of a part that is drawn rather than photographed: discs and strokes tied to the mesh, joined to a head."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from engine.gaussians.binding import bind, nearest_triangles
-from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.gaussians.eigenbasis import padded
+from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.rig import Rig
+from engine.models.surface import HeadGaussians
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,32 @@ def tie(strokes: Strokes, rig: Rig, triangles: np.ndarray) -> BoundGaussians:
         rig.faces,
         nearest,
         barycentrics,
+    )
+
+
+def joined(
+    model: HeadGaussians, keep: np.ndarray, fixed: torch.Tensor, drawn: Sequence[BoundGaussians]
+) -> HeadGaussians:
+    """A head of its kept Gaussians [N] bool, of which some are ``fixed`` [N], and those that were drawn."""
+    mask = torch.from_numpy(keep)
+    gaussians = select(model.gaussians, mask)
+    for part in drawn:
+        gaussians = concatenate(gaussians, part)
+    added = len(gaussians) - int(mask.sum())
+    renumber = torch.cumsum(mask, 0) - 1
+    pairs = model.pairs[mask[model.pairs].all(dim=1)]
+    eigenbasis = model.eigenbasis
+    if eigenbasis is not None:
+        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis[:, mask], len(gaussians)))
+    return replace(
+        model,
+        gaussians=gaussians,
+        cover=torch.cat([model.cover[mask], gaussians.scales[-added:]]),
+        seen=torch.cat([model.seen[mask], torch.zeros(added)]),
+        owner=torch.cat([model.owner[mask], torch.full((added,), -1)]),
+        fixed=torch.cat([fixed[mask], torch.ones(added, dtype=torch.bool)]),
+        pairs=renumber[pairs],
+        eigenbasis=eigenbasis,
     )
 
 
