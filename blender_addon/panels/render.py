@@ -3,7 +3,7 @@
 import bpy
 
 from ..operators import render
-from ..rig.build import HAS_NATIVE_SPLATS
+from ..rig.points import HAS_NATIVE_SPLATS
 from ..text import draw_text
 
 

@@ -14,14 +14,13 @@ from .axes import to_blender
 from .heads import MARK, VERSION, Head, name_parts, select, show_parts
 from .motion import HEAD_VERTICES, CoefficientVertices, Motion, coefficient_vertices, write_basis
 from .nodes import bind, binding_steps
-from .points import SH_C0, new_pointcloud, write_attribute
+from .points import HAS_NATIVE_SPLATS, SH_C0, new_pointcloud, write_attribute
 
 METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
 ROOT_BONE = "torso"  # follows nothing: column 0 of the skin weights
 BONE_LENGTH = 0.03  # m
 COMPONENT_RANGE = 3.0  # a head model's own components are standard deviations, both ways
 PIECE = 16  # shape keys made between two rests
-HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties
 
 
 def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import bpy
 
 from ..errors import AddonError
+from .points import HAS_NATIVE_SPLATS
 
-VERSION = 2  # of the rig; 1 hid mesh and armature, where nothing could select or key them
+# Of the rig. 1 hid mesh and armature, where nothing could select or key them; up to 2, Blender drew the splats' points.
+VERSION = 3
 MARK = "gaussian_head"  # plain ID property of the root, so it survives without the extension; value: the version
 
 
@@ -61,16 +63,31 @@ def find_head(obj: bpy.types.Object | None) -> Head | None:
 
 
 def show_parts(head: Head, layer: bpy.types.ViewLayer) -> None:
-    """Make mesh and armature selectable, so that Blender's own commands and editors know them, though not drawn.
-
-    What instances something can be left undrawn itself: it stays visible to all else, as hiding would not. The armature
-    is drawn while it is posed, the mesh while it is edited.
-    """
+    """Make mesh and armature selectable, so that Blender's own commands and editors know them, though not drawn."""
     for part in (head.mesh, head.armature):
-        part.instance_type = "VERTS"
-        part.show_instancer_for_viewport = part.mode != "OBJECT"
         if part.name in layer.objects:
             part.hide_set(head.root.hide_get(view_layer=layer), view_layer=layer)
+    for part in head.parts[1:]:
+        draw_as_needed(part)
+
+
+def draw_as_needed(part: bpy.types.Object) -> None:
+    """Let Blender draw an armature while it is posed, a mesh while it is edited, and splats where it knows them.
+
+    What instances something can be left undrawn itself: it stays visible to all else, as hiding would not. Splats that
+    Blender takes for points would show nothing either, but cost a weak GPU more than all else that it draws. A mesh on
+    which something hangs would instance that on every face: it is drawn as its bounds.
+    """
+    drawn = HAS_NATIVE_SPLATS if part.type == "POINTCLOUD" else part.mode != "OBJECT"
+    carries = part.type == "MESH" and bool(part.children)
+    wanted = {
+        "instance_type": "NONE" if carries else "FACES",
+        "show_instancer_for_viewport": drawn or carries,
+        "display_type": "BOUNDS" if carries and not drawn else "TEXTURED",
+    }
+    for name, value in wanted.items():
+        if getattr(part, name) != value:
+            setattr(part, name, value)
 
 
 def select(head: Head, layer: bpy.types.ViewLayer) -> None:

@@ -6,6 +6,7 @@ import bpy
 import numpy as np
 
 SH_C0 = 0.28209479177387814  # spherical harmonics of degree 0: radiance is (color - 0.5) / SH_C0
+HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties  # Blender draws them itself: 5.3
 # attribute data_type -> (foreach property, dtype, components)
 LAYOUT = {
     "FLOAT": ("value", np.float32, 1),

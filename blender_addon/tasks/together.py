@@ -9,9 +9,9 @@ from __future__ import annotations
 import bpy
 from bpy.app.handlers import persistent
 
-from ..rig.heads import MARK, VERSION, Head, show_parts
+from ..rig.heads import MARK, VERSION, Head, draw_as_needed, show_parts
 from . import handlers
-from .changes import CHANGES
+from .changes import CHANGES, MANY
 
 Flags = tuple[bool, ...]  # one per part of a head, the root first
 
@@ -31,9 +31,15 @@ class _Together:
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str, int], tuple[Flags, ...]] = {}
         self._parts: dict[str, tuple[str, ...]] = {}  # names of a root's parts, by its own
+        self._modes: dict[int, str] = {}
 
-    def unite(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer) -> None:
-        """Let the parts of every head agree; a part that changed since the last time takes the others along."""
+    def unite(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer, updates: list[bpy.types.ID]) -> None:
+        """Let the parts of every head agree; a part that changed since the last time takes the others along.
+
+        Args:
+            updates: what Blender evaluated anew.
+        """
+        parents = {obj.original.parent for obj in updates if isinstance(obj, bpy.types.Object)}
         self._gather()
         active = layer.objects.active
         at_work = active is not None and active.mode != "OBJECT"
@@ -44,8 +50,10 @@ class _Together:
                 _renew(head, layer)
             self._parts[head.root.name] = tuple(part.name for part in head.parts[1:])
             for part in (head.mesh, head.armature):
-                if part.show_instancer_for_viewport != (part.mode != "OBJECT"):
-                    part.show_instancer_for_viewport = part.mode != "OBJECT"
+                uid, carried = part.session_uid, part.instance_type == "NONE"
+                if carried or part in parents or self._modes.get(uid) != part.mode:
+                    draw_as_needed(part)
+                    self._modes[uid] = part.mode
             if at_work or any(part.name not in layer.objects for part in head.parts):
                 continue
             key = scene.session_uid, layer.name, head.root.session_uid
@@ -72,6 +80,7 @@ class _Together:
         """Whatever is selected, hidden or parented now is not the artist's change."""
         self._seen.clear()
         self._parts.clear()
+        self._modes.clear()
 
 
 def _hiding(head: Head, layer: bpy.types.ViewLayer, seen: tuple[Flags, ...], number: int) -> Flags:
@@ -100,8 +109,7 @@ def _selection(head: Head, layer: bpy.types.ViewLayer, before: Flags) -> Flags:
 
 
 def _renew(head: Head, layer: bpy.types.ViewLayer) -> None:
-    """From version 1: mesh and armature were hidden."""
-    head.mesh.display_type = "TEXTURED"
+    """From versions whose parts were hidden, or drawn as points."""
     show_parts(head, layer)
     head.root[MARK] = VERSION
 
@@ -113,7 +121,8 @@ TOGETHER = _Together()
 def _updated(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> None:
     layer = scene.view_layers.get(depsgraph.view_layer.name)
     if layer is not None:
-        TOGETHER.unite(scene, layer)
+        updates = depsgraph.updates
+        TOGETHER.unite(scene, layer, [update.id for update in updates] if len(updates) <= MANY else list(scene.objects))
 
 
 @persistent

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import bpy
 from mathutils import Matrix
 
+from ..rig.heads import MARK, find_head
 from ..tasks.changes import CHANGES
 
 
@@ -49,10 +50,14 @@ def placed(
     if CHANGES.has_instances(scene):
         for instance in depsgraph.object_instances:
             obj = instance.object
-            if instance.is_instance and obj.type == "POINTCLOUD" and "gs_triangle" in obj.data.attributes:
-                empty = instance.parent.original
-                if shows(empty):
-                    found.append(Place(obj.original, obj.data, instance.matrix_world.copy(), empty))
+            if not instance.is_instance or MARK not in obj:
+                continue
+            # Blender lists what it draws, so the root stands for the splats.
+            head, empty = find_head(obj.original), instance.parent.original
+            if head is not None and shows(empty):
+                own = place_of(head.splats, depsgraph)
+                to_root = obj.original.evaluated_get(depsgraph).matrix_world.inverted() @ own.matrix
+                found.append(Place(own.obj, own.cloud, instance.matrix_world @ to_root, empty))
     return found
 
 

@@ -12,8 +12,8 @@ import gpu
 import numpy as np
 
 from ..errors import AddonError
-from ..rig.build import HAS_NATIVE_SPLATS
 from ..rig.heads import all_heads
+from ..rig.points import HAS_NATIVE_SPLATS
 from ..tasks.changes import CHANGES
 from .blockers import draw_blockers
 from .camera import scene_view

@@ -10,7 +10,7 @@ import pytest
 def test_a_head_is_imported_undone_and_exported(addon, avatar_path, tmp_path):
     bpy.ops.ed.undo_push(message="before")
     assert bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path)) == {"FINISHED"}
-    assert bpy.data.objects["Astronaut"]["gaussian_head"] == 2
+    assert bpy.data.objects["Astronaut"]["gaussian_head"] == 3
     copy = tmp_path / "copy.npz"
     assert bpy.ops.gaussian_heads.export_head(filepath=str(copy)) == {"FINISHED"}
     with np.load(avatar_path) as before, np.load(copy) as after:

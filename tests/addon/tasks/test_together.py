@@ -105,7 +105,34 @@ def test_a_head_of_an_older_file_becomes_selectable(head, tmp_path):
     bpy.context.view_layer.update()
     renewed = bpy.data.objects[mesh]
     assert renewed.visible_get() and not renewed.show_instancer_for_viewport
-    assert renewed.parent["gaussian_head"] == 2
+    assert renewed.parent["gaussian_head"] == 3
+
+
+def test_blender_does_not_draw_the_splats_points(head):
+    """They would show nothing, but a weak GPU would redraw a viewport at a third of its speed."""
+    assert head.splats.visible_get() and not head.splats.show_instancer_for_viewport
+
+
+def test_what_hangs_on_the_mesh_is_there_once(head):
+    """Such as glasses that an artist parents to three vertices of the nose."""
+    layer, scene = bpy.context.view_layer, bpy.context.scene
+    glasses = bpy.data.objects.new("glasses", bpy.data.meshes.new("glasses"))
+    scene.collection.objects.link(glasses)
+    layer.update()
+
+    def shown() -> list[bool]:
+        instances = bpy.context.evaluated_depsgraph_get().object_instances
+        return [instance.is_instance for instance in instances if instance.object.name == "glasses"]
+
+    glasses.parent, glasses.parent_type = head.mesh, "VERTEX_3"
+    layer.update()
+    layer.update()
+    assert shown() == [False]
+    assert head.mesh.display_type == "BOUNDS"
+    glasses.parent = None
+    layer.update()
+    layer.update()
+    assert head.mesh.display_type == "TEXTURED" and not head.mesh.show_instancer_for_viewport
 
 
 @pytest.mark.parametrize("keep", [False, True])
