@@ -23,6 +23,7 @@ from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.refinement.bending import Bending
 from engine.refinement.drawn import keep_drawn
+from engine.refinement.healing import heal
 from engine.refinement.smoothness import smoothness
 from engine.splatting import rasterization, warm_up
 from engine.ssim import ssim_map
@@ -252,7 +253,7 @@ def refine(
         unknowns.bending.step(RATES["bend"] * pace)
         rounds += 1
     with torch.no_grad():
-        final = unknowns.final()
+        final = heal(start, unknowns.final(), head)
     ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
     metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(len(turns))}
     return replace(start, gaussians=final, metrics=metrics), ended

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import joint_chain
+from engine.photos.openings import wide_open
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
 from engine.tracking import personal
@@ -33,6 +34,7 @@ __all__ = ["Subject", "Tracked", "View", "drive_landmarks", "subject", "track"]
 PORTRAIT_FOCAL = 1.5  # × the photo's longer side: the prior where EXIF is silent (SYSTEMS §8.4)
 LEAST_FOCAL = 2.2  # × the head crop: a tight crop's longer side says nothing about the lens
 SOURCE_SIGMA = 0.3  # expression weights around their ARKit scores, while identity is found
+ROUNDS = 2  # of the person's own shape and of the expressions: each leaves the other something to explain
 DRIVE_SIGMA = 0.2  # the same, for a known person
 
 
@@ -41,7 +43,7 @@ def _observe(photo: Photo, expressions: int, focal: float | None = None) -> Obse
     scores[: len(photo.scores)] = photo.scores
     guess = max(PORTRAIT_FOCAL * float(photo.size.max()), LEAST_FOCAL * CROP)
     return Observation(
-        photo.landmarks[:, :2].astype(np.float64),
+        wide_open(photo.landmarks[:, :2].astype(np.float64)),
         scores,
         photo.center.astype(np.float64),
         focal or photo.focal or guess,
@@ -66,12 +68,13 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
     identity, fits = solve(model, seen, expression_sigma=SOURCE_SIGMA, fit_focal=True)
     progress.update(0.5)
     neutral = head.template + np.tensordot(identity, head.identity_basis, axes=1)
-    shaped = landmark_model(head, neutral)
-    offsets = personal.landmark_offsets(shaped, np.zeros(0), fits, seen)
-    neutral = (neutral + personal.spread(head, neutral, shaped.positions, offsets)).astype(np.float32)
+    for done in range(ROUNDS):
+        shaped = landmark_model(head, neutral)
+        offsets = personal.landmark_offsets(shaped, np.zeros(0), fits, seen)
+        neutral = (neutral + personal.spread(head, neutral, shaped.positions, offsets)).astype(np.float32)
+        _, fits = solve(landmark_model(head, neutral), seen, expression_sigma=DRIVE_SIGMA, fit_focal=False, start=fits)
+        progress.update(0.5 + 0.4 * (done + 1) / ROUNDS)
     joints = (head.joint_regressor @ neutral).astype(np.float32)
-    _, fits = solve(landmark_model(head, neutral), seen, expression_sigma=DRIVE_SIGMA, fit_focal=False, start=fits)
-    progress.update(0.9)
     views, rows = [], []
     chain, shaped = joint_chain(head), landmark_model(head, neutral)
     for photo, fit, s in zip(photos, fits, seen, strict=True):

@@ -8,10 +8,12 @@ import numpy as np
 from scipy.interpolate import RBFInterpolator
 
 from engine.heads.parametric import ParametricHead
-from engine.tracking.solver import Fit, LandmarkModel, Observation, pose_landmarks, project
+from engine.tracking.solver import EYES, Fit, LandmarkModel, Observation, pose_landmarks, project
 
 SHRINK = 0.15  # of a landmark's offset: the rest is detection noise
+SHRINK_EYES = 0.03  # the same of lids: a pixel there is a tenth of what an eye opens
 DEPTH_DISTRUST = 12.0  # offsets along the viewing ray are unseen in that photo: so much stiffer
+SMOOTHING, SMOOTHING_EYES = 1e-4, 3e-6  # of the splines, m² as their kernel r² log r: lids move against each other
 LARGEST = 0.012  # m; a larger offset is a wrong landmark, not a face
 ANCHOR_STRIDE = 12  # every so manieth vertex beyond the face holds still
 FACE_REACH = ("face", "lips", "lids", "brows", "mouth_interior")
@@ -39,7 +41,9 @@ def landmark_offsets(
         gradient += (jacobian.transpose(0, 2, 1) @ residual[:, :, None])[:, :, 0]
         ray = camera / np.linalg.norm(camera, axis=1, keepdims=True) @ fit.rotation
         normal += SHRINK * DEPTH_DISTRUST * ray[:, :, None] * ray[:, None, :]
-    normal += SHRINK * len(fits) * np.eye(3)
+    shrink = np.full(count, SHRINK)
+    shrink[list(EYES)] = SHRINK_EYES
+    normal += len(fits) * shrink[:, None, None] * np.eye(3)
     offsets = np.linalg.solve(normal, gradient[:, :, None])[:, :, 0]
     length = np.linalg.norm(offsets, axis=1, keepdims=True)
     return offsets * np.minimum(1, LARGEST / np.maximum(length, 1e-12))
@@ -57,7 +61,9 @@ def spread(head: ParametricHead, neutral: np.ndarray, positions: np.ndarray, off
     anchors = np.flatnonzero(still)[::ANCHOR_STRIDE]
     points = np.concatenate([positions[trusted], neutral[anchors]])
     values = np.concatenate([offsets[trusted], np.zeros((len(anchors), 3))])
-    field = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=1e-4, neighbors=64)
+    smoothing = np.full(len(points), SMOOTHING)
+    smoothing[: len(trusted)][np.isin(trusted, EYES)] = SMOOTHING_EYES
+    field = RBFInterpolator(points, values, kernel="thin_plate_spline", smoothing=smoothing, neighbors=64)
     moved = np.zeros(len(neutral), bool)
     for name in (*FACE_REACH, "lashes", "eyes", "teeth", "tongue", "ears"):
         moved |= head.regions[name]

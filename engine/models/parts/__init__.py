@@ -18,6 +18,7 @@ from engine.heads.portrait import eyeballs
 from engine.models.parts import eyes, lashes, mouth
 from engine.models.parts.lids import close_lids
 from engine.models.parts.light import light_on
+from engine.models.parts.matching import match_eyes
 from engine.models.parts.placing import joined, tie
 from engine.models.surface import OPACITY, HeadGaussians
 from engine.models.surface.beyond import still_triangles
@@ -71,7 +72,9 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     clean = tongue | lining
     painted = _repainted(model, repainted, clean)
     painted = replace(painted, gaussians=rounded(painted.gaussians, head, model.rig))
-    return joined(painted, ~replaced, torch.from_numpy(clean), drawn)
+    whole = joined(painted, ~replaced, torch.from_numpy(clean), drawn)
+    leading = model.shoot.leading
+    return match_eyes(whole, photos[leading], model.views[leading], head)
 
 
 def _repainted(model: HeadGaussians, colors: np.ndarray, where: np.ndarray) -> HeadGaussians:

@@ -16,16 +16,17 @@ import cv2
 import numpy as np
 
 from engine.curves import smoothstep
+from engine.heads.landmarks import EYE_RIMS
 from engine.heads.portrait import IRIS_RADIUS, Eyeball
 from engine.models.parts.light import GREY, Light
 from engine.models.parts.placing import Strokes, discs
-from engine.photos.openings import EYE_RIMS
 from engine.photos.photo import Photo
 
 IRIS_STEP, WHITE_STEP = 0.00026, 0.00055  # m between Gaussians
 REACH = math.radians(82)  # from the gaze, as far as a turned eye may show
 OVERLAP = 0.75  # standard deviation in steps
-PUPIL = 0.34  # of the iris' radius
+PUPIL = 0.28  # of the iris' radius
+IRIS_SHARE = 0.88  # of the radius that the detector takes for the iris', where photos have its edge
 LIMBUS, SOFT = 0.14, 0.05  # width of the dark ring, softness of edges, in radii of the iris
 FIBRES = 0.006  # of the iris' luminance, amplitude of its streaks
 SMALLEST = 4.0  # px of radius, under which an iris shows no colour
@@ -33,7 +34,7 @@ LEAST = 25  # px that a colour is taken from
 GLINT_ABOVE = 0.22  # of sRGB's range that a reflection stands out of the iris
 GLINT_AT = (-0.30, -0.38)  # in radii of the iris, to the right and down in the picture, where no photo shows one
 PLAIN_IRIS, PLAIN_WHITE = np.array([0.30, 0.22, 0.16]), np.array([0.80, 0.77, 0.74])
-DARKEST = 0.035  # of a pupil
+DARKEST = 0.08  # of a pupil
 WHITE_CHROMA, WHITE_RANGE = 0.10, (0.35, 0.92)  # of sRGB's range that a sclera may have
 
 
@@ -108,7 +109,7 @@ def _glint(colors: np.ndarray, offset: np.ndarray) -> np.ndarray | None:
 
 def draw(ball: Eyeball, look: EyeLook, seed: int = 0) -> Strokes:
     """Discs on the front of an eyeball, gaze along +z."""
-    limb = math.asin(min(IRIS_RADIUS / ball.radius, 0.9))
+    limb = math.asin(min(IRIS_SHARE * IRIS_RADIUS / ball.radius, 0.9))
     iris = _cap(0.0, limb * 1.15, IRIS_STEP / ball.radius)
     white = _cap(limb * 1.15, REACH, WHITE_STEP / ball.radius)
     direction = np.concatenate([iris, white])

@@ -14,6 +14,7 @@ from engine.models.surface.hull import mesh_graph
 
 LASHES = {"upper": (40, 0.7), "lower": (18, 0.45)}  # how many, and how much of the strip's height they take
 LASH_THICK = (0.00007, 0.00003)  # m, standard deviation across, at root and tip
+LASH_OPACITY = (0.04, 0.015)  # at root and tip: faint, since the photo's own are on the lids
 LASH_STEPS, MARGIN_STEPS = 4, 90  # strokes of a lash, places along a margin
 UNDER_LID = 0.0008  # m below the upper lid's margin at which its shadow is deepest
 ROOT = 1.1  # radii of the eyeball within which a strip's vertices are its root, hidden in the lid
@@ -107,7 +108,7 @@ def _hairs(margin: np.ndarray, tips: np.ndarray, dark: np.ndarray, upper: bool) 
     scales = np.stack([length, wide, wide], axis=2)
     flat = len(at) * LASH_STEPS
     normals = np.tile([0.0, 0.3, 1.0], (flat, 1))
-    opacity = np.tile(np.linspace(0.13, 0.05, LASH_STEPS), len(at)) * (1.0 if upper else 0.35)
+    opacity = np.tile(np.linspace(*LASH_OPACITY, LASH_STEPS), len(at)) * (1.0 if upper else 0.35)
     return Strokes(
         means.reshape(-1, 3), along.reshape(-1, 3), normals, scales.reshape(-1, 3), opacity, np.tile(dark, (flat, 1))
     )
@@ -120,7 +121,7 @@ def _margin(margin: np.ndarray, ball: Eyeball, dark: np.ndarray, upper: bool) ->
     length = np.linalg.norm(along, axis=1) * 0.9
     thick = 0.00026 if upper else 0.00014
     scales = np.stack([length, np.full(count, thick), np.full(count, 0.0001)], axis=1)
-    fade = np.interp(np.arange(count) / count, (0, 0.2, 0.9, 1), (0.0, 0.75, 0.8, 0.3)) * (0.34 if upper else 0.06)
+    fade = np.interp(np.arange(count) / count, (0, 0.2, 0.9, 1), (0.0, 0.75, 0.8, 0.3)) * (0.1 if upper else 0.02)
     return Strokes(means, along, means - ball.centre, scales, fade, np.tile(dark, (count, 1)))
 
 
@@ -134,5 +135,5 @@ def _shadow(margin: np.ndarray, ball: Eyeball) -> Strokes:
     count = len(means)
     length = np.linalg.norm(along, axis=1)
     scales = np.stack([length, np.full(count, 0.0008), np.full(count, 0.00008)], axis=1)
-    fade = np.interp(np.arange(count) / count, (0, 0.15, 0.85, 1), (0.0, 0.09, 0.09, 0.0))
+    fade = np.interp(np.arange(count) / count, (0, 0.15, 0.85, 1), (0.0, 0.06, 0.06, 0.0))
     return Strokes(means, along, means - ball.centre, scales, fade, np.tile(0.35 * DARK, (count, 1)))

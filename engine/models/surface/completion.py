@@ -21,7 +21,7 @@ HOLLOWS = ((0.006, 0.003, 0.4), (0.03, 0.03, 0.2))  # m over which a hollow is m
 HAIRLINE, MIXED = 0.009, (0.25, 0.85)  # m over which hair passes into skin; shares from which it does, and has
 NECKLINE = 0.012  # m over which cloth passes into skin
 HINT, BARE = 0.02, 0.25  # how much a region's name says of what it is, against a photo; and that a face is bare
-HAIRY = ("scalp", "face", "ears", "neck")  # where there may be hair
+HAIRY = ("scalp", "face", "neck")  # where hair grows; what falls over ears, photos show
 # What no photo shows of parts that are drawn later (engine.models.parts); networks read it.
 UNSEEN = {
     "mouth_interior": (0.13, 0.04, 0.04),
