@@ -75,7 +75,7 @@ def find_landmarks(
     if not found:
         raise HeadModelError("No face is seen in the portraits of this head model.", "Check that it is a human head.")
     points, spread = _locate(found, template, faces[visible])
-    _put_on_lid_rims(portraits[0], regions["eyes"][faces[visible]].all(axis=1), points)
+    _put_on_lid_rims(portraits[0], _touching(faces[visible], regions, ("eyes",)), points)
     skin = ~_touching(faces, regions, NOT_SKIN)
     allowed = np.broadcast_to(skin, (COUNT, len(faces))).copy()
     upper = nearer_to_nose(template, faces[skin], points)

@@ -7,6 +7,7 @@ shadow, does not fit and is left out.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -52,13 +53,19 @@ def match_eyes(model: HeadGaussians, photo: Photo, view: View, head: ParametricH
         wanted = photo.image[low[1] : high[1], low[0] : high[0]][inside]
         pixels.append((shares[inside], wanted - begun[inside]))
     none = np.zeros((len(RINGS), 3))
-    both = _solve(*(np.concatenate(part) for part in zip(*pixels, strict=True)), none, FAINT)
-    change = sum(ring @ _solve(*seen, both, ALIKE) for ring, seen in zip(rings, pixels, strict=True))
+    both = _solve(
+        np.concatenate([seen for seen, _ in pixels]), np.concatenate([lack for _, lack in pixels]), none, FAINT
+    )
+    change = np.zeros((len(either), 3))
+    for ring, (seen, lack) in zip(rings, pixels, strict=True):
+        change += ring @ _solve(seen, lack, both, ALIKE)
     colors = (model.gaussians.colors + torch.from_numpy(change).float()).clamp(0, 1)
     return replace(model, gaussians=replace(model.gaussians, colors=colors))
 
 
-def _pictures(model: HeadGaussians, view: View, low: np.ndarray, width: int, height: int):
+def _pictures(
+    model: HeadGaussians, view: View, low: np.ndarray, width: int, height: int
+) -> Callable[[torch.Tensor], np.ndarray]:
     """A function from colours [N, 1 to 3] to the picture [height, width, 3] of a part of the photo's window."""
     rig, free = model.rig, FreeView.of(view, model.rig)
     vertices, viewmat = free.place(rig)
