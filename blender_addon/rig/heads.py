@@ -75,7 +75,7 @@ def draw_as_needed(part: bpy.types.Object) -> None:
     """Let Blender draw an armature while it is posed, a mesh while it is edited, and splats where it knows them.
 
     What instances something can be left undrawn itself: it stays visible to all else, as hiding would not. Splats that
-    Blender takes for points would show nothing either, but cost a weak GPU more than all else that it draws. A mesh on
+    Blender takes for points would show nothing either, but cost a weak GPU as much as all else that it draws. A mesh on
     which something hangs would instance that on every face: it is drawn as its bounds.
     """
     drawn = HAS_NATIVE_SPLATS if part.type == "POINTCLOUD" else part.mode != "OBJECT"

@@ -31,7 +31,7 @@ class _Together:
     def __init__(self) -> None:
         self._seen: dict[tuple[int, str, int], tuple[Flags, ...]] = {}
         self._parts: dict[str, tuple[str, ...]] = {}  # names of a root's parts, by its own
-        self._modes: dict[int, str] = {}
+        self._modes: dict[int, str] = {}  # in which a part was last drawn; undo may bring back other settings
 
     def unite(self, scene: bpy.types.Scene, layer: bpy.types.ViewLayer, updates: list[bpy.types.ID]) -> None:
         """Let the parts of every head agree; a part that changed since the last time takes the others along.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -48,12 +49,13 @@ def placed(
     """
     found = [place_of(head.splats, depsgraph) for head in CHANGES.heads(scene) if shows(head.splats)]
     if CHANGES.has_instances(scene):
+        head_of = functools.cache(find_head)  # of a hundred instances, each looks through all objects
         for instance in depsgraph.object_instances:
             obj = instance.object
             if not instance.is_instance or MARK not in obj:
                 continue
             # Blender lists what it draws, so the root stands for the splats.
-            head, empty = find_head(obj.original), instance.parent.original
+            head, empty = head_of(obj.original), instance.parent.original
             if head is not None and shows(empty):
                 own = place_of(head.splats, depsgraph)
                 to_root = obj.original.evaluated_get(depsgraph).matrix_world.inverted() @ own.matrix

@@ -169,8 +169,8 @@ def _locate(
 def _put_on_lid_rims(front: Portrait, eye_faces: np.ndarray, points: np.ndarray) -> None:
     """Move the lids' landmarks among ``points`` [478, 3] to where the eyeballs disappear under the lids.
 
-    In photos that is where the detector puts them; in a portrait without lashes and the shadow under them it puts them
-    1.5 mm further out, and eyes that are fitted so stay too narrow.
+    In photos that is nearly where the detector puts them; in a portrait without lashes and the shadow under them it
+    puts them up to a millimetre further out, and eyes that are fitted so stay too narrow.
 
     Args:
         front: the portrait from straight ahead. eye_faces: [F] bool, its triangles that are an eyeball's.

@@ -24,9 +24,14 @@ def blink_keys(head: ParametricHead) -> list[np.ndarray]:
     return [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
 
 
+def closing(head: ParametricHead) -> np.ndarray:
+    """[V, 3] metres: what closing both eyes moves."""
+    return np.sum(blink_keys(head), axis=0)
+
+
 def blink(head: ParametricHead) -> np.ndarray:
     """[V] metres that closing both eyes moves each vertex."""
-    return np.linalg.norm(np.sum(blink_keys(head), axis=0), axis=1)
+    return np.linalg.norm(closing(head), axis=1)
 
 
 def lid_faces(head: ParametricHead) -> np.ndarray:

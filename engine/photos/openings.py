@@ -7,8 +7,8 @@ import numpy as np
 
 from engine.heads.landmarks import EYE_RIMS
 
-# Its outline among MediaPipe's landmarks, one after the other.
 LID_INSIDE = 0.1  # of the gap between the lids, that the detector puts each of them too near to the other
+# Its outline among MediaPipe's landmarks, one after the other.
 INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 
 
@@ -27,7 +27,11 @@ def wide_open(landmarks: np.ndarray) -> np.ndarray:
 def openings(landmarks: np.ndarray, height: int, width: int) -> np.ndarray:
     """[height, width] bool: pixels between the lids and between the lips of a face's ``landmarks`` [478, 2], pixels."""
     landmarks = wide_open(landmarks)
+    return np.any([within(landmarks[list(rim)], height, width) for rim in (*EYE_RIMS.values(), INNER_LIPS)], axis=0)
+
+
+def within(outline: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[height, width] bool: pixels inside an ``outline`` [K, 2], pixels."""
     mask = np.zeros((height, width), np.uint8)
-    for rim in (*EYE_RIMS.values(), INNER_LIPS):
-        cv2.fillPoly(mask, [np.round(landmarks[list(rim)]).astype(np.int32)], 1)
+    cv2.fillPoly(mask, [np.round(outline).astype(np.int32)], 1)
     return mask.astype(bool)

@@ -72,7 +72,7 @@ class _Unknowns:
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
         # is left alone altogether.
         self.unseen = (start.seen <= HALF) | self.fixed
-        square = ((start.seen - HALF) / (1 - HALF)).clamp(0, 1)[:, None]
+        square = start.square[:, None]
         self.room = STRAY ** (1 - square)
         self.on_surface = g.parts == PARTS.index("surface")
         self.bending, self.bound = Bending(g, start.rig), reach(g, head)

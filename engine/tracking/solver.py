@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from engine.heads.landmarks import EYE_RIMS
 from engine.heads.parametric import ParametricHead
 
 STEPS = 14
@@ -22,8 +23,7 @@ OUTLIER = 3.0  # Cauchy scale in units of NOISE
 FOCAL_SIGMA = 0.3  # of log focal length
 LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409, 78, 95, 88, 178, 87,
         14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415)  # fmt: skip
-EYES = (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173, 263, 249, 390, 373, 374, 380, 381,
-        382, 362, 466, 388, 387, 386, 385, 384, 398)  # fmt: skip
+EYES = tuple(landmark for rim in EYE_RIMS.values() for landmark in rim)
 IRISES = tuple(range(468, 478))
 SPEAKING = 2.0  # weight of lips, lids and irises: the first thing a person sees
 TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # engine axes to OpenCV camera axes

@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 from engine.avatar import Avatar, drive
 from engine.evaluation.looks.marks import on_region
 from engine.gaussians.gaussians import at_anchors
-from engine.heads.portrait import IRIS_RADIUS, Eyeball, eyeballs
-from engine.models.parts.eyes import IRIS_SHARE
+from engine.heads.portrait import Eyeball, eyeballs
+from engine.models.parts.eyes import limbus
 from engine.rendering import Camera, render
 
 GAZES = (("In", 0.5), ("In", 1), ("Out", 0.5), ("Out", 1), ("Up", 0.4), ("Up", 0.8), ("Down", 0.33), ("Down", 0.66))
@@ -91,7 +91,7 @@ def _off(grey: np.ndarray, shown: np.ndarray, camera: Camera, ball: Eyeball, gaz
     surface = ray[hit] * (along[hit] - np.sqrt(inside[hit]))[:, None] - centre
     direction = surface / np.linalg.norm(surface, axis=1, keepdims=True) * [1, -1, -1]
     bright = grey[row, column][hit]
-    limb = math.asin(min(IRIS_SHARE * IRIS_RADIUS / ball.radius, 0.9))
+    limb = limbus(ball)
     best = np.zeros(2)
     for reach, step in ((45.0, 3.0), (3.0, 0.5)):
         offsets = np.arange(-reach, reach + step / 2, step)

@@ -20,6 +20,7 @@ from engine.heads.landmarks import EYE_RIMS
 from engine.heads.portrait import IRIS_RADIUS, Eyeball
 from engine.models.parts.light import GREY, Light
 from engine.models.parts.placing import Strokes, discs
+from engine.photos.openings import within
 from engine.photos.photo import Photo
 
 IRIS_STEP, WHITE_STEP = 0.00026, 0.00055  # m between Gaussians
@@ -77,8 +78,7 @@ def _sight(photo: Photo, first: int) -> tuple[np.ndarray, np.ndarray, float] | N
     points = photo.landmarks[:, :2].astype(np.float64)
     centre = points[first]
     radius = float(np.linalg.norm(points[first + 1 : first + 5] - centre, axis=1).mean())
-    inside = np.zeros(photo.alpha.shape, np.uint8)
-    cv2.fillPoly(inside, [np.round(points[list(EYE_RIMS[first])]).astype(np.int32)], 1)
+    inside = within(points[list(EYE_RIMS[first])], *photo.alpha.shape).astype(np.uint8)
     inside = cv2.erode(inside, np.ones((3, 3), np.uint8))
     row, column = np.nonzero(inside.astype(bool) & photo.valid)
     if radius < SMALLEST or len(row) < 0.8 * radius**2:
@@ -107,9 +107,14 @@ def _glint(colors: np.ndarray, offset: np.ndarray) -> np.ndarray | None:
     return offset[near][spot].mean(axis=0) if 2 <= spot.sum() < 0.3 * len(spot) else None
 
 
+def limbus(ball: Eyeball) -> float:
+    """Radians between the gaze and the edge of the drawn iris."""
+    return math.asin(min(IRIS_SHARE * IRIS_RADIUS / ball.radius, 0.9))
+
+
 def draw(ball: Eyeball, look: EyeLook, seed: int = 0) -> Strokes:
     """Discs on the front of an eyeball, gaze along +z."""
-    limb = math.asin(min(IRIS_SHARE * IRIS_RADIUS / ball.radius, 0.9))
+    limb = limbus(ball)
     iris = _cap(0.0, limb * 1.15, IRIS_STEP / ball.radius)
     white = _cap(limb * 1.15, REACH, WHITE_STEP / ball.radius)
     direction = np.concatenate([iris, white])

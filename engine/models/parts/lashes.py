@@ -56,7 +56,7 @@ def _rows(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """The lid's margin and the lashes' tips, [MARGIN_STEPS, 3] each, from the nose outwards."""
     rows = _strip(head, vertices, ball, side, upper)
-    return None if rows is None else (along(vertices[rows[0]]), along(vertices[rows[1]]))
+    return None if rows is None else (evenly_along(vertices[rows[0]]), evenly_along(vertices[rows[1]]))
 
 
 def _strip(
@@ -80,7 +80,7 @@ def _strip(
     return root[np.argsort(side * vertices[root, 0])], tip[np.argsort(side * vertices[tip, 0])]
 
 
-def along(points: np.ndarray) -> np.ndarray:
+def evenly_along(points: np.ndarray) -> np.ndarray:
     """[MARGIN_STEPS, 3] a row of points as a curve, evenly sampled."""
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.linspace(0, length[-1], MARGIN_STEPS)

@@ -20,11 +20,11 @@ from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs, vertex_normals
-from engine.models.parts.lashes import along, upper_margin
+from engine.models.parts.lashes import evenly_along, upper_margin
 from engine.models.parts.light import GREY
-from engine.models.parts.placing import joined
+from engine.models.parts.placing import joined, scattered
 from engine.models.parts.surroundings import Surroundings
-from engine.models.reach import LID, blink, blink_keys
+from engine.models.reach import LID, blink, blink_keys, closing
 from engine.models.surface import OPACITY, HeadGaussians
 from engine.models.surface.kinds import shade_of
 
@@ -49,7 +49,7 @@ FAINT = 0.05  # of a blink, under which a key does not move the lids
 
 def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     """The head with an eigenbasis, or two more directions of it, that cleans each eye's lids as they close."""
-    bare = len(model.gaussians)
+    bare, given = len(model.gaussians), model
     model = joined(model, np.ones(bare, bool), model.fixed, [_veil(model, head)])
     g = model.gaussians
     veil = np.arange(len(g)) >= bare
@@ -63,7 +63,7 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     lid = (plain[triangles] & surface & (moved > LID)) | rims
     around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & (model.seen.numpy() > SQUARELY)
     if around.sum() < FEWEST or not lid.any():
-        return model
+        return given
     far, _ = cKDTree(position[lid]).query(position, distance_upper_bound=2 * RIM)
     near = plain[triangles] & surface & ~lid & np.isfinite(far)
     unfolded = np.where(rims, 1.0, smoothstep(moved, LID, FOLD)) * lid
@@ -100,23 +100,17 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
 
 def _veil(model: HeadGaussians, head: ParametricHead) -> BoundGaussians:
     """Black discs, evenly spread over the lids that are closed, and hardly there."""
-    rig, at_rest = model.rig, triangle_frames(model.rig.neutral, model.rig.faces)[1]
-    closed = rig.neutral + torch.from_numpy(np.sum(blink_keys(head), axis=0)).float()
-    areas = triangle_frames(closed, rig.faces)[1]
+    rig = model.rig
+    at_rest, closed = (triangle_frames(v, rig.faces)[1] for v in (rig.neutral, _closed_vertices(model, head)))
     skin = head.face_region("face", "lids") & ~head.face_region("lips", "brows")
-    wanted = torch.where(
-        torch.from_numpy(skin & (blink(head)[head.faces].max(axis=1) > LID)), areas / VEIL_STEP**2, 0.0
-    )
-    random = np.random.default_rng(0)
-    counts = np.floor(wanted.numpy() + random.uniform(size=len(wanted))).astype(int)
-    triangles = torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
-    u, v = random.uniform(size=(2, len(triangles)))
-    u, v = np.where(u + v > 1, 1 - u, u), np.where(u + v > 1, 1 - v, v)
-    growth = (areas / at_rest.clamp_min(1e-12)).sqrt().clamp(*STRETCH)[triangles]
+    lids = np.flatnonzero(skin & (blink(head)[head.faces].max(axis=1) > LID))
+    which, barycentrics = scattered(closed.numpy()[lids], VEIL_STEP)
+    triangles = torch.from_numpy(lids[which])
+    growth = (closed / at_rest.clamp_min(1e-12)).sqrt().clamp(*STRETCH)[triangles]
     count = len(triangles)
     return BoundGaussians(
         triangles,
-        torch.from_numpy(np.stack([1 - u - v, u, v], axis=1)).float(),
+        torch.from_numpy(barycentrics).float(),
         torch.tensor([0.0, 0.0, VEIL_ABOVE]).repeat(count, 1),
         torch.tensor([1.0, 0, 0, 0]).repeat(count, 1),
         VEIL_STEP * torch.tensor([VEIL_OVERLAP, VEIL_OVERLAP, 0.2]) / growth[:, None],
@@ -124,6 +118,11 @@ def _veil(model: HeadGaussians, head: ParametricHead) -> BoundGaussians:
         torch.zeros(count, 3),
         torch.full((count,), PARTS.index("surface"), dtype=torch.uint8),
     )
+
+
+def _closed_vertices(model: HeadGaussians, head: ParametricHead) -> torch.Tensor:
+    """[V, 3] metres, the person with closed eyes."""
+    return model.rig.neutral + torch.from_numpy(closing(head)).float()
 
 
 def _without_eyes(model: HeadGaussians, at: np.ndarray, clean: np.ndarray, share: np.ndarray) -> HeadGaussians:
@@ -163,7 +162,7 @@ def _closed(
         around: [N] bool, skin that photos show. moved: [M] metres that a blink moves the lids.
     """
     g, vertices = model.gaussians, model.rig.neutral.numpy().astype(np.float64)
-    closed = vertices + np.sum(blink_keys(head), axis=0)
+    closed = _closed_vertices(model, head).numpy().astype(np.float64)
     position = at_anchors(g, head.faces, closed)
     normals = at_anchors(g, head.faces, vertex_normals(closed, head.faces))
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
@@ -176,7 +175,7 @@ def _closed(
     for ball, side in zip(eyeballs(vertices, head.regions["eyes"]), (1, -1), strict=True):
         margin = upper_margin(head, vertices, ball, side)
         if margin is not None:
-            far, _ = cKDTree(along(closed[margin])).query(position[lids], workers=-1)
+            far, _ = cKDTree(evenly_along(closed[margin])).query(position[lids], workers=-1)
             colors *= 1 - LASH_LINE * np.exp(-((far / LASHES_WIDE) ** 2))[:, None]
     return colors
 

@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 
 from engine.gaussians.binding import pose, triangle_frames
-from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
+from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.heads.landmarks import EYE_RIMS
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import IRIS_RADIUS, eyeballs
 from engine.models.surface import HeadGaussians
-from engine.photos.openings import wide_open
+from engine.photos.openings import wide_open, within
 from engine.photos.photo import Photo
 from engine.splatting import rasterization
 from engine.tracking.posing import FreeView
@@ -36,8 +35,9 @@ MOST = 0.3  # of sRGB's range, that a colour is corrected
 def match_eyes(model: HeadGaussians, photo: Photo, view: View, head: ParametricHead) -> HeadGaussians:
     """The head with its drawn eyes' colours corrected to a photo in whose light it is."""
     points = wide_open(photo.landmarks[:, :2].astype(np.float64))
-    rims = [np.round(points[list(rim)]).astype(np.int32) for rim in EYE_RIMS.values()]
-    low, high = np.concatenate(rims).min(axis=0) - AROUND, np.concatenate(rims).max(axis=0) + AROUND
+    rims = [points[list(rim)] for rim in EYE_RIMS.values()]
+    both = np.round(np.concatenate(rims)).astype(int)
+    low, high = both.min(axis=0) - AROUND, both.max(axis=0) + AROUND
     width, height = (high - low).tolist()
     pictures = _pictures(model, view, low, width, height)
     rings = [_rings(model, head, side) for side in (0, 1)]
@@ -47,18 +47,14 @@ def match_eyes(model: HeadGaussians, photo: Photo, view: View, head: ParametricH
 
     pixels = []
     for rim in rims:
-        mask = np.zeros(photo.alpha.shape, np.uint8)
-        cv2.fillPoly(mask, [rim], 1)
-        inside = (mask.astype(bool) & photo.valid)[low[1] : high[1], low[0] : high[0]]
+        inside = (within(rim, *photo.alpha.shape) & photo.valid)[low[1] : high[1], low[0] : high[0]]
         wanted = photo.image[low[1] : high[1], low[0] : high[0]][inside]
         pixels.append((shares[inside], wanted - begun[inside]))
-    none = np.zeros((len(RINGS), 3))
-    both = _solve(
-        np.concatenate([seen for seen, _ in pixels]), np.concatenate([lack for _, lack in pixels]), none, FAINT
-    )
+    seen, lacking = (np.concatenate(part) for part in zip(*pixels, strict=True))
+    alike = _solve(seen, lacking, np.zeros((len(RINGS), 3)), FAINT)
     change = np.zeros((len(either), 3))
-    for ring, (seen, lack) in zip(rings, pixels, strict=True):
-        change += ring @ _solve(seen, lack, both, ALIKE)
+    for ring, (seen, lacking) in zip(rings, pixels, strict=True):
+        change += ring @ _solve(seen, lacking, alike, ALIKE)
     colors = (model.gaussians.colors + torch.from_numpy(change).float()).clamp(0, 1)
     return replace(model, gaussians=replace(model.gaussians, colors=colors))
 
@@ -84,7 +80,7 @@ def _pictures(
 
 def _rings(model: HeadGaussians, head: ParametricHead, side: int) -> np.ndarray:
     """[N, K] how much of each ring a Gaussian of the left (0) or right (1) drawn eye is; 0 for all others."""
-    g: BoundGaussians = model.gaussians
+    g = model.gaussians
     vertices = model.rig.neutral.numpy().astype(np.float64)
     ball = eyeballs(vertices, head.regions["eyes"])[side]
     place = at_anchors(g, head.faces, vertices)

@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.heads.parametric import ParametricHead
 from engine.models.parts.light import GREY, Light
-from engine.models.parts.placing import Strokes, discs
+from engine.models.parts.placing import Strokes, discs, scattered
 
 # Widths and heights of the crowns from the middle outwards, mm.
 CROWNS = {
@@ -64,7 +64,8 @@ def teeth(
     centres = corners.mean(axis=1)
     outward = ((centres - middle) * normals)[:, [0, 2]].sum(axis=1) > 0.3 * np.linalg.norm(normals, axis=1) * 0.01
     step = np.where(outward, STEP, COARSE)
-    points, which = _samples(corners, step)
+    which, weights = scattered(np.linalg.norm(normals, axis=1) / 2, step)
+    points = np.einsum("nkc,nk->nc", corners[which], weights)
     across = (normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-15))[which]
     edge, length = _edge(vertices[used], middle, upper)
     turn = np.arctan2(points[:, 0] - middle[0], points[:, 2] - middle[2])
@@ -78,20 +79,6 @@ def teeth(
     shade *= np.where(outward[which], 1.0, BEHIND)
     colors = colors * shade[:, None] + light.on(THROAT) * (1 - shade)[:, None]  # in the dark, all is the gums' red
     return discs(points, across, step[which] * OVERLAP, colors, 0.98)
-
-
-def _samples(corners: np.ndarray, step: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points [M, 3] about ``step`` [F] metres apart on triangles [F, 3, 3], and the triangle [M] of each."""
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    counts = np.maximum(np.ceil(area / step**2), 1).astype(int)
-    which = np.repeat(np.arange(len(corners)), counts)
-    k = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
-    # the R2 sequence (Roberts 2018) folded into the triangle covers it evenly without a grid's seams
-    u, v = (0.5 + k * 0.7548776662466927) % 1, (0.5 + k * 0.5698402909980532) % 1
-    flip = u + v > 1
-    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
-    weights = np.stack([1 - u - v, u, v], axis=1)
-    return np.einsum("nkc,nk->nc", corners[which], weights), which
 
 
 def _edge(points: np.ndarray, middle: np.ndarray, upper: bool) -> tuple[np.ndarray, np.ndarray]:

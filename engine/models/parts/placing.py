@@ -40,6 +40,19 @@ def discs(means: np.ndarray, normals: np.ndarray, radius: np.ndarray, colors: np
     return Strokes(means, np.cross(normals, helper), normals, scales, np.full(len(means), opacity), colors)
 
 
+def scattered(areas: np.ndarray, step: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    """Places about ``step`` metres apart, [F] or one, on triangles of ``areas`` [F] m², at least one on each: the
+    triangle [M] of each place, and its barycentrics [M, 3]."""
+    counts = np.maximum(np.ceil(areas / step**2), 1).astype(int)
+    which = np.repeat(np.arange(len(areas)), counts)
+    k = np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
+    # the R2 sequence (Roberts 2018) folded into the triangle covers it evenly without a grid's seams
+    u, v = (0.5 + k * 0.7548776662466927) % 1, (0.5 + k * 0.5698402909980532) % 1
+    flip = u + v > 1
+    u, v = np.where(flip, 1 - u, u), np.where(flip, 1 - v, v)
+    return which, np.stack([1 - u - v, u, v], axis=1)
+
+
 def tie(strokes: Strokes, rig: Rig, triangles: np.ndarray) -> BoundGaussians:
     """Bind every stroke to the nearest of some ``triangles`` [K] of the neutral mesh, which it then follows."""
     z = _unit(strokes.normals)

@@ -24,7 +24,7 @@ from engine.models.surface.hull import graph_laplacian, inflate
 from engine.models.surface.membrane import Membrane
 from engine.models.surface.outline import fit_outline
 from engine.models.surface.shoot import Shoot, compare
-from engine.models.surface.texture import SKIN, Texels, Texture, project_photos
+from engine.models.surface.texture import HALF, SKIN, Texels, Texture, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
@@ -69,6 +69,11 @@ class HeadGaussians:
     views: tuple[View, ...]
     eigenbasis: Eigenbasis | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def square(self) -> torch.Tensor:
+        """[N] 0..1: ``seen`` from where it counts as seen at all."""
+        return ((self.seen - HALF) / (1 - HALF)).clamp(0, 1)
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ def test_a_head_of_an_older_file_becomes_selectable(head, tmp_path):
 
 
 def test_blender_does_not_draw_the_splats_points(head):
-    """They would show nothing, but a weak GPU would redraw a viewport at a third of its speed."""
+    """They would show nothing, but a weak GPU would redraw a viewport at half its speed."""
     assert head.splats.visible_get() and not head.splats.show_instancer_for_viewport
 
 

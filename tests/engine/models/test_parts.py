@@ -13,13 +13,16 @@ from engine.avatar import drive, save
 from engine.cli import main
 from engine.evaluation.looks import camera_at, judge, picture
 from engine.evaluation.looks.marks import mark, on_region, shares
+from engine.gaussians.gaussians import at_anchors
 from engine.heads import load_head
+from engine.heads.landmarks import EYE_RIMS
 from engine.heads.portrait import eyeballs
-from engine.models.parts import eyes, mouth
+from engine.models.parts import eyes, furnish, mouth
 from engine.models.parts.light import Light, light_on
+from engine.models.surface import surface
 from engine.models.surface.rounding import rounded
 from engine.photos import load_photos
-from engine.pipeline import Options, reconstruct_photos
+from engine.pipeline import Options, reconstruct_photos, track
 from engine.progress import Progress
 
 OPTIONS = Options(refine_seconds=60)
@@ -144,3 +147,30 @@ def test_the_command_line_judges_heads(made, tmp_path: Path):
     assert set(found["csim"]) == {"0", "30", "45", "60"} and found["csim"]["0"] > 0.6 and found["hatch"] > 0.3
     assert (tmp_path / "sheets/a.png").stat().st_size > 100_000
     assert main(["evaluate", "--looks", str(tmp_path / "a.npz"), str(tmp_path / "sub/a.npz")]) != 0  # one name twice
+
+
+def test_an_iris_takes_the_photos_colour_all_around_and_no_reflection(chosen, made):
+    """Blue irises with a lamp in them: the drawn ones turn bluer alike on all sides, and no brighter at the lamp."""
+    photo = chosen.photos[0]
+    image = photo.image.copy()
+    row, column = np.mgrid[: image.shape[0], : image.shape[1]]
+    for first in EYE_RIMS:
+        x, y = photo.landmarks[first, :2]
+        radius = np.linalg.norm(photo.landmarks[first + 1, :2] - photo.landmarks[first, :2])
+        image[np.hypot(column + 0.5 - x, row + 0.5 - y) < 0.85 * radius] = (0.2, 0.3, 0.7)
+        image[np.hypot(column + 0.5 - x - 0.4 * radius, row + 0.5 - y) < 0.2 * radius] = 1.0
+    head = load_head()
+    tracked = track(chosen.photos, head, Progress())
+    model = surface(chosen.photos, tracked, head, Progress(), 30_000)
+    plain, blue = (furnish(model, [p], head).gaussians for p in (photo, replace(photo, image=image)))
+    vertices = model.rig.neutral.numpy().astype(np.float64)
+    place = at_anchors(blue, head.faces, vertices)
+    eye = head.face_region("eyes")[blue.triangles.numpy()]
+    for ball, side in zip(eyeballs(vertices, head.regions["eyes"]), (1, -1), strict=True):
+        away = place - ball.centre
+        angle = np.arccos(np.clip(away[:, 2] / np.maximum(np.linalg.norm(away, axis=1), 1e-9), -1, 1))
+        iris = eye & (side * place[:, 0] > 0) & (angle > 0.5 * eyes.limbus(ball)) & (angle < 0.7 * eyes.limbus(ball))
+        assert iris.sum() > 100
+        change = (blue.colors - plain.colors).numpy()[iris]
+        assert (change[:, 2] - change[:, 0]).mean() > 0.1
+        assert blue.colors.numpy()[iris].max() < 0.8 and np.std(change[:, 2]) < 0.05
