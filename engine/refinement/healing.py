@@ -17,13 +17,12 @@ from engine.heads.parametric import ParametricHead
 from engine.models.parts.light import GREY
 from engine.models.surface import HeadGaussians
 from engine.models.surface.membrane import Membrane
-from engine.models.surface.texture import FEATURES, HALF, SKIN
+from engine.models.surface.texture import FEATURES, SKIN
 
 LENGTH, FADES = 0.006, 0.025  # m under which changes are detail, which stays where it is; m over which the rest fades
 MOST = 0.25  # of sRGB's range
 GRAINY = ("face", "ears", "neck")
 FEWEST = 500  # Gaussians of a face, to tell its grain
-MEDIAN = 0.6745  # of a normal distribution's standard deviation, that half of its values do not exceed
 
 
 def heal(start: HeadGaussians, refined: BoundGaussians, head: ParametricHead) -> BoundGaussians:
@@ -31,7 +30,7 @@ def heal(start: HeadGaussians, refined: BoundGaussians, head: ParametricHead) ->
     triangles, surface = refined.triangles.numpy(), (refined.parts == PARTS.index("surface")).numpy()
     sheet = head.face_region(*SKIN)
     on_sheet = sheet[triangles] & surface & ~start.fixed.numpy()
-    square = ((start.seen.numpy() - HALF) / (1 - HALF)).clip(0, 1)
+    square = start.square.numpy()
     plain = ~head.face_region(*FEATURES)[triangles]
     known, unknown = on_sheet & plain & (square > 0), np.flatnonzero(on_sheet & (square < 1))
     if not known.any() or not len(unknown):
@@ -60,17 +59,14 @@ def _grain(grey: np.ndarray, pairs: np.ndarray, known: np.ndarray) -> np.ndarray
     """
     if known.sum() < FEWEST:
         return np.zeros(len(grey))
-    shown = _from_neighbours(grey, pairs)[known]
-    noise = _from_neighbours(np.random.default_rng(0).normal(size=len(grey)), pairs)
-    typical = (np.median(np.abs(part)) / MEDIAN for part in (shown - np.median(shown), noise[known]))
-    wanted, have = typical
-    return noise * wanted / max(have, 1e-9)
+    noise = np.random.default_rng(0).normal(size=len(grey))
+    shown, made = (_from_neighbours(values, pairs)[known] for values in (grey, noise))
+    usual = np.median(np.abs(shown - np.median(shown)))  # not the mean: lips and nostrils are no grain
+    return noise * usual / max(np.median(np.abs(made)), 1e-9)
 
 
 def _from_neighbours(values: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """[N] how values [N] differ from the mean of their neighbours; 0 for those without."""
-    sums, counts = np.zeros(len(values)), np.zeros(len(values))
-    for one, other in (pairs.T, pairs.T[::-1]):
-        np.add.at(sums, one, values[other])
-        np.add.at(counts, one, 1)
+    one, other = np.concatenate([pairs, pairs[:, ::-1]]).T
+    counts, sums = (np.bincount(one, weights, len(values)) for weights in (None, values[other]))
     return np.where(counts > 0, values - sums / np.maximum(counts, 1), 0.0)
