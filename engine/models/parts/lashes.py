@@ -8,7 +8,7 @@ import numpy as np
 from scipy.sparse.csgraph import connected_components, dijkstra
 
 from engine.heads.parametric import ParametricHead
-from engine.heads.portrait import Eyeball
+from engine.heads.portrait import Eyeball, eyeballs
 from engine.models.parts.placing import Strokes
 from engine.models.surface.hull import mesh_graph
 
@@ -35,38 +35,33 @@ def draw(head: ParametricHead, vertices: np.ndarray, balls: tuple[Eyeball, Eyeba
     parts = []
     for ball, side in zip(balls, (1, -1), strict=True):
         for upper in (True, False):
-            rows = _rows(head, vertices, ball, side, upper)
+            rows = _strip(head, side, upper)
             if rows is not None:
-                parts += [_hairs(*rows, dark, upper), _margin(rows[0], ball, dark, upper)]
+                margin, tips = (evenly_along(vertices[row]) for row in rows)
+                parts += [_hairs(margin, tips, dark, upper), _margin(margin, ball, dark, upper)]
                 if upper:
-                    parts.append(_shadow(rows[0], ball))
+                    parts.append(_shadow(margin, ball))
     return Strokes(
         *(np.concatenate([getattr(p, name) for p in parts]) if parts else np.zeros((0, 3)) for name in FIELDS)
     )
 
 
-def upper_margin(head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int) -> np.ndarray | None:
+def upper_margin(head: ParametricHead, side: int) -> np.ndarray | None:
     """Vertices along an upper lid's margin, from the nose outwards; None where the head model has no lashes."""
-    rows = _strip(head, vertices, ball, side, upper=True)
+    rows = _strip(head, side, upper=True)
     return None if rows is None else rows[0]
 
 
-def _rows(
-    head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int, upper: bool
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """The lid's margin and the lashes' tips, [MARGIN_STEPS, 3] each, from the nose outwards."""
-    rows = _strip(head, vertices, ball, side, upper)
-    return None if rows is None else (evenly_along(vertices[rows[0]]), evenly_along(vertices[rows[1]]))
+def _strip(head: ParametricHead, side: int, upper: bool) -> tuple[np.ndarray, np.ndarray] | None:
+    """A lash strip's vertices in the lid's margin and at the lashes' tips, from the nose outwards.
 
-
-def _strip(
-    head: ParametricHead, vertices: np.ndarray, ball: Eyeball, side: int, upper: bool
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """A lash strip's vertices in the lid's margin and at the lashes' tips, from the nose outwards."""
+    Told on the template: a person's lids may stand off the eyeballs.
+    """
     region = head.regions.get("lashes")
     if region is None or not region.any():
         return None
-    strip = region & (side * head.template[:, 0] > 0)
+    vertices, ball = head.template, eyeballs(head.template, head.regions["eyes"])[0 if side > 0 else 1]
+    strip = region & (side * vertices[:, 0] > 0)
     graph = mesh_graph(head.faces[strip[head.faces].all(axis=1)], len(vertices))
     _, labels = connected_components(graph, directed=False)
     groups = [np.flatnonzero(strip & (labels == label)) for label in np.unique(labels[strip])]

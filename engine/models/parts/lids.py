@@ -19,7 +19,7 @@ from engine.gaussians.binding import STRETCH, triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
-from engine.heads.portrait import eyeballs, vertex_normals
+from engine.heads.portrait import vertex_normals
 from engine.models.parts.lashes import evenly_along, upper_margin
 from engine.models.parts.light import GREY
 from engine.models.parts.placing import joined, scattered
@@ -161,7 +161,7 @@ def _closed(
     Args:
         around: [N] bool, skin that photos show. moved: [M] metres that a blink moves the lids.
     """
-    g, vertices = model.gaussians, model.rig.neutral.numpy().astype(np.float64)
+    g = model.gaussians
     closed = _closed_vertices(model, head).numpy().astype(np.float64)
     position = at_anchors(g, head.faces, closed)
     normals = at_anchors(g, head.faces, vertex_normals(closed, head.faces))
@@ -172,8 +172,8 @@ def _closed(
         position[known], normals[known], g.colors.numpy()[known].astype(np.float64),
     )  # fmt: skip
     colors *= 1 - CREASE * np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2))[:, None]
-    for ball, side in zip(eyeballs(vertices, head.regions["eyes"]), (1, -1), strict=True):
-        margin = upper_margin(head, vertices, ball, side)
+    for side in (1, -1):
+        margin = upper_margin(head, side)
         if margin is not None:
             far, _ = cKDTree(evenly_along(closed[margin])).query(position[lids], workers=-1)
             colors *= 1 - LASH_LINE * np.exp(-((far / LASHES_WIDE) ** 2))[:, None]

@@ -17,7 +17,7 @@ from engine.gaussians.gaussians import at_anchors
 from engine.heads import load_head
 from engine.heads.landmarks import EYE_RIMS
 from engine.heads.portrait import eyeballs
-from engine.models.parts import eyes, furnish, mouth
+from engine.models.parts import eyes, furnish, lashes, mouth
 from engine.models.parts.light import Light, light_on
 from engine.models.surface import surface
 from engine.models.surface.rounding import rounded
@@ -174,3 +174,12 @@ def test_an_iris_takes_the_photos_colour_all_around_and_no_reflection(chosen, ma
         change = (blue.colors - plain.colors).numpy()[iris]
         assert (change[:, 2] - change[:, 0]).mean() > 0.1
         assert blue.colors.numpy()[iris].max() < 0.8 and np.std(change[:, 2]) < 0.05
+
+
+def test_lashes_grow_on_lids_that_stand_off_the_eyeballs():
+    head = load_head()
+    far = head.template.astype(np.float64).copy()
+    far[head.regions["lashes"], 2] += 0.004
+    balls = eyeballs(far, head.regions["eyes"])
+    usual, moved = (lashes.draw(head, v, balls, lashes.DARK) for v in (head.template.astype(np.float64), far))
+    assert len(moved.means) == len(usual.means) > 500
