@@ -135,8 +135,13 @@ def image_scores(
 
 
 def matte_iou(alpha: torch.Tensor, truth: Truth) -> float:
-    """Intersection over union of two mattes [H, W] above one half, inside the photo; 1 when both are empty."""
-    a, b = (alpha > 0.5) & truth.valid, (truth.alpha > 0.5) & truth.valid
+    """:func:`overlap` of a render's matte [H, W] and the photo's, inside the photo."""
+    return overlap(alpha * truth.valid, truth.alpha * truth.valid)
+
+
+def overlap(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Intersection over union of two mattes [H, W] above one half; 1 when both are empty."""
+    a, b = a > 0.5, b > 0.5
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
 

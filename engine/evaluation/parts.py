@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from engine.arkit import ARKIT_NAMES
+from engine.evaluation.angles import seen_face
 from engine.evaluation.metrics import psnr
 from engine.evaluation.synthetic import drawn, over_white
 from engine.heads import load_head
@@ -16,10 +17,10 @@ from engine.heads.parametric import JOINTS, ParametricHead
 from engine.models.parts import close_lids, furnish
 from engine.models.surface import HeadGaussians, surface
 from engine.perceptual import LPIPS
-from engine.photos.photo import CROP, MARGIN
+from engine.photos.photo import CROP
 from engine.progress import Progress
 from engine.synthetic import HELD_OUT, SyntheticSample, act
-from engine.synthetic.portraits import portrait, true_tracking
+from engine.synthetic.portraits import true_tracking
 
 PARTS: Mapping[str, tuple[Mapping[str, float], tuple[str, ...]]] = {
     "eyes closed": ({"eyeBlinkLeft": 1, "eyeBlinkRight": 1}, ("eyes", "lids")),
@@ -68,8 +69,7 @@ def _expression(keys: Mapping[str, float]) -> np.ndarray:
 
 
 def _reconstruct(person: SyntheticSample, head: ParametricHead, count: int, drawn: bool) -> HeadGaussians:
-    landmarks = np.concatenate([person.landmarks[0] + MARGIN, np.zeros((len(person.landmarks[0]), 1))], axis=1)
-    photo = replace(portrait(person, 0), landmarks=landmarks.astype(np.float32))
+    photo = seen_face(person, 0)
     made = surface([photo], true_tracking(person, [0]), head, Progress(), count)
     return close_lids(furnish(made, [photo], head), head) if drawn else made
 

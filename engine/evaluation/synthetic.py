@@ -53,8 +53,7 @@ def compare_all(people: int, photos: int, count: int, progress: Progress) -> lis
     Raises:
         EngineError: there are not so many held-out people.
     """
-    if not 1 <= people <= len(HELD_OUT):
-        raise EngineError(f"There are {len(HELD_OUT)} held-out people.", f"Choose 1 to {len(HELD_OUT)}.")
+    seeds = held_out(people)
     head, silent = load_head(), Progress(is_cancelled=progress.is_cancelled)
 
     def system_of(name: str) -> System:
@@ -64,11 +63,22 @@ def compare_all(people: int, photos: int, count: int, progress: Progress) -> lis
     systems = {name: system_of(name) for name in SYSTEMS}
     progress.start("held-out people")
     scores = []
-    for score in compare(systems, HELD_OUT[:people], (photos,), LPIPS()):
+    for score in compare(systems, seeds, (photos,), LPIPS()):
         scores.append(score)
         progress.update(len(scores) / (people * len(systems)))
     progress.finish()
     return scores
+
+
+def held_out(people: int) -> range:
+    """Seeds of the first held-out people.
+
+    Raises:
+        EngineError: there are not so many.
+    """
+    if not 1 <= people <= len(HELD_OUT):
+        raise EngineError(f"There are {len(HELD_OUT)} held-out people.", f"Choose 1 to {len(HELD_OUT)}.")
+    return HELD_OUT[:people]
 
 
 def compare(

@@ -116,12 +116,21 @@ def random_view(rng: np.random.Generator, middle: np.ndarray, size: int, frontal
     yaw = rng.uniform(-wide, wide) if rng.uniform() < 0.6 else np.clip(rng.normal(0, 0.35 * wide), -wide, wide)
     pitch = np.clip(rng.normal(0.02, 0.35 * PITCH), -PITCH, PITCH)
     roll = np.clip(rng.normal(0, 0.3 * ROLL), -ROLL, ROLL)
-    toward = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     focal = size / (2 * np.tan(rng.uniform(*FIELD_OF_VIEW) / 2))
     distance = focal * HEAD_HEIGHT / (rng.uniform(*FILL) * size)
+    return _aimed(yaw, pitch, roll, middle + rng.normal(0, 0.010, 3), distance, focal, size)
+
+
+def view_from(yaw: float, pitch: float, middle: np.ndarray, size: int) -> View:
+    """An upright camera that looks at ``middle`` [3] metres from given radians, with the usual lens and distance."""
+    focal = size / (2 * np.tan(np.mean(FIELD_OF_VIEW) / 2))
+    return _aimed(yaw, pitch, 0.0, middle, focal * HEAD_HEIGHT / (np.mean(FILL) * size), focal, size)
+
+
+def _aimed(yaw: float, pitch: float, roll: float, target: np.ndarray, distance: float, focal: float, size: int) -> View:
+    toward = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     cos, sin = np.cos(roll), np.sin(roll)
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ looking(toward)
-    target = middle + rng.normal(0, 0.010, 3)
     viewmat = np.eye(4)
     viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ (target + distance * toward)
     return View(viewmat, np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]))

@@ -8,49 +8,16 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import cKDTree
 
+from engine.locks import CROWN, KNOT, Skull, Style, hairline, paths
+from engine.noise import fractal
 from engine.synthetic.canvas import Canvas, canvas
 from engine.synthetic.fields import fields, step
-from engine.synthetic.noise import fractal
 from engine.synthetic.skin import to_linear
 from engine.synthetic.traits import Traits
 
-CROWN = np.array([0.0, 0.16, -0.035])  # m, where hair parts in all directions
-KNOT = np.array([0.0, 0.075, -0.115])  # m, where tied hair meets
-# The hairline's height over the azimuth around the head, degrees from the front (0) past the ear (95) to the nape.
-HAIRLINE = np.array(
-    [(0, 0.119), (22, 0.119), (40, 0.108), (56, 0.090), (68, 0.062), (76, 0.034), (84, 0.026), (92, 0.040),
-     (104, 0.044), (118, 0.015), (140, -0.018), (180, -0.030)]
-)  # fmt: skip
 ROOT_ON = (0.02, 0.35)  # of a texel's density, between which hair starts to grow
 LOOSE = (-0.02, -0.13)  # m of height between which long hair passes from the head's motion to the torso's
 GREY = (0.62, 0.62, 0.63)
-
-
-@dataclass(frozen=True)
-class Style:
-    """How locks grow. Lengths in metres.
-
-    Attributes:
-        count: locks. stations: points along one. length: of a lock; jitter: its relative spread.
-        width: of a lock. layer: thickness of the hair over the skull. lift: share of the first direction that leaves
-        the skin; gravity: of the last that falls; wave: amplitude of the waves; waves: how many along a lock.
-        flow: crown, back, part, knot or out. fringe: whether the front falls to the brows. cut: height below which
-        locks end, or None.
-    """
-
-    count: int
-    stations: int
-    length: float
-    jitter: float
-    width: float
-    layer: float
-    lift: float
-    gravity: float
-    wave: float
-    waves: float
-    flow: str
-    fringe: bool = False
-    cut: float | None = None
 
 
 STYLES = {
@@ -113,8 +80,7 @@ def _scalp() -> tuple[np.ndarray, ...]:
     """[M] each: metres above the hairline; 0..1 at its front corners; 0..1 at the crown; 0..1 on skin that can grow."""
     sheet = canvas()
     x, y, z = sheet.points.T
-    azimuth = np.degrees(np.arctan2(np.abs(x), z - 0.005))
-    line = np.interp(azimuth, *HAIRLINE.T)
+    azimuth, line = hairline(sheet.points)
     corner = np.exp(-np.square((azimuth - 38) / 16)) + 0.35 * np.exp(-np.square(azimuth / 20))
     bare = np.exp(-np.square((sheet.points - CROWN) / 0.05).sum(axis=1))
     able = sheet.member("face", "scalp", "neck") * (1 - sheet.member("ears")) * sheet.on(0)
@@ -129,20 +95,6 @@ def _texel_areas() -> np.ndarray:
     u, v, w = sheet.head.uv[sheet.head.uv_faces].transpose(1, 0, 2).astype(np.float64)
     flat = np.abs((v - u)[:, 0] * (w - u)[:, 1] - (v - u)[:, 1] * (w - u)[:, 0])
     return (np.linalg.norm(np.cross(b - a, c - a), axis=1) / np.maximum(flat, 1e-12))[sheet.triangle]
-
-
-@dataclass(frozen=True)
-class Skull:
-    """A person's skin as locks meet it: points, normals [P, 3]; tree over the points."""
-
-    points: np.ndarray
-    normals: np.ndarray
-    tree: cKDTree
-
-    def nearest(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Height above the skin [..] metres and its normals [.., 3] for places [.., 3]."""
-        _, index = self.tree.query(places)
-        return ((places - self.points[index]) * self.normals[index]).sum(axis=-1), self.normals[index]
 
 
 def grow(
@@ -197,7 +149,7 @@ def _locks(
         roots = KNOT + rng.normal(0, 0.006, roots.shape)
     if style.flow == "down":  # a moustache stays short
         lengths *= np.where(sheet.points[texels, 1] > -0.02, 0.5, 1.0)
-    path = _paths(style, roots, lengths, skull, rng)  # [N, S, 3]
+    path = paths(style, roots, lengths, skull, rng)  # [N, S, 3]
 
     height, normal = skull.nearest(path)
     tangents = np.gradient(path, axis=1)
@@ -251,75 +203,6 @@ def _locks(
         single(each(barycentric)),
         single(weights),
     )
-
-
-def _paths(style: Style, roots: np.ndarray, lengths: np.ndarray, skull: Skull, rng: np.random.Generator) -> np.ndarray:
-    """[N, S, 3] each lock's points: a step along the flow, bent, lifted, pulled down, and kept off the skin."""
-    count, last = len(roots), style.stations - 1
-    stride = (lengths / last)[:, None]
-    clearance = style.layer * rng.uniform(0.15, 1.0, count)
-    height, normal = skull.nearest(roots)
-    parting = rng.choice((-1, 1)) * rng.uniform(0.0, 0.035)
-    whorl = fractal(roots.astype(np.float32), 0.03, 1, rng)[:, None] * 0.35 + rng.normal(0, 0.12, (count, 1))
-    heading = _flow(style, roots, roots, normal, parting)
-    heading = style.lift * normal + (1 - 0.6 * style.lift) * heading
-    points = [roots]
-    phase, beat = rng.uniform(0, 2 * np.pi, (count, 1)), 2 * np.pi * style.waves / max(last, 1)
-    if style.wave:  # neighbours wave together
-        phase = phase * 0.25 + 3 * fractal(roots.astype(np.float32), 0.04, 1, rng)[:, None]
-    for s in range(1, style.stations):
-        share = s / last
-        flow = _flow(style, points[-1], roots, normal, parting)
-        across = np.cross(flow, normal)
-        pull = style.gravity * share * np.array([0, -1.6, 0])
-        stray = np.clip((height - 1.2 * style.layer) / 0.02, 0, 1) * (style.flow != "tail")
-        aim = flow + whorl * across + style.lift * (1 - share) * normal + pull - 0.9 * stray[:, None] * normal
-        heading = 0.45 * _unit(heading) + 0.55 * _unit(aim)
-        place = points[-1] + stride * _unit(heading)
-        if style.cut is not None:
-            place[:, 1] = np.maximum(place[:, 1], style.cut + 0.03 * whorl[:, 0])
-        place += style.wave * 0.5 * (np.cos(phase + beat * s) * across + np.sin(phase + beat * s) * normal * 0.6)
-        height, normal = skull.nearest(place)
-        keep = clearance * (min(1.0, 3 * share) if style.flow != "out" else 0.0) + 0.0015
-        place += normal * np.maximum(keep - height, 0)[:, None]
-        points.append(place)
-    return np.stack(points, axis=1)
-
-
-def _flow(style: Style, places: np.ndarray, roots: np.ndarray, normal: np.ndarray, parting: float) -> np.ndarray:
-    """[N, 3] unit directions along the skin at ``places`` of locks rooted at ``roots``."""
-    x, y, z = places.T
-    down = np.array([0, -1.0, 0])
-    if style.flow == "out":
-        return _unit(np.sin(roots * 5e3 + roots[:, ::-1] * 9e3) + 0.6 * normal)  # every curl its own way
-    if style.flow == "back":
-        aim = np.stack(
-            [0.25 * np.sign(x) * np.abs(x) / 0.07, -0.25 - 4 * np.clip(0.08 - y, 0, 0.1), -1 + 0 * x], axis=1
-        )
-    elif style.flow == "part":
-        side, drop = np.where(roots[:, 0] > parting, 1.0, -1.0), step(0.15, 0.06, y)
-        face = step(0.045, 0.085, z) * step(0.140, 0.115, y)  # off the face
-        aim = np.stack([side * (1 - 0.75 * drop + 1.5 * face), -0.25 - drop * (1 - 0.6 * face),
-                        -0.35 - 0.25 * drop * (z > 0.04) - 0.9 * face], axis=1)  # fmt: skip
-    elif style.flow == "knot":
-        aim = KNOT - places
-    elif style.flow == "tail":
-        aim = np.stack([0.2 * (roots[:, 0] / 0.006), -0.6 + 0 * x, -0.8 + 0 * x], axis=1)
-    elif style.flow == "down":
-        outward = np.where(np.abs(roots[:, 0]) < 0.025, np.sign(roots[:, 0]) * (roots[:, 1] > -0.02) * 1.2, 0.0)
-        aim = np.stack([outward, -1 + 0 * x, 0.25 + 0 * x], axis=1)
-    else:
-        aim = places - CROWN
-        aim = _unit(aim) + 0.35 * down
-        if style.fringe:  # the front falls straight down to the brows
-            ahead = step(0.03, 0.07, roots[:, 2])[:, None]
-            aim = aim + ahead * np.array([0, -0.6, 0.8])
-    along = aim - (aim * normal).sum(axis=1, keepdims=True) * normal
-    return _unit(along)
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
 
 
 def _join(parts: list[Hair], columns: int) -> Hair:

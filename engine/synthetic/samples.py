@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.arkit import ARKIT_NAMES
 from engine.gaussians.mesh_raster import MeshRaster, rasterize_mesh
-from engine.synthetic.acting import Light, View, random_expression, random_light, random_pose, random_view
+from engine.synthetic.acting import Light, View, random_expression, random_light, random_pose, random_view, view_from
 from engine.synthetic.person import Person, Posed, facing, make_person, pose
 from engine.synthetic.shading import shade
 
@@ -88,13 +88,18 @@ def sample(seed: int, views: int, size: int, same_expression: bool) -> Synthetic
 
 
 def act(
-    seed: int, instants: Sequence[tuple[np.ndarray, np.ndarray]], size: int, frontal: bool = False
+    seed: int,
+    instants: Sequence[tuple[np.ndarray, np.ndarray]],
+    size: int,
+    frontal: bool = False,
+    directions: Sequence[tuple[float, float]] = (),
 ) -> SyntheticSample:
     """Person ``seed`` under one light at given instants, a view each.
 
     Args:
         instants: expression [E] and joint rotations [J, 3] of each view. size: S, pixels.
         frontal: every camera is within 20° of the front, not the first one alone.
+        directions: yaw and pitch in radians from where each camera looks; by chance where none are given.
     """
     person = make_person(seed)
     surroundings = np.random.default_rng([seed, LIGHT])
@@ -106,7 +111,10 @@ def act(
         face = posed.vertices[: len(person.neutral)][person.sheet.head.regions["face"]]
         middle = face.mean(axis=0).astype(np.float64) + FACE_TO_HEAD
         where = np.random.default_rng([seed, VIEW, number])
-        view = random_view(where, middle, size, frontal=frontal or number == 0)
+        if directions:
+            view = view_from(*directions[number], middle, size)
+        else:
+            view = random_view(where, middle, size, frontal=frontal or number == 0)
         lip_gap = MOUTH_SHADE + (1 - MOUTH_SHADE) * float(expression[JAW_OPEN])
         pictures.append(_take(person, posed, view, light, background, size, lip_gap, expression, rotations))
     stacked = {field.name: np.stack([getattr(p, field.name) for p in pictures]) for field in fields(Picture)}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.heads.portrait import BROW, IRIS_RADIUS
+from engine.noise import fractal
 from engine.synthetic.canvas import Canvas
 from engine.synthetic.fields import MM, Fields, fields, step
-from engine.synthetic.noise import fractal
 from engine.synthetic.traits import Traits
 
 NECK_BASE = -0.098  # m, height of the template's neck joint

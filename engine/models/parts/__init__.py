@@ -1,4 +1,4 @@
-"""Eyes, lashes, teeth, tongue and the mouth's inside, drawn for every system alike, and lids that close.
+"""Eyes, lashes, teeth, tongue, the mouth's inside and hair behind, drawn for every system alike, and lids that close.
 
 These move by centimetres under keys and show what no photo did. They are built whole, in the photos' light, and stay as
 they are: neither a network's guess nor refinement may paint them to explain one photo.
@@ -20,6 +20,7 @@ from engine.models.parts.lids import close_lids
 from engine.models.parts.light import light_on
 from engine.models.parts.matching import match_eyes
 from engine.models.parts.placing import joined, tie
+from engine.models.parts.strands import grow_hair
 from engine.models.surface import OPACITY, HeadGaussians
 from engine.models.surface.beyond import still_triangles
 from engine.models.surface.rounding import rounded
@@ -72,7 +73,7 @@ def furnish(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead)
     clean = tongue | lining
     painted = _repainted(model, repainted, clean)
     painted = replace(painted, gaussians=rounded(painted.gaussians, head, model.rig))
-    whole = joined(painted, ~replaced, torch.from_numpy(clean), drawn)
+    whole = grow_hair(joined(painted, ~replaced, torch.from_numpy(clean), drawn), photos, head)
     leading = model.shoot.leading
     return match_eyes(whole, photos[leading], model.views[leading], head)
 

@@ -53,13 +53,18 @@ def scattered(areas: np.ndarray, step: np.ndarray | float) -> tuple[np.ndarray, 
     return which, np.stack([1 - u - v, u, v], axis=1)
 
 
-def tie(strokes: Strokes, rig: Rig, triangles: np.ndarray) -> BoundGaussians:
-    """Bind every stroke to the nearest of some ``triangles`` [K] of the neutral mesh, which it then follows."""
+def tie(strokes: Strokes, rig: Rig, triangles: np.ndarray, level: float = 1.0) -> BoundGaussians:
+    """Bind every stroke to the nearest of some ``triangles`` [K] of the neutral mesh, which it then follows.
+
+    Args:
+        level: how much sideways distance counts of height.
+    """
     z = _unit(strokes.normals)
     x = _unit(strokes.along - (strokes.along * z).sum(axis=1, keepdims=True) * z)
     axes = np.stack([x, np.cross(z, x), z], axis=2)
     means = torch.from_numpy(strokes.means).float()
-    nearest, barycentrics = nearest_triangles(means, rig.neutral, rig.faces, torch.from_numpy(triangles))
+    flat = torch.tensor([level, 1.0, level])
+    nearest, barycentrics = nearest_triangles(means * flat, rig.neutral * flat, rig.faces, torch.from_numpy(triangles))
     return bind(
         means,
         matrix_to_quat(torch.from_numpy(axes).float()),

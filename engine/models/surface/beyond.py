@@ -126,6 +126,13 @@ def _broad(need: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return (np.bincount(labels.ravel())[labels] >= CRUMB) & (labels > 0)
 
 
+def drape(g: ViewGeometry, view: View) -> np.ndarray:
+    """[H, W] metres: the depth at which the mesh's edge goes on beyond its silhouette, some way behind it."""
+    away, where = distance_transform_edt(~np.isfinite(g.raster.depth), return_indices=True)
+    depth = gaussian_filter(g.raster.depth[tuple(where)], SMOOTHING)
+    return depth + BEHIND + FALL * away * depth / view.K[0, 0]
+
+
 def _fill(
     photo: Photo,
     view: View,
@@ -143,9 +150,7 @@ def _fill(
     silhouette = np.isfinite(g.raster.depth)
     if not len(row) or not silhouette.any():
         return None
-    away, where = distance_transform_edt(~silhouette, return_indices=True)
-    depth = gaussian_filter(g.raster.depth[tuple(where)], SMOOTHING)[row, column]
-    depth += BEHIND + FALL * away[row, column] * depth / view.K[0, 0]
+    depth = drape(g, view)[row, column]
     x = (column + 0.5 - view.K[0, 2]) / view.K[0, 0] * depth
     y = (row + 0.5 - view.K[1, 2]) / view.K[1, 1] * depth
     to_world = np.linalg.inv(view.viewmat)

@@ -19,6 +19,7 @@ MOST_DETAIL = 0.1  # of sRGB's range, that is lent
 OUTLIER, ROUNDS, COARSE = 0.08, 3, 0.02  # of sRGB's range, from which a texel counts less in what is around; m
 HOLLOWS = ((0.006, 0.003, 0.4), (0.03, 0.03, 0.2))  # m over which a hollow is measured, depth of the darkest, how dark
 HAIRLINE, MIXED = 0.009, (0.25, 0.85)  # m over which hair passes into skin; shares from which it does, and has
+DRESSED = 0.4  # of the chest that is seen, that must not be skin, or there are no clothes
 NECKLINE = 0.012  # m over which cloth passes into skin
 HINT, BARE = 0.02, 0.25  # how much a region's name says of what it is, against a photo; and that a face is bare
 HAIRY = ("scalp", "face", "neck")  # where hair grows; what falls over ears, photos show
@@ -54,11 +55,13 @@ def complete(
     made_up = base + _lent(texels, detail, seen * bare * ~open_lids, np.where(features, 1.0, MOST_DETAIL))
     made_up *= _relief(head, texels, skin)[:, None]
 
-    cloth_at = torso + neck * (1 - texture.skin)
+    clad = neck * (1 - texture.skin) * (1 - texture.hair)  # a beard is none
+    dressed = (torso * seen * (1 - texture.skin)).sum() > DRESSED * (torso * seen).sum()
+    cloth_at = torso * ((1 - texture.skin) if dressed else 1.0) + clad  # bare shoulders are no cloth's colour
     if (cloth_at * seen).sum() > FEWEST:
         cloth = _around(head, texels, body, colors, cloth_at * seen)
         cloth += _lent(texels, colors - cloth, cloth_at * seen, np.ones(len(seen)))
-        classes, sure_of = torso + neck * seen * (1 - texture.skin), np.where(torso, 1.0, BARE + neck * seen)
+        classes, sure_of = torso + seen * clad, np.where(torso, 1.0, BARE + neck * seen)
         share = texels.smooth(head, body, classes[:, None], sure_of, NECKLINE)
         below = texels.member(head, "torso", *SKIN)
         made_up += below[:, None] * smoothstep(share, *MIXED) * (cloth - made_up)

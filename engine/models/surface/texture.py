@@ -181,7 +181,8 @@ def project_photos(
     strict *= sure
 
     scalp, brows = texels.member(head, "scalp"), texels.member(head, "brows")
-    bare, hair = kinds(shown, texels.member(head, "face") & plain & (strict > HALF), scalp & (seen > HALF))
+    face = texels.member(head, "face") & plain & (strict > HALF)
+    bare, hair = kinds(shown, texels.position[:, 1], face, scalp, seen > HALF)
     if hair.any():  # at a slant, hair must grow from hair that is seen well, or it is what lies behind
         rooted = texels.smooth(head, skin, hair[:, None], strict * on_skin, LEVEL)[:, 0]
         hair *= strict + (1 - strict) * smoothstep(rooted, *ROOTED)
