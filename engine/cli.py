@@ -451,29 +451,13 @@ def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _evaluate_held_out(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.evaluation.parts import compare_parts
-    from engine.evaluation.synthetic import compare_all
+    from engine.evaluation.held_out import evaluate_held_out
 
-    scores = compare_all(options.held_out, options.sources, options.gaussians, progress)
-    parts = compare_parts(options.held_out, options.gaussians, progress)
+    found = evaluate_held_out(options.held_out, options.sources, _options(options).gaussians, progress)
     if options.json:
-        systems = [vars(score) | {"scores": vars(score.scores)} for score in scores]
-        _write_json(options.json, {"systems": systems, "parts": [vars(score) for score in parts]})
+        _write_json(options.json, found.to_json())
     if options.json != "-":
-        of_systems = [(s.system, (s.scores.psnr, s.scores.ssim, s.scores.lpips)) for s in scores]
-        of_parts = [(part.part, (part.psnr, part.lpips)) for part in parts]
-        Console().print(
-            _means(("system", "PSNR dB", "SSIM", "LPIPS"), of_systems), _means(("part", "PSNR dB", "LPIPS"), of_parts)
-        )
-
-
-def _means(columns: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> Table:
-    """A table of the means of all rows that begin with the same name."""
-    table = Table(*columns)
-    for name in dict.fromkeys(name for name, _ in rows):
-        figures = zip(*(values for other, values in rows if other == name), strict=True)
-        table.add_row(Text(name), *(f"{sum(column) / len(column):.4g}" for column in figures))
-    return table
+        Console().print(*found.tables())
 
 
 def _evaluate_looks(options: argparse.Namespace, progress: Progress) -> None:

@@ -94,9 +94,20 @@ def grow_hair(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHea
     far, _ = cKDTree(groom.position[groom.shown]).query(strokes.means[kept], workers=-1)
     local = model.gaussians.colors.numpy()[under[kept]] - groom.colors[LEVELS // 2]
     colors += ((1 - smoothstep(far, *NEAR)) * ~free[kept])[:, None] * local
-    chosen = [getattr(strokes, name)[kept] for name in ("means", "along", "normals", "scales")]
-    made = tie(Strokes(*chosen, strokes.opacities[kept] * share[kept], colors), model.rig, still_triangles(head), LEVEL)
-    parts = np.where(free[kept], PARTS.index("hair"), PARTS.index("surface")).astype(np.uint8)
+    made = tie(
+        Strokes(
+            strokes.means[kept],
+            strokes.along[kept],
+            strokes.normals[kept],
+            strokes.scales[kept],
+            strokes.opacities[kept] * share[kept],
+            colors,
+        ),
+        model.rig,
+        still_triangles(head),
+        LEVEL,
+    )
+    parts = np.where((free | ~on_scalp)[kept], PARTS.index("hair"), PARTS.index("surface")).astype(np.uint8)
     made = replace(made, parts=torch.from_numpy(parts))
     everything = np.ones(len(model.gaussians), bool)
     return joined(_sunk(model, groom, haired * (1 - square)), everything, model.fixed, [made])
@@ -168,7 +179,7 @@ def _hidden(model: HeadGaussians, photos: Sequence[Photo], means: np.ndarray, lo
     """[M] bool: places on the neutral head that no photo shows to be empty, nor, where hair is ``loose`` [M], to be
     taken by something else."""
     hidden = np.ones(len(means), bool)
-    for i in np.flatnonzero(model.shoot.alike):
+    for i in np.flatnonzero(model.shoot.alike).tolist():
         photo, view = photos[i], model.views[i]
         turn = model.rig.head_transform(torch.from_numpy(view.joint_rotations).float()).numpy().astype(np.float64)
         turn = view.viewmat @ turn
