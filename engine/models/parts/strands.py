@@ -24,6 +24,7 @@ from engine.models.parts.grooming import FEWEST, LEVELS, Groom, groom_of
 from engine.models.parts.placing import Strokes, joined, tie
 from engine.models.surface import HeadGaussians
 from engine.models.surface.beyond import LEVEL, drape, still_triangles
+from engine.models.surface.hull import SOLID
 from engine.models.surface.texture import HALF
 from engine.models.surface.views import view_geometry
 from engine.noise import fractal
@@ -35,7 +36,7 @@ TAPER = ((0, 0.2, 0.75, 1), (0.6, 1, 0.9, 0.25))  # width along a strand
 COVER = ((0, 0.08, 0.8, 1), (0.3, 1, 1, 0.4))  # opacity along it
 FLAT, OVERLAP, OPAQUE = 0.45, 0.55, 0.9  # thickness over width; deviation over the length of a piece; most opacity
 OVER_HULL = 0.012  # m over the hull, from which a lock hangs free
-BEHIND, STRAY = 0.004, 2  # m behind what a photo sees; px beyond the person in it
+BEHIND, RIM = 0.004, 4  # m behind what a photo sees; px inside the person in it: the outline is the photo's
 NEAR = (0.01, 0.05)  # m from seen hair over which the colours there pass into all hair's
 UNEVEN, ENDING = 0.012, 0.03  # m by which tips differ, and over which hair thins out
 NAPE = 0.008  # m around the hairline at the nape over which short hair thins out
@@ -44,6 +45,7 @@ FAINT = 0.05
 AROUND, MOSTLY = 24, (0.5, 0.9)  # neighbours on the scalp; their mean of being seen, between which a place is
 SHADED = LEVELS // 4  # the colour under the locks
 WIDER = 0.01  # m beside the hull that hanging hair spreads
+TURNED = 0.1  # z of the normal of skin up to which it falls on it: not on the chest
 DEEPER = 0.9  # of how loose hair is, by which the hull is sunk under it besides the layer, where no photo sees it
 SHAVEN, BEHIND_EARS = 0.4, 110  # length of the nape's hair over the rest's; degrees from the front, from which it is
 CLOSE = 0.006  # m over the nape to which short hair stands off
@@ -84,7 +86,7 @@ def grow_hair(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHea
 
     share = np.where(free, 1.0, 1 - square[under]) * (free | ~_on(model, head, *BARE)[under])
     share *= _hidden(model, photos, strokes.means, free | ~on_scalp)
-    share *= _ending(groom, strokes.means, on_scalp, pieces.height)
+    share *= _ending(groom, strokes, on_scalp, pieces.height)
     kept = np.flatnonzero(share > FAINT)
     if not len(kept):
         return model
@@ -189,24 +191,25 @@ def _hidden(model: HeadGaussians, photos: Sequence[Photo], means: np.ndarray, lo
         column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
         inside = (column >= 0) & (row >= 0) & (column < size) & (row < size)
         column, row = column.clip(0, size - 1), row.clip(0, size - 1)
-        beyond = distance_transform_edt(photo.alpha < 0.5)[row, column] > STRAY
+        beyond = distance_transform_edt(photo.alpha > SOLID)[row, column] < RIM
         before = camera[:, 2] < drape(view_geometry(model.rig, view), view)[row, column] + BEHIND
         hidden &= ~(inside & photo.valid[row, column] & (beyond | (before & loose)))
     return hidden
 
 
-def _ending(groom: Groom, means: np.ndarray, on_scalp: np.ndarray, height: np.ndarray) -> np.ndarray:
+def _ending(groom: Groom, strokes: Strokes, on_scalp: np.ndarray, height: np.ndarray) -> np.ndarray:
     """[M] 0..1: how much of the hair is left towards its tips.
 
     Args:
         on_scalp: [M] bool. height: [M] metres over the hull.
     """
-    uneven = np.random.default_rng(1).normal(size=len(means))
+    means, uneven = strokes.means, np.random.default_rng(1).normal(size=len(height))
     if groom.tips is None:
         over = smoothstep(means[:, 1] - hairline(means)[1] + UNEVEN / 2 * uneven, -NAPE, NAPE)
         return np.where(on_scalp, 1.0, over * (height < CLOSE + CLOSE / 2 * uneven))
     left = smoothstep(means[:, 0], -0.05, 0.05)
     tip = groom.tips[0] * left + groom.tips[1] * (1 - left)
     wide = np.abs(groom.position[groom.scalp, 0]).max() + WIDER
-    behind = on_scalp | (means[:, 2] < groom.front + UNEVEN * uneven) & (np.abs(means[:, 0]) < wide)
-    return smoothstep(means[:, 1] - tip + UNEVEN * uneven, 0, ENDING) * behind
+    behind = (means[:, 2] < groom.front + UNEVEN * uneven) & (strokes.normals[:, 2] < TURNED)
+    behind &= np.abs(means[:, 0]) < wide
+    return smoothstep(means[:, 1] - tip + UNEVEN * uneven, 0, ENDING) * (on_scalp | behind)
