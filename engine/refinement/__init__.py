@@ -43,6 +43,7 @@ ASIDE = 0.6  # of the size that covers the skin, three quarters of the spacing: 
 LOOSE = 0.9  # the largest opacity to start from: the optimizer can hardly lower those near 1 (networks give 0.999)
 LEAST = 1e-6  # m, of a Gaussian's own reach
 EXPRESSION_PRIOR = 0.05
+TRACE = 1e-3  # of a pixel, below which a photo shows nothing of a Gaussian
 
 
 def image_loss(rgb: torch.Tensor, alpha: torch.Tensor, target: Target, background: float) -> torch.Tensor:
@@ -149,6 +150,13 @@ class _Unknowns:
         growth = self.scales - self.rest_scales
         return smoothness(self.moves, self.colors, pairs) + SCALE_PRIOR * growth.square().mean()
 
+    @torch.no_grad()
+    def take(self, part: _Unknowns, where: torch.Tensor) -> None:
+        """Become as ``part``, which are those of a mask [N]; the others go along with the skin only."""
+        for name in ("colors", "opacities", "scales", "moves", "quats", "touched"):
+            getattr(self, name)[where] = getattr(part, name)
+        self.bending.latent.copy_(part.bending.latent)
+
 
 def _normals(start: HeadGaussians) -> torch.Tensor:
     """[N, 3] unit, of the neutral skin that carries the Gaussians."""
@@ -162,6 +170,37 @@ def _turns(photos: int, leading: int, iterations: int) -> list[int]:
     spread evenly."""
     counts = [iterations if i == leading else round(SHARE_OF_FURTHER_PHOTO * iterations) for i in range(photos)]
     return [i for _, i in sorted(((turn + 0.5) / count, i) for i, count in enumerate(counts) for turn in range(count))]
+
+
+def _picture(
+    start: HeadGaussians, gaussians: BoundGaussians, view: FreeView, light: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, dict]:
+    """Premultiplied sRGB [CROP, CROP, 3] and alpha [CROP, CROP, 1] in a photo's view, its colours under ``light``; what
+    the rasteriser knows of the Gaussians."""
+    rig = start.rig
+    vertices, viewmat = view.place(rig)
+    if start.eigenbasis is not None:  # the motion itself stays as it is
+        features = motion_features(view.expression.clamp(0, 1), view.joint_rotations)
+        gaussians = start.eigenbasis.apply(gaussians, features)
+    splats = pose(gaussians, vertices, rig.faces, triangle_frames(rig.neutral, rig.faces)[1])
+    renders, alphas, meta = rasterization(
+        splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * light,
+        viewmat[None], crop_matrix(view.K)[None], CROP, CROP,
+    )  # fmt: skip
+    return renders[0, ..., :3], alphas[0], meta
+
+
+def _traced(start: HeadGaussians, unknowns: _Unknowns, views: Sequence[FreeView]) -> torch.Tensor:
+    """[N] bool: what any photo shows a trace of, as refinement begins."""
+    shown = torch.zeros(len(start.gaussians), dtype=torch.bool)
+    for i, view in enumerate(views):
+        with torch.no_grad():
+            gaussians = unknowns.gaussians(i)
+        colors = torch.zeros_like(gaussians.colors).requires_grad_()
+        _picture(start, replace(gaussians, colors=colors), view, torch.ones(1))[0].sum().backward()
+        if colors.grad is not None:
+            shown |= colors.grad[:, 0] > TRACE
+    return shown
 
 
 def refine(
@@ -189,8 +228,12 @@ def refine(
     if seconds <= 0:
         return start, tuple(views)
     warm_up()  # what is compiled now does not count
-    unknowns = _Unknowns(start, head)
     free = [FreeView.of(view, start.rig) for view in views]
+    everything = _Unknowns(start, head)
+    traced = _traced(start, everything, free)
+    whole, start = start, start.kept(traced)  # what no photo shows costs as much as the rest, and changes nothing
+    unknowns = _Unknowns(start, head)
+    weight = float(traced.float().mean())  # of what holds neighbours together, which is meant for all of a head
     lights = [torch.from_numpy(light).float() for light in start.shoot.lights]
     normals = _normals(start)
     groups = unknowns.groups()
@@ -204,21 +247,9 @@ def refine(
         crop_target(photo) if alike else face_of(crop_target(photo), photo)
         for photo, alike in zip(photos, start.shoot.alike, strict=True)
     ]
-    rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
 
     def picture(gaussians: BoundGaussians, i: int, light: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
-        """Premultiplied sRGB [CROP, CROP, 3] and alpha [CROP, CROP, 1] in a photo's view, its colours under ``light``;
-        what the rasteriser knows of the Gaussians."""
-        vertices, viewmat = free[i].place(start.rig)
-        if start.eigenbasis is not None:  # the motion itself stays as it is
-            features = motion_features(free[i].expression.clamp(0, 1), free[i].joint_rotations)
-            gaussians = start.eigenbasis.apply(gaussians, features)
-        splats = pose(gaussians, vertices, start.rig.faces, rest_areas)
-        renders, alphas, meta = rasterization(
-            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * light,
-            viewmat[None], crop_matrix(free[i].K)[None], CROP, CROP,
-        )  # fmt: skip
-        return renders[0, ..., :3], alphas[0], meta
+        return _picture(start, gaussians, free[i], light)
 
     with torch.no_grad():
         for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
@@ -242,7 +273,7 @@ def refine(
         rgb, alpha, meta = picture(unknowns.gaussians(i), i, gains(lights[i], normals))
         valid = targets[i].valid
         loss = image_loss(rgb * valid, alpha * valid, targets[i], background=float(iteration % 4 < 2))
-        loss = loss + unknowns.regularity(start.pairs)
+        loss = loss + weight * unknowns.regularity(start.pairs)
         if i != start.shoot.leading:
             loss = loss + EXPRESSION_PRIOR * (free[i].expression - tracked_expressions[i]).square().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -252,8 +283,9 @@ def refine(
         optimizer.step()
         unknowns.bending.step(RATES["bend"] * pace)
         rounds += 1
+    everything.take(unknowns, traced)
     with torch.no_grad():
-        final = heal(start, unknowns.final(), head)
+        final = heal(whole, everything.final(), head)
     ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
     metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(len(turns))}
-    return replace(start, gaussians=final, metrics=metrics), ended
+    return replace(whole, gaussians=final, metrics=metrics), ended

@@ -10,7 +10,7 @@ import torch
 
 from engine.gaussians.binding import bind, nearest_triangles
 from engine.gaussians.eigenbasis import padded
-from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, select
+from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.rig import Rig
 from engine.models.surface import HeadGaussians
@@ -83,24 +83,20 @@ def joined(
     model: HeadGaussians, keep: np.ndarray, fixed: torch.Tensor, drawn: Sequence[BoundGaussians]
 ) -> HeadGaussians:
     """A head of its kept Gaussians [N] bool, of which some are ``fixed`` [N], and those that were drawn."""
-    mask = torch.from_numpy(keep)
-    gaussians = select(model.gaussians, mask)
+    kept = replace(model, fixed=fixed).kept(torch.from_numpy(keep))
+    gaussians, eigenbasis = kept.gaussians, kept.eigenbasis
     for part in drawn:
         gaussians = concatenate(gaussians, part)
-    added = len(gaussians) - int(mask.sum())
-    renumber = torch.cumsum(mask, 0) - 1
-    pairs = model.pairs[mask[model.pairs].all(dim=1)]
-    eigenbasis = model.eigenbasis
+    added = len(gaussians) - len(kept.gaussians)
     if eigenbasis is not None:
-        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis[:, mask], len(gaussians)))
+        eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis, len(gaussians)))
     return replace(
-        model,
+        kept,
         gaussians=gaussians,
-        cover=torch.cat([model.cover[mask], gaussians.scales[-added:]]),
-        seen=torch.cat([model.seen[mask], torch.zeros(added)]),
-        owner=torch.cat([model.owner[mask], torch.full((added,), -1)]),
-        fixed=torch.cat([fixed[mask], torch.ones(added, dtype=torch.bool)]),
-        pairs=renumber[pairs],
+        cover=torch.cat([kept.cover, gaussians.scales[len(kept.gaussians) :]]),
+        seen=torch.cat([kept.seen, torch.zeros(added)]),
+        owner=torch.cat([kept.owner, torch.full((added,), -1)]),
+        fixed=torch.cat([kept.fixed, torch.ones(added, dtype=torch.bool)]),
         eigenbasis=eigenbasis,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from engine.curves import smoothstep
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.gaussians.gaussians import PARTS, BoundGaussians, select
 from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
@@ -74,6 +74,20 @@ class HeadGaussians:
     def square(self) -> torch.Tensor:
         """[N] 0..1: ``seen`` from where it counts as seen at all."""
         return ((self.seen - HALF) / (1 - HALF)).clamp(0, 1)
+
+    def kept(self, mask: torch.Tensor) -> HeadGaussians:
+        """The head of the Gaussians of a mask [N] alone."""
+        eigenbasis = self.eigenbasis
+        return replace(
+            self,
+            gaussians=select(self.gaussians, mask),
+            cover=self.cover[mask],
+            seen=self.seen[mask],
+            owner=self.owner[mask],
+            fixed=self.fixed[mask],
+            pairs=kept_pairs(self.pairs.numpy(), mask.numpy()),
+            eigenbasis=None if eigenbasis is None else replace(eigenbasis, basis=eigenbasis.basis[:, mask]),
+        )
 
 
 @dataclass(frozen=True)

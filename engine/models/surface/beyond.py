@@ -29,6 +29,9 @@ STRAY = 6  # px beyond another photo's matte from which a Gaussian is taken away
 TORSO_STEPS = 20
 BEHIND, FALL = 0.006, 0.8  # m behind the nearest silhouette, and further behind per m away from it: a sheet that faced
 # the camera would stand out from a turned head like a fin
+BEFORE_EARS = (
+    0.005  # m before the ears, from where hair hangs and collars stand: not from the jaw, which is further ahead
+)
 CRUMB = 400  # px: pieces that are smaller hang in the air once the head turns
 RIM = 4  # px: what is thinner than twice that is the soft edge of the mesh itself
 CORE = 4  # px inside the matte's sure part, from where its border takes its colours: its own carry the background
@@ -88,7 +91,7 @@ def add_beyond(
                 splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
                 torch.from_numpy(view.viewmat).float()[None], torch.from_numpy(view.K).float()[None], WINDOW, WINDOW,
             )  # fmt: skip
-        added = _fill(photo, view, g, alphas[0, ..., 0].numpy(), rig, vertices, still)
+        added = _fill(photo, view, g, alphas[0, ..., 0].numpy(), head, rig, vertices, still)
         if added is not None:
             if i != order[0]:
                 added = select(added, added.parts == PARTS.index("hair"))
@@ -138,6 +141,7 @@ def _fill(
     view: View,
     g: ViewGeometry,
     alpha: np.ndarray,
+    head: ParametricHead,
     rig: Rig,
     vertices: torch.Tensor,
     still: torch.Tensor,
@@ -150,7 +154,8 @@ def _fill(
     silhouette = np.isfinite(g.raster.depth)
     if not len(row) or not silhouette.any():
         return None
-    depth = drape(g, view)[row, column]
+    ears = float(np.median(g.camera[head.regions["ears"], 2])) - BEFORE_EARS
+    depth = np.maximum(drape(g, view)[row, column], ears)
     x = (column + 0.5 - view.K[0, 2]) / view.K[0, 0] * depth
     y = (row + 0.5 - view.K[1, 2]) / view.K[1, 1] * depth
     to_world = np.linalg.inv(view.viewmat)
