@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional
 
@@ -45,6 +47,43 @@ def triangle_frames(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.
     return torch.stack((x, y, z), dim=-1), areas
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where a deformed mesh carries N Gaussians that are bound to it.
+
+    Attributes:
+        maps: [N, 3, 6] from barycentrics and offset to the centre. turns: [N, 4, 4] from a quaternion in the triangle's
+            frame to the world's. stretch: [N, 1], growth of the scales.
+    """
+
+    maps: torch.Tensor
+    turns: torch.Tensor
+    stretch: torch.Tensor
+
+
+def place(triangles: torch.Tensor, vertices: torch.Tensor, faces: torch.Tensor, rest_areas: torch.Tensor) -> Placement:
+    """What :func:`pose` needs to know of the mesh, for Gaussians on ``triangles`` [N]; its other arguments."""
+    rotations, areas = triangle_frames(vertices, faces)
+    has_rest = rest_areas > 0
+    growth = torch.where(has_rest, areas / torch.where(has_rest, rest_areas, 1.0), 1.0)
+    # Clamped before the root: its gradient at an area of zero is infinite.
+    stretch = growth.clamp(STRETCH[0] ** 2, STRETCH[1] ** 2).sqrt()
+
+    # One gather per Gaussian of one [3, 6] map from (barycentrics, offset) to its centre is the fastest order.
+    corners = vertices.index_select(0, faces.reshape(-1).long()).view(-1, 3, 3).transpose(1, 2)
+    maps = torch.cat((corners, rotations * stretch[:, None, None]), dim=2)  # [F, 3, 6]
+    turns = left_matrix(matrix_to_quat(rotations))
+    return Placement(*(each.index_select(0, triangles) for each in (maps, turns, stretch[:, None])))
+
+
+def carry(gaussians: BoundGaussians, placement: Placement) -> Splats:
+    """Gaussians in world space on a mesh that has been looked at already; differentiable in the Gaussians."""
+    local = torch.cat((gaussians.barycentrics, gaussians.offsets), dim=1)  # [N, 6]
+    means = torch.bmm(placement.maps, local[:, :, None]).squeeze(-1)
+    quats = torch.bmm(placement.turns, gaussians.quats[:, :, None]).squeeze(-1)
+    return Splats(means, quats, gaussians.scales * placement.stretch, gaussians.opacities, gaussians.colors)
+
+
 def pose(gaussians: BoundGaussians, vertices: torch.Tensor, faces: torch.Tensor, rest_areas: torch.Tensor) -> Splats:
     """Gaussians in world space under a deformed mesh; differentiable in the Gaussians and in the vertices.
 
@@ -55,22 +94,7 @@ def pose(gaussians: BoundGaussians, vertices: torch.Tensor, faces: torch.Tensor,
         faces: [F, 3] integers.
         rest_areas: [F] m², the areas of the mesh that the Gaussians were bound on.
     """
-    rotations, areas = triangle_frames(vertices, faces)
-    has_rest = rest_areas > 0
-    growth = torch.where(has_rest, areas / torch.where(has_rest, rest_areas, 1.0), 1.0)
-    # Clamped before the root: its gradient at an area of zero is infinite.
-    stretch = growth.clamp(STRETCH[0] ** 2, STRETCH[1] ** 2).sqrt()
-
-    # One gather per Gaussian of one [3, 6] map from (barycentrics, offset) to its centre is the fastest order.
-    corners = vertices.index_select(0, faces.reshape(-1).long()).view(-1, 3, 3).transpose(1, 2)
-    maps = torch.cat((corners, rotations * stretch[:, None, None]), dim=2)  # [F, 3, 6]
-    local = torch.cat((gaussians.barycentrics, gaussians.offsets), dim=1)  # [N, 6]
-    triangles = gaussians.triangles
-    means = torch.bmm(maps.index_select(0, triangles), local[:, :, None]).squeeze(-1)
-    turns = left_matrix(matrix_to_quat(rotations)).index_select(0, triangles)  # [N, 4, 4]
-    quats = torch.bmm(turns, gaussians.quats[:, :, None]).squeeze(-1)
-    scales = gaussians.scales * stretch.index_select(0, triangles)[:, None]
-    return Splats(means, quats, scales, gaussians.opacities, gaussians.colors)
+    return carry(gaussians, place(gaussians.triangles, vertices, faces, rest_areas))
 
 
 def bind(

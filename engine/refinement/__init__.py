@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from engine.gaussians.binding import pose, triangle_frames
+from engine.gaussians.binding import Placement, carry, place, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
@@ -43,7 +43,7 @@ ASIDE = 0.6  # of the size that covers the skin, three quarters of the spacing: 
 LOOSE = 0.9  # the largest opacity to start from: the optimizer can hardly lower those near 1 (networks give 0.999)
 LEAST = 1e-6  # m, of a Gaussian's own reach
 EXPRESSION_PRIOR = 0.05
-TRACE = 1e-3  # of a pixel, below which a photo shows nothing of a Gaussian
+TRACE = 0.02  # of a pixel, below which a photo shows nothing of a Gaussian
 
 
 def image_loss(rgb: torch.Tensor, alpha: torch.Tensor, target: Target, background: float) -> torch.Tensor:
@@ -172,22 +172,37 @@ def _turns(photos: int, leading: int, iterations: int) -> list[int]:
     return [i for _, i in sorted(((turn + 0.5) / count, i) for i, count in enumerate(counts) for turn in range(count))]
 
 
-def _picture(
-    start: HeadGaussians, gaussians: BoundGaussians, view: FreeView, light: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, dict]:
-    """Premultiplied sRGB [CROP, CROP, 3] and alpha [CROP, CROP, 1] in a photo's view, its colours under ``light``; what
-    the rasteriser knows of the Gaussians."""
-    rig = start.rig
-    vertices, viewmat = view.place(rig)
-    if start.eigenbasis is not None:  # the motion itself stays as it is
-        features = motion_features(view.expression.clamp(0, 1), view.joint_rotations)
-        gaussians = start.eigenbasis.apply(gaussians, features)
-    splats = pose(gaussians, vertices, rig.faces, triangle_frames(rig.neutral, rig.faces)[1])
-    renders, alphas, meta = rasterization(
-        splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * light,
-        viewmat[None], crop_matrix(view.K)[None], CROP, CROP,
-    )  # fmt: skip
-    return renders[0, ..., :3], alphas[0], meta
+class _Camera:
+    """A photo's view of a head.
+
+    Args:
+        held: whether pose and expression stay, so that where the mesh carries the Gaussians is looked up once.
+    """
+
+    def __init__(self, start: HeadGaussians, view: FreeView, held: bool):
+        self.start, self.view = start, view
+        self.rest_areas = triangle_frames(start.rig.neutral, start.rig.faces)[1]
+        with torch.no_grad():
+            self.held = self._place() if held else None
+
+    def _place(self) -> tuple[Placement, torch.Tensor]:
+        vertices, viewmat = self.view.place(self.start.rig)
+        triangles = self.start.gaussians.triangles
+        return place(triangles, vertices, self.start.rig.faces, self.rest_areas), viewmat
+
+    def picture(self, gaussians: BoundGaussians, light: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
+        """Premultiplied sRGB [CROP, CROP, 3] and alpha [CROP, CROP, 1], colours under ``light``; what the rasteriser
+        knows of the Gaussians."""
+        placement, viewmat = self.held or self._place()
+        if self.start.eigenbasis is not None:  # the motion itself stays as it is
+            features = motion_features(self.view.expression.clamp(0, 1), self.view.joint_rotations)
+            gaussians = self.start.eigenbasis.apply(gaussians, features)
+        splats = carry(gaussians, placement)
+        renders, alphas, meta = rasterization(
+            splats.means, splats.quats, splats.scales, splats.opacities, splats.colors * light,
+            viewmat[None], crop_matrix(self.view.K)[None], CROP, CROP,
+        )  # fmt: skip
+        return renders[0, ..., :3], alphas[0], meta
 
 
 def _traced(start: HeadGaussians, unknowns: _Unknowns, views: Sequence[FreeView]) -> torch.Tensor:
@@ -197,7 +212,8 @@ def _traced(start: HeadGaussians, unknowns: _Unknowns, views: Sequence[FreeView]
         with torch.no_grad():
             gaussians = unknowns.gaussians(i)
         colors = torch.zeros_like(gaussians.colors).requires_grad_()
-        _picture(start, replace(gaussians, colors=colors), view, torch.ones(1))[0].sum().backward()
+        camera = _Camera(start, view, held=True)
+        camera.picture(replace(gaussians, colors=colors), torch.ones(1))[0].sum().backward()
         if colors.grad is not None:
             shown |= colors.grad[:, 0] > TRACE
     return shown
@@ -248,15 +264,13 @@ def refine(
         for photo, alike in zip(photos, start.shoot.alike, strict=True)
     ]
 
-    def picture(gaussians: BoundGaussians, i: int, light: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, dict]:
-        return _picture(start, gaussians, free[i], light)
-
+    cameras = [_Camera(start, view, held=i == start.shoot.leading) for i, view in enumerate(free)]
     with torch.no_grad():
         for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
             begun_as = unknowns.gaussians(i)
             drawn = replace(begun_as, colors=start.fixed[:, None].float().expand(-1, 3))
-            shown = picture(drawn, i, torch.ones(1))[0][..., :1]
-            targets[i] = keep_drawn(target, photo, *picture(begun_as, i, gains(lights[i], normals))[:2], shown)
+            shown = cameras[i].picture(drawn, torch.ones(1))[0][..., :1]
+            targets[i] = keep_drawn(target, photo, *cameras[i].picture(begun_as, gains(lights[i], normals))[:2], shown)
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
     budget = 1 + SHARE_OF_FURTHER_PHOTO * (len(photos) - 1)
@@ -270,7 +284,7 @@ def refine(
         pace = DECAY if done > DECAY_AT else 1.0
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate * pace
-        rgb, alpha, meta = picture(unknowns.gaussians(i), i, gains(lights[i], normals))
+        rgb, alpha, meta = cameras[i].picture(unknowns.gaussians(i), gains(lights[i], normals))
         valid = targets[i].valid
         loss = image_loss(rgb * valid, alpha * valid, targets[i], background=float(iteration % 4 < 2))
         loss = loss + weight * unknowns.regularity(start.pairs)

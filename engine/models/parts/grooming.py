@@ -21,8 +21,8 @@ from engine.models.surface.views import view_geometry
 from engine.photos.photo import Photo
 from engine.tracking.tracked import View
 
-SHORT = Style(8500, 7, 0.045, 0.25, 0.0011, 0.003, 0.2, 0.35, 0.0012, 1, "crown", loose=0.003)
-LONG = Style(3600, 22, 0.30, 0.06, 0.0014, 0.004, 0.1, 0.7, 0.003, 2, "part", loose=0.012)
+SHORT = Style(6500, 7, 0.045, 0.25, 0.0013, 0.003, 0.2, 0.35, 0.0012, 1, "crown", loose=0.003)
+LONG = Style(3000, 22, 0.30, 0.06, 0.0016, 0.004, 0.1, 0.7, 0.003, 2, "part", loose=0.012)
 ROUND = 0.10  # m that long hair takes around the head
 CURLY, COILED, WAVES, CURLS = (
     (0.65, 0.35),
