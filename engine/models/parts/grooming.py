@@ -80,7 +80,7 @@ def groom_of(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead
     _, hair = kinds(colors, position[:, 1], on("face") & ~on(*FEATURES) & seen, scalp, seen)
     shown, loose = scalp & seen & (hair > HALF), ~surface & (hair > HALF)
     known = colors[shown | loose]
-    if len(known) < FEWEST or known.mean(axis=0)[2] > known.mean(axis=0)[0] + UNUSUAL:
+    if min(len(known), scalp.sum()) < FEWEST or known.mean(axis=0)[2] > known.mean(axis=0)[0] + UNUSUAL:
         return None
     order = np.argsort(known.mean(axis=1))[int(DARKEST * len(known)) : int(LIGHTEST * len(known))]
     palette = np.stack([known[level].mean(axis=0) for level in np.array_split(order, LEVELS)])
