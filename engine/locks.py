@@ -11,6 +11,7 @@ from engine.curves import smoothstep
 from engine.noise import fractal
 
 CROWN = np.array([0.0, 0.16, -0.035])  # m, where hair parts in all directions
+EYES = np.array([0.0, 0.0417, 0.0753])  # m, between the eyeballs' centres: these places are the default head's
 KNOT = np.array([0.0, 0.075, -0.115])  # m, where tied hair meets
 # The hairline's height over the azimuth around the head, degrees from the front (0) past the ear (95) to the nape.
 HAIRLINE = np.array(

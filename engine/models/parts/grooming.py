@@ -12,7 +12,8 @@ from engine.curves import smoothstep
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import PARTS
 from engine.heads.parametric import ParametricHead
-from engine.locks import CROWN, Style
+from engine.heads.portrait import eyeballs
+from engine.locks import CROWN, EYES, Style
 from engine.models.parts.light import GREY
 from engine.models.surface import HeadGaussians
 from engine.models.surface.kinds import kinds
@@ -51,6 +52,7 @@ class Groom:
         colors: [LEVELS, 3] from dark to light, each standing for an equal share of it.
         tips: height in metres where long hair ends on the head's left and right; None where hair is short.
         front: metres, how far forward it falls.
+        shift: [3] metres from this head model's places to the default one's, where locks know their way.
         position: [N, 3] metres, all Gaussians at rest. hair: [N] 0..1, how much they are hair.
         scalp: [N] bool, on the scalp. shown: [N] bool, hair on the scalp that a photo shows.
     """
@@ -59,6 +61,7 @@ class Groom:
     colors: np.ndarray
     tips: tuple[float, float] | None
     front: float
+    shift: np.ndarray
     position: np.ndarray
     hair: np.ndarray
     scalp: np.ndarray
@@ -88,12 +91,13 @@ def groom_of(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHead
     end = float(np.quantile(position[~surface, 1], LAST)) if (~surface).any() else ears
     tips = tuple(_tip(position[loose & (side * position[:, 0] > 0), 1], ears, end) for side in (1, -1))
     long = ears - min(tips) > HANGS
-    style = replace(LONG, length=CROWN[1] - min(tips) + ROUND) if long else SHORT
+    shift = EYES - np.mean([ball.centre for ball in eyeballs(head.template, head.regions["eyes"])], axis=0)
+    style = replace(LONG, length=CROWN[1] - shift[1] - min(tips) + ROUND) if long else SHORT
     leading = model.shoot.leading
     curly = 1 - smoothstep(np.array(_coherence(model, photos[leading], model.views[leading], head)), *CURLY[::-1])
     length = style.length * (1 - COILED * curly)
     style = replace(style, length=length, wave=style.wave + WAVES * curly, waves=style.waves + CURLS * curly)
-    return Groom(style, palette, (tips[0], tips[1]) if long else None, front, position, hair, scalp, shown)
+    return Groom(style, palette, (tips[0], tips[1]) if long else None, front, shift, position, hair, scalp, shown)
 
 
 def _tip(heights: np.ndarray, ears: float, end: float) -> float:

@@ -71,8 +71,8 @@ def grow_hair(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHea
     if groom is None:
         return model
     square = _even(model, groom)
-    azimuth, line = hairline(groom.position)
-    nape = ~_on(model, head, "ears") & (azimuth > BEHIND_EARS) & (groom.position[:, 1] > line)
+    azimuth, line = hairline(groom.position + groom.shift)
+    nape = ~_on(model, head, "ears") & (azimuth > BEHIND_EARS) & (groom.position[:, 1] + groom.shift[1] > line)
     haired = (groom.scalp & (groom.hair > HALF)) | nape & (square == 0)
     grown = np.flatnonzero(haired & (groom.scalp | (groom.tips is None)))
     if len(grown) < FEWEST:
@@ -150,17 +150,20 @@ def _grow(model: HeadGaussians, head: ParametricHead, groom: Groom, grown: np.nd
     outside = np.logical_or.reduce([head.regions[name] for name in ("face", "scalp", "ears", "neck", "torso")])
     outside &= ~head.regions["mouth_interior"]
     normals = vertex_normals(vertices, head.faces)
-    sunk = vertices - _depth(style) * normals * head.regions["scalp"][:, None]
+    sunk = vertices + groom.shift - _depth(style) * normals * head.regions["scalp"][:, None]
     skull = Skull(sunk[outside], normals[outside], cKDTree(sunk[outside]))
     areas = np.prod(model.cover.numpy()[grown, :2].astype(np.float64), axis=1)
     chosen = random.choice(grown, style.count, p=areas / areas.sum())
-    roots, lengths = groom.position[chosen], style.length * np.exp(random.normal(0, style.jitter, style.count))
+    roots, lengths = (
+        groom.position[chosen] + groom.shift,
+        style.length * np.exp(random.normal(0, style.jitter, style.count)),
+    )
     lengths[~groom.scalp[chosen]] *= SHAVEN
-    path = paths(style, roots, lengths, skull, random)
+    path = paths(style, roots, lengths, skull, random) - groom.shift
 
     middle, along = (path[:, 1:] + path[:, :-1]) / 2, path[:, 1:] - path[:, :-1]
     count, cuts = middle.shape[:2]
-    height, normals = skull.nearest(middle)
+    height, normals = skull.nearest(middle + groom.shift)
     at = (np.arange(cuts) + 0.5) / cuts
     width = 0.5 * style.width * np.interp(at, *TAPER) * random.uniform(0.7, 1.3, (count, 1))
     scales = np.stack([OVERLAP * np.linalg.norm(along, axis=2), width, FLAT * width], axis=2)
@@ -205,7 +208,8 @@ def _ending(groom: Groom, strokes: Strokes, on_scalp: np.ndarray, height: np.nda
     """
     means, uneven = strokes.means, np.random.default_rng(1).normal(size=len(height))
     if groom.tips is None:
-        over = smoothstep(means[:, 1] - hairline(means)[1] + UNEVEN / 2 * uneven, -NAPE, NAPE)
+        line = hairline(means + groom.shift)[1] - groom.shift[1]
+        over = smoothstep(means[:, 1] - line + UNEVEN / 2 * uneven, -NAPE, NAPE)
         return np.where(on_scalp, 1.0, over * (height < CLOSE + CLOSE / 2 * uneven))
     left = smoothstep(means[:, 0], -0.05, 0.05)
     tip = groom.tips[0] * left + groom.tips[1] * (1 - left)

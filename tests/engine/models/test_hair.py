@@ -1,5 +1,7 @@
 """A head turned away: hair goes on where the photo ends, in its own colours, and never before what the photo shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,7 @@ from engine.gaussians.gaussians import PARTS, select
 from engine.heads import load_head
 from engine.heads.parametric import JOINTS
 from engine.models import parts
-from engine.models.parts import furnish
+from engine.models.parts import furnish, grooming, strands
 from engine.models.parts.grooming import groom_of
 from engine.models.parts.strands import grow_hair
 from engine.models.surface import surface
@@ -110,6 +112,21 @@ def test_long_hair_follows_the_head_above_and_the_torso_below(long):
     assert away[order[-500:]].mean() > 0.3 > 0.15 > away[order[:500]].mean()
     hangs = (locks.parts == PARTS.index("hair")).numpy()
     assert rest[hangs, 1].mean() < rest[~hangs, 1].mean()
+
+
+def test_a_head_model_with_another_origin_has_the_same_hair(short, monkeypatch):
+    """FLAME's lies elsewhere than the default head's."""
+    monkeypatch.setattr(strands, "_hidden", lambda model, photos, means, loose: np.ones(len(means), bool))
+    monkeypatch.setattr(grooming, "_coherence", lambda *of: 1.0)
+    head, (_, photos, model), shift = load_head(), short, np.array([0.01, -0.04, 0.03], np.float32)
+    there = replace(head, template=head.template + shift)
+    moved = replace(model, rig=replace(model.rig, neutral=model.rig.neutral + torch.from_numpy(shift)))
+    here, away = grow_hair(model, photos, head), grow_hair(moved, photos, there)
+    assert abs(len(here.gaussians) - len(away.gaussians)) < 100  # rounding decides at the thin ends
+    lows = [
+        np.percentile(at_rest(made.gaussians, made.rig)[len(model.gaussians) :], 2, axis=0) for made in (here, away)
+    ]
+    assert np.allclose(lows[0] + shift, lows[1], atol=5e-4)
 
 
 def test_a_bald_head_stays_bald():
