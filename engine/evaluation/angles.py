@@ -24,7 +24,7 @@ from engine.synthetic import SyntheticSample, act
 from engine.synthetic.portraits import portrait, true_tracking
 
 SOURCES = ((5, 3), (-35, 0), (35, 0), (0, 20))
-"""Yaw and pitch in degrees from where the photos are taken, the first ones first."""
+"""Yaw and pitch in degrees from where the photos are taken; of fewer photos, the first."""
 TARGETS = ((-15, 0), (20, 20), (45, 0), (-50, -25), (75, 0), (-75, 25), (120, 0), (-150, -25), (180, 0), (-120, 25))
 BINS = ((0, 30), (30, 60), (60, 90), (90, 180))
 """Of the targets' yaw in degrees, to either side."""

@@ -15,6 +15,8 @@ from engine.evaluation.parts import PartScore, compare_parts
 from engine.evaluation.synthetic import HeldOutScore, compare_all
 from engine.progress import Progress
 
+FIGURES = ("psnr", "ssim", "lpips")
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -44,9 +46,6 @@ class HeldOut:
             _means(("all around, yaw", "PSNR dB", "SSIM", "LPIPS", "IoU"), angles),
             _means(("part", "PSNR dB", "LPIPS"), parts),
         ]
-
-
-FIGURES = ("psnr", "ssim", "lpips")
 
 
 def evaluate_held_out(people: int, photos: int, count: int, progress: Progress) -> HeldOut:

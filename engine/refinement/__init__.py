@@ -205,10 +205,11 @@ class _Camera:
         return renders[0, ..., :3], alphas[0], meta
 
 
-def _traced(start: HeadGaussians, unknowns: _Unknowns, views: Sequence[FreeView]) -> torch.Tensor:
+def _traced(start: HeadGaussians, unknowns: _Unknowns, views: Sequence[FreeView], progress: Progress) -> torch.Tensor:
     """[N] bool: what any photo shows a trace of, as refinement begins."""
     shown = torch.zeros(len(start.gaussians), dtype=torch.bool)
     for i, view in enumerate(views):
+        progress.update(0.0)  # of many photos this takes seconds, in which the user may cancel
         with torch.no_grad():
             gaussians = unknowns.gaussians(i)
         colors = torch.zeros_like(gaussians.colors).requires_grad_()
@@ -246,7 +247,7 @@ def refine(
     warm_up()  # what is compiled now does not count
     free = [FreeView.of(view, start.rig) for view in views]
     everything = _Unknowns(start, head)
-    traced = _traced(start, everything, free)
+    traced = _traced(start, everything, free, progress)
     whole, start = start, start.kept(traced)  # what no photo shows costs as much as the rest, and changes nothing
     unknowns = _Unknowns(start, head)
     weight = float(traced.float().mean())  # of what holds neighbours together, which is meant for all of a head
@@ -263,7 +264,6 @@ def refine(
         crop_target(photo) if alike else face_of(crop_target(photo), photo)
         for photo, alike in zip(photos, start.shoot.alike, strict=True)
     ]
-
     cameras = [_Camera(start, view, held=i == start.shoot.leading) for i, view in enumerate(free)]
     with torch.no_grad():
         for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):

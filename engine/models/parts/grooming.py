@@ -25,13 +25,8 @@ from engine.tracking.tracked import View
 SHORT = Style(6500, 7, 0.045, 0.25, 0.0013, 0.003, 0.2, 0.35, 0.0012, 1, "crown", loose=0.003)
 LONG = Style(3000, 22, 0.30, 0.06, 0.0016, 0.004, 0.1, 0.7, 0.003, 2, "part", loose=0.012)
 ROUND = 0.10  # m that long hair takes around the head
-CURLY, COILED, WAVES, CURLS = (
-    (0.65, 0.35),
-    0.4,
-    0.010,
-    3.0,
-)  # coherence of strands from which hair has curls, and has only such;
-# how much shorter they hang; m that they swing; how many more there are along a lock
+CURLY = (0.65, 0.35)  # coherence of strands from which hair has curls, and has only such
+COILED, WAVES, CURLS = 0.4, 0.010, 3.0  # how much shorter curls hang; m that they swing; how many more along a lock
 COHERENCE = 8  # px over which strands run in one direction, in straight hair
 HANGS = 0.025  # m below the ears, from which hair is long
 STEP, THIN, LONGEST = 0.01, 25, 0.3  # m of height, in which hair that goes on has so many Gaussians on a side; m

@@ -13,6 +13,7 @@ from engine.gaussians.eigenbasis import padded
 from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.rig import Rig
+from engine.locks import unit
 from engine.models.surface import HeadGaussians
 
 
@@ -59,8 +60,8 @@ def tie(strokes: Strokes, rig: Rig, triangles: np.ndarray, level: float = 1.0) -
     Args:
         level: how much sideways distance counts of height.
     """
-    z = _unit(strokes.normals)
-    x = _unit(strokes.along - (strokes.along * z).sum(axis=1, keepdims=True) * z)
+    z = unit(strokes.normals)
+    x = unit(strokes.along - (strokes.along * z).sum(axis=1, keepdims=True) * z)
     axes = np.stack([x, np.cross(z, x), z], axis=2)
     means = torch.from_numpy(strokes.means).float()
     flat = torch.tensor([level, 1.0, level])
@@ -99,7 +100,3 @@ def joined(
         fixed=torch.cat([kept.fixed, torch.ones(added, dtype=torch.bool)]),
         eigenbasis=eigenbasis,
     )
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)

@@ -26,7 +26,7 @@ from engine.models.surface import HeadGaussians
 from engine.models.surface.beyond import LEVEL, drape, still_triangles
 from engine.models.surface.hull import SOLID
 from engine.models.surface.texture import HALF
-from engine.models.surface.views import view_geometry
+from engine.models.surface.views import pixels_of, view_geometry
 from engine.noise import fractal
 from engine.photos.photo import Photo
 
@@ -154,10 +154,8 @@ def _grow(model: HeadGaussians, head: ParametricHead, groom: Groom, grown: np.nd
     skull = Skull(sunk[outside], normals[outside], cKDTree(sunk[outside]))
     areas = np.prod(model.cover.numpy()[grown, :2].astype(np.float64), axis=1)
     chosen = random.choice(grown, style.count, p=areas / areas.sum())
-    roots, lengths = (
-        groom.position[chosen] + groom.shift,
-        style.length * np.exp(random.normal(0, style.jitter, style.count)),
-    )
+    roots = groom.position[chosen] + groom.shift
+    lengths = style.length * np.exp(random.normal(0, style.jitter, style.count))
     lengths[~groom.scalp[chosen]] *= SHAVEN
     path = paths(style, roots, lengths, skull, random) - groom.shift
 
@@ -187,15 +185,9 @@ def _hidden(model: HeadGaussians, photos: Sequence[Photo], means: np.ndarray, lo
     for i in np.flatnonzero(model.shoot.alike).tolist():
         photo, view = photos[i], model.views[i]
         turn = model.rig.head_transform(torch.from_numpy(view.joint_rotations).float()).numpy().astype(np.float64)
-        turn = view.viewmat @ turn
-        camera = means @ turn[:3, :3].T + turn[:3, 3]
-        pixels = camera @ view.K.T
-        size = photo.alpha.shape[0]
-        column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
-        inside = (column >= 0) & (row >= 0) & (column < size) & (row < size)
-        column, row = column.clip(0, size - 1), row.clip(0, size - 1)
+        row, column, inside, depth = pixels_of(means @ turn[:3, :3].T + turn[:3, 3], view)
         beyond = distance_transform_edt(photo.alpha > SOLID)[row, column] < RIM
-        before = camera[:, 2] < drape(view_geometry(model.rig, view), view)[row, column] + BEHIND
+        before = depth < drape(view_geometry(model.rig, view), view)[row, column] + BEHIND
         hidden &= ~(inside & photo.valid[row, column] & (beyond | (before & loose)))
     return hidden
 

@@ -16,7 +16,7 @@ from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
 from engine.models.surface.shoot import Shoot
-from engine.models.surface.views import ViewGeometry, pose_rig, view_geometry
+from engine.models.surface.views import ViewGeometry, pixels_of, pose_rig, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization
 from engine.tracking.photometric import TORSO_RATES, Appearance, drive_photometric
@@ -111,10 +111,7 @@ def _beyond_matte(
 ) -> torch.Tensor:
     """[N] bool: Gaussians of this layer that a photo shows outside the person."""
     means = pose(gaussians, pose_rig(rig, view), rig.faces, rest_areas).means.numpy()
-    pixels = (means @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]) @ view.K.T
-    column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
-    inside = (column >= 0) & (row >= 0) & (column < WINDOW) & (row < WINDOW)
-    column, row = column.clip(0, WINDOW - 1), row.clip(0, WINDOW - 1)
+    row, column, inside, _ = pixels_of(means, view)
     far = distance_transform_edt(photo.alpha < 0.1)[row, column] > STRAY
     out = inside & photo.valid[row, column] & far
     out[:on_mesh] = False

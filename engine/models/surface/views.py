@@ -38,6 +38,16 @@ def view_geometry(rig: Rig, view: View) -> ViewGeometry:
     return ViewGeometry(camera, pixels[:, :2] / pixels[:, 2:], float(view.K[0, 0]), raster)
 
 
+def pixels_of(points: np.ndarray, view: View) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where a photo's window shows places [M, 3] of the world: row and column [M], kept inside it, whether they are
+    inside [M], and depth [M] in metres."""
+    camera = points @ view.viewmat[:3, :3].T + view.viewmat[:3, 3]
+    pixels = camera @ view.K.T
+    column, row = (pixels[:, :2] / pixels[:, 2:]).astype(int).T
+    inside = (column >= 0) & (row >= 0) & (column < WINDOW) & (row < WINDOW)
+    return row.clip(0, WINDOW - 1), column.clip(0, WINDOW - 1), inside, camera[:, 2]
+
+
 def slants(g: ViewGeometry, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How the mesh of ``faces`` [F, 3] turns away from the camera: at each vertex the cosine [V] between its normal and
     the viewing ray, -1 where it faces the camera, and the direction [V, 2] of its normal in the picture."""
