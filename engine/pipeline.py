@@ -314,7 +314,7 @@ def make_avatar(
         uv_faces=head.uv_faces,
         regions=head.regions,
         key_names=head.expression_names,
-        key_deltas=head.expression_basis,
+        key_deltas=model.rig.expression_basis.numpy(),
         joint_names=head.joint_names,
         joint_parents=head.joint_parents,
         joint_positions=tracked.joints,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from engine.curves import smoothstep
 from engine.errors import HeadModelError
 from engine.heads.flame_file import HINT, FlameFile, read_bytes, read_flame
 from engine.heads.landmarks import find_landmarks
+from engine.heads.lids import meeting_lids
 from engine.heads.mouth import Mouth, fit_mouth
 from engine.heads.parametric import JOINTS, REGIONS, ParametricHead
 from engine.heads.register import Correspondence, register, surface
@@ -62,7 +64,7 @@ def load_flame(path: Path, makehuman: ParametricHead) -> ParametricHead:
     turning = smoothstep(flame.template[:, 1], *(flame.joint_regressor[0] @ flame.template[:, 1] + np.array(BUST)))
     weights = np.stack([root * (1 - turning), root * turning, *joints], axis=1)
     uv, uv_faces = unwrap(template, faces, regions)
-    return ParametricHead(
+    head = ParametricHead(
         name="flame",
         licence=LICENCE,
         template=template,
@@ -82,6 +84,7 @@ def load_flame(path: Path, makehuman: ParametricHead) -> ParametricHead:
         landmark_barycentrics=landmarks[1],
         landmark_weights=landmarks[2],
     )
+    return replace(head, expression_basis=meeting_lids(head, template))
 
 
 def _eyeballs(flame: FlameFile) -> np.ndarray:

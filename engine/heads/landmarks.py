@@ -23,6 +23,8 @@ NOSE_TIP, CHIN = 1, 152
 LEFT_IRIS, RIGHT_IRIS = 473, 468
 UPPER_LIP_INNER = (191, 80, 81, 82, 13, 312, 311, 310, 415)
 LOWER_LIP_INNER = (95, 88, 178, 87, 14, 317, 402, 318, 324)
+RIGHT_LIDS = ((246, 161, 160, 159, 158, 157, 173), (7, 163, 144, 145, 153, 154, 155))  # upper and lower rim
+LEFT_LIDS = ((466, 388, 387, 386, 385, 384, 398), (249, 390, 373, 374, 380, 381, 382))
 
 # Outlines of the open eyes, one landmark after the other: outer corner, lower lid, inner corner, upper lid.
 EYE_RIMS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from engine import assets
 from engine.arkit import ARKIT_NAMES
+from engine.heads.lids import meeting_lids
 from engine.heads.makehuman_files import BaseMesh, read_base, read_target
 from engine.heads.parametric import JOINTS, ParametricHead
 from engine.heads.people import detail_axes, identity_basis_of, joint_regressor_of, read_macro
@@ -243,7 +245,7 @@ def build(seed: int = 0) -> ParametricHead:
     template = ((shape - origin) * DECIMETRE).astype(np.float32)
     uv, uv_faces = unwrap(template, faces, regions)
     landmarks = find_landmarks(template, faces, regions)
-    return ParametricHead(
+    head = ParametricHead(
         name="makehuman",
         licence=LICENCE,
         template=template,
@@ -263,3 +265,4 @@ def build(seed: int = 0) -> ParametricHead:
         landmark_barycentrics=landmarks[1],
         landmark_weights=landmarks[2],
     )
+    return replace(head, expression_basis=meeting_lids(head, template))

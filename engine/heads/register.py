@@ -11,7 +11,15 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from engine.heads.landmarks import IRISES, LOWER_LIP_INNER, NOT_SKIN, UPPER_LIP_INNER, nearer_to_nose
+from engine.heads.landmarks import (
+    IRISES,
+    LEFT_LIDS,
+    LOWER_LIP_INNER,
+    NOT_SKIN,
+    RIGHT_LIDS,
+    UPPER_LIP_INNER,
+    nearer_to_nose,
+)
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 
@@ -23,8 +31,6 @@ TURNED = 0.005  # metres that a place may be farther away for each unit between 
 OTHER_SIDE = 0.01  # metres that a place on the same side may be farther away than one on the other lip or lid
 MOUTH = 0.03  # metres around the lips over which the two sides of the mouth fade into one
 EYE = 0.012  # metres around the lids' rims, likewise
-RIGHT_LIDS = ((246, 161, 160, 159, 158, 157, 173), (7, 163, 144, 145, 153, 154, 155))  # landmarks, upper and lower rim
-LEFT_LIDS = ((466, 388, 387, 386, 385, 384, 398), (249, 390, 373, 374, 380, 381, 382))
 CANDIDATES = 12  # triangles that are looked at exactly
 HELD = 0.05  # pull of vertices without a counterpart toward where the landmarks put them
 

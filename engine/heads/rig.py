@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from engine.heads.lbs import joint_transforms, linear_blend_skinning
+from engine.heads.lids import meeting_lids
 from engine.heads.parametric import ParametricHead
 
 
@@ -46,7 +47,8 @@ def joint_chain(head: ParametricHead) -> tuple[int, ...]:
 
 
 def make_rig(head: ParametricHead, neutral: np.ndarray, joints: np.ndarray) -> Rig:
-    """The rig of a head model with a person's ``neutral`` [V, 3] and ``joints`` [J, 3]."""
+    """The rig of a head model with a person's ``neutral`` [V, 3] and ``joints`` [J, 3]; its blinks close this person's
+    eyes."""
 
     def tensor(array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
@@ -54,7 +56,7 @@ def make_rig(head: ParametricHead, neutral: np.ndarray, joints: np.ndarray) -> R
     return Rig(
         tensor(neutral),
         torch.from_numpy(head.faces.astype(np.int64)),
-        tensor(head.expression_basis),
+        tensor(meeting_lids(head, neutral)),
         tensor(joints),
         head.joint_parents,
         tensor(head.skin_weights),

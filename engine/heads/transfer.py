@@ -7,17 +7,15 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from engine.heads.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
+from engine.heads.lids import AROUND, off_the_eye
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import Eyeball, eyeballs, vertex_normals
-from engine.heads.register import LEFT_LIDS, RIGHT_LIDS, Correspondence, Surface, laplacian
+from engine.heads.register import Correspondence, Surface, laplacian
 
 FRAME_RINGS = 3  # how many rings of neighbours a vertex's frame is fitted to
 CLOSE = 2e-3  # metres between the surfaces at which a correspondence is trusted
 BENDING = 0.3  # weight of the deltas' smoothness against their fidelity
-UPPER_LID_SHARE = 0.85  # of the way that is left for the lids to meet
-SHUT = 0.5e-3  # metres between the landmarks of lids that touch
 SOFT, FAINT = 0.3, 0.01  # bending and size of a correction against its goals: it fades out within a centimetre
-CORNEA = 0.4e-3  # metres that lids keep from the eyeball
 
 
 def transfer_expressions(
@@ -42,7 +40,7 @@ def transfer_expressions(
         moved = np.einsum("sij,sj->si", frames, basis)
         deltas[k] = np.einsum("vk,vkc->vc", weights, moved[corners])
     deltas = _smooth(deltas, target, correspondence, source)
-    _meet(deltas, source.expression_names, target)
+    _shut_lips(deltas, source.expression_names, target)
     _cover(deltas, source.expression_names, target, eyes)
     deltas[:, eyes] = 0
     pairs = zip(
@@ -73,24 +71,15 @@ def _smooth(deltas: np.ndarray, target: Surface, correspondence: Correspondence,
     return solve(held @ flat).reshape(count, -1, 3).transpose(1, 0, 2).astype(np.float32)
 
 
-def _meet(deltas: np.ndarray, names: tuple[str, ...], target: Surface) -> None:
-    """Let the lids touch in a blink, and the lips where ``mouthClose`` shuts an open jaw; changes ``deltas``."""
-
-    def correct(name: str, upper: tuple[int, ...], lower: tuple[int, ...], gap: np.ndarray, share: float) -> None:
-        rows = target.pins[[*upper, *lower]]
-        bent = laplacian(target.faces, len(target.vertices))
-        matrix = rows.T @ rows + SOFT * bent.T @ bent + FAINT * sparse.eye_array(len(target.vertices))
-        goal = np.concatenate([-share * gap, (1 - share) * gap])
-        deltas[names.index(name)] += splu(matrix.tocsc()).solve(rows.T @ goal).astype(np.float32)
-
-    for name, (upper, lower) in (("eyeBlinkRight", RIGHT_LIDS), ("eyeBlinkLeft", LEFT_LIDS)):
-        shut = target.vertices + deltas[names.index(name)]
-        gap = (target.pins[list(upper)] - target.pins[list(lower)]) @ shut
-        gap[:, [0, 2]] = 0
-        correct(name, upper, lower, np.clip(gap - SHUT, 0, None), UPPER_LID_SHARE)
+def _shut_lips(deltas: np.ndarray, names: tuple[str, ...], target: Surface) -> None:
+    """Let the lips touch where ``mouthClose`` shuts an open jaw; changes ``deltas``."""
     both = deltas[names.index("jawOpen")] + deltas[names.index("mouthClose")]
     gap = (target.pins[list(UPPER_LIP_INNER)] - target.pins[list(LOWER_LIP_INNER)]) @ both
-    correct("mouthClose", UPPER_LIP_INNER, LOWER_LIP_INNER, gap, 0.5)
+    rows = target.pins[[*UPPER_LIP_INNER, *LOWER_LIP_INNER]]
+    bent = laplacian(target.faces, len(target.vertices))
+    matrix = rows.T @ rows + SOFT * bent.T @ bent + FAINT * sparse.eye_array(len(target.vertices))
+    goal = np.concatenate([-gap, gap]) / 2
+    deltas[names.index("mouthClose")] += splu(matrix.tocsc()).solve(rows.T @ goal).astype(np.float32)
 
 
 def _cover(deltas: np.ndarray, names: tuple[str, ...], target: Surface, eyes: np.ndarray) -> None:
@@ -98,15 +87,10 @@ def _cover(deltas: np.ndarray, names: tuple[str, ...], target: Surface, eyes: np
     lids = np.zeros(len(eyes), bool)
     lids[np.unique(target.faces)] = True
     for ball in eyeballs(target.vertices, eyes):
-        rest = np.linalg.norm(target.vertices - ball.centre, axis=1)
-        near = lids & (rest > ball.radius) & (rest < 2 * ball.radius)
+        near = lids & (np.linalg.norm(target.vertices - ball.centre, axis=1) < AROUND * ball.radius)
         for k, name in enumerate(names):
-            if not name.startswith("eye"):
-                continue
-            arms = target.vertices[near] + deltas[k, near] - ball.centre
-            length = np.linalg.norm(arms, axis=1)
-            wanted = np.maximum(length, np.minimum(rest[near], ball.radius + CORNEA))
-            deltas[k, near] += arms * (wanted / length - 1)[:, None]
+            if name.startswith("eye"):
+                deltas[k] = off_the_eye(deltas[k], target.vertices, near, ball)
 
 
 def _turn_eyeball(

@@ -10,6 +10,7 @@ from engine.heads.parametric import ParametricHead
 
 REACH = {"face": 0.006, "inner": 0.001, "hair": 0.02, "beyond": 0.02}  # m along each axis (ours)
 LID = 0.0012  # m that a blink moves skin, from which it may not stand out over the eye
+BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 INNER = ("mouth_interior", "teeth", "tongue")
 
 
@@ -19,24 +20,10 @@ def member(gaussians: BoundGaussians, head: ParametricHead, *regions: str) -> to
     return torch.from_numpy(head.face_region(*regions))[gaussians.triangles] & on_surface
 
 
-def blink_keys(head: ParametricHead) -> list[np.ndarray]:
-    """[V, 3] metres each: what closing the left and the right eye moves."""
-    return [head.expression_basis[head.expression_names.index(f"eyeBlink{side}")] for side in ("Left", "Right")]
-
-
-def closing(head: ParametricHead) -> np.ndarray:
-    """[V, 3] metres: what closing both eyes moves."""
-    return np.sum(blink_keys(head), axis=0)
-
-
-def blink(head: ParametricHead) -> np.ndarray:
-    """[V] metres that closing both eyes moves each vertex."""
-    return np.linalg.norm(closing(head), axis=1)
-
-
 def lid_faces(head: ParametricHead) -> np.ndarray:
     """[F] bool: the face's triangles that a blink moves over the eye, and the lids' inner rims."""
-    moved = blink(head)[head.faces].max(axis=1) > LID
+    closing = head.expression_basis[[head.expression_names.index(name) for name in BLINKS]].sum(axis=0)
+    moved = np.linalg.norm(closing, axis=1)[head.faces].max(axis=1) > LID
     return (moved & head.face_region("face")) | head.face_region("lids")
 
 

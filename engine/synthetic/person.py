@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from engine.heads.lbs import joint_transforms
+from engine.heads.lids import meeting_lids
 from engine.kernels import njit
 from engine.synthetic.canvas import RESOLUTION, Canvas, canvas
 from engine.synthetic.hair import Hair, grow, scalp_density
@@ -24,7 +25,7 @@ class Person:
 
     Attributes:
         traits: what they look like. identity: [I] float64 standard deviations of the head's basis.
-        neutral: [V, 3] float32 metres. joints: [J, 3] float32 metres.
+        neutral: [V, 3] float32 metres. keys: [E, V, 3] float32 metres at weight 1. joints: [J, 3] float32 metres.
         texture: [R, R, 6] float32: albedo in linear light, the relief's slope per texel to the right and down in
             metres, gloss. Row 0 is v = 1.
         hair: ribbons that grow on the head.
@@ -34,6 +35,7 @@ class Person:
     traits: Traits
     identity: np.ndarray
     neutral: np.ndarray
+    keys: np.ndarray
     joints: np.ndarray
     texture: np.ndarray
     hair: Hair
@@ -82,14 +84,14 @@ def make_person(seed: int) -> Person:
     texture[..., 3], texture[..., 4] = np.gradient(height, axis=1), np.gradient(height, axis=0)
     texture[..., 5] = painted.gloss[sheet.fill]
     hair = grow(sheet, traits, density, neutral, vertex_normals(neutral, head.faces), strands)
-    return Person(traits, identity, neutral, joints, texture, hair, sheet)
+    return Person(traits, identity, neutral, meeting_lids(head, neutral), joints, texture, hair, sheet)
 
 
 def pose(person: Person, expression: np.ndarray, joint_rotations: np.ndarray) -> Posed:
     """Head and hair under ``expression`` [E] weights and ``joint_rotations`` [J, 3] axis-angle, radians."""
     head, hair = person.sheet.head, person.hair
     used = np.flatnonzero(expression)
-    delta = np.einsum("e,evc->vc", expression[used].astype(np.float32), head.expression_basis[used])
+    delta = np.einsum("e,evc->vc", expression[used].astype(np.float32), person.keys[used])
     carried = np.einsum("hkc,hk->hc", delta[head.faces[hair.triangle]], hair.barycentric)
     sleeves = person.sheet.sleeves
     rest = np.concatenate([person.neutral + delta, hair.vertices + carried])

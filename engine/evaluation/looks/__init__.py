@@ -27,6 +27,7 @@ SIDE = 1024  # px, of the pictures that are measured
 GREY = 0.75  # what they are laid over
 SEEN = 0.9  # of a pixel, from which it shows a part
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
+BESIDE = (3, 12)  # px off a closed lid, where the skin beside it is
 INCISORS = 0.004  # m from the middle
 RIBBON_YAWS, LIGHTER, RIM = (45, -45, 90, -90), 8 / 255, 3  # degrees; of sRGB's range; px off the outline
 YAWS = (0, 30, 45, 60)
@@ -42,6 +43,7 @@ class Looks:
 
     Attributes:
         lid_ratio: luminance of the closed lids over the cheeks', medians in the picture. lid_p5: their 5th percentile.
+        lid_step: how much the closed lids' colour is off the skin's beside them, over the cheeks' luminance.
         iris_std: see :func:`engine.evaluation.looks.eyes.iris_std`. gaze_error_deg: degrees.
         incisors_mm: height of upper teeth seen at jawOpen 0.3 in the middle.
         tongue_share: of the opening at jawOpen 1.
@@ -56,6 +58,7 @@ class Looks:
 
     lid_ratio: float
     lid_p5: float
+    lid_step: float
     iris_std: float
     gaze_error_deg: float
     incisors_mm: float
@@ -117,14 +120,21 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return image @ LUMINANCE
 
 
-def _lids(avatar: Avatar, marks: Marks) -> tuple[float, float]:
-    grey = _grey(picture(avatar, BLINK, 0))
-    lids, cheeks = shares(avatar, BLINK, camera_at(avatar, 0), (marks.lids, marks.cheeks))
-    lid, cheek = grey[lids > SEEN], grey[cheeks > SEEN]
-    if not len(lid) or not len(cheek):
-        return math.nan, math.nan
-    middle = float(np.median(cheek))
-    return float(np.median(lid)) / middle, float(np.percentile(lid, 5)) / middle
+def _lids(avatar: Avatar, marks: Marks) -> tuple[float, float, float]:
+    image = picture(avatar, BLINK, 0)
+    grey = _grey(image)
+    groups = marks.lids, marks.cheeks, marks.skin
+    lids, cheeks, skin = (shown > SEEN for shown in shares(avatar, BLINK, camera_at(avatar, 0), groups))
+    beside = _grown(lids, BESIDE[1]) & ~_grown(lids, BESIDE[0]) & skin
+    if not lids.any() or not cheeks.any() or not beside.any():
+        return math.nan, math.nan, math.nan
+    lid, cheek = grey[lids], float(np.median(grey[cheeks]))
+    step = np.abs(np.median(image[lids], axis=0) - np.median(image[beside], axis=0)).mean()
+    return float(np.median(lid)) / cheek, float(np.percentile(lid, 5)) / cheek, float(step) / cheek
+
+
+def _grown(mask: np.ndarray, pixels: int) -> np.ndarray:
+    return cv2.dilate(mask.astype(np.uint8), np.ones((2 * pixels + 1,) * 2, np.uint8)).astype(bool)
 
 
 def _incisors(avatar: Avatar, marks: Marks) -> float:

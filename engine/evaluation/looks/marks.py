@@ -12,7 +12,7 @@ from engine.avatar import Avatar, drive
 from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.rendering import Camera, render
 
-FOLD = 0.003  # m that a blink moves the skin, from which it is a lid
+FOLD = 0.002  # m that a blink moves the skin, from which it is a lid
 CHEEK_HALF, CHEEK_DEPTH = 0.06, 60  # m from the middle; percentile of depth from which the face's skin is cheek
 UPPER_STILL = 0.001  # m that jawOpen moves the upper teeth at most
 MOUTH = ("teeth", "tongue", "mouth_interior")
@@ -20,11 +20,13 @@ MOUTH = ("teeth", "tongue", "mouth_interior")
 
 @dataclass(frozen=True)
 class Marks:
-    """[N] bool each: Gaussians of the mesh's surface on lids, on cheeks, on the upper teeth, on the tongue and on
-    anything of the mouth's inside; position [N, 3] metres on the neutral mesh, offsets left out."""
+    """[N] bool each: Gaussians of the mesh's surface on lids, on cheeks, on the face's plain skin but lids, on the
+    upper teeth, on the tongue and on anything of the mouth's inside; position [N, 3] metres on the neutral mesh,
+    offsets left out."""
 
     lids: np.ndarray
     cheeks: np.ndarray
+    skin: np.ndarray
     upper_teeth: np.ndarray
     tongue: np.ndarray
     mouth: np.ndarray
@@ -59,7 +61,7 @@ def mark(avatar: Avatar) -> Marks:
         return faces[triangles] & surface
 
     tongue, mouth = on_region(avatar, "tongue"), on_region(avatar, *MOUTH)
-    return Marks(on(lid), on(cheek), on(upper), on(tongue), on(mouth), position)
+    return Marks(on(lid), on(cheek), on(skin), on(upper), on(tongue), on(mouth), position)
 
 
 def shares(

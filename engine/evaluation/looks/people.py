@@ -54,8 +54,8 @@ def judge_heads(
 
 def looks_table(found: Mapping[str, Looks]) -> Table:
     """Heads as rows, measures as columns, their medians last."""
-    table = Table("", "lid", "lid p5", "iris", "gaze°", "teeth mm", "tongue", "ribbon %", "hatch", "midline", "back",
-                  "Laplacian", "CSIM 0", "30", "45", "60")  # fmt: skip
+    table = Table("", "lid", "lid p5", "lid step", "iris", "gaze°", "teeth mm", "tongue", "ribbon %", "hatch",
+                  "midline", "back", "Laplacian", "CSIM 0", "30", "45", "60")  # fmt: skip
     rows = {name: _row(looks) for name, looks in found.items()}
     for name, row in rows.items():
         table.add_row(name, *(f"{value:.3g}" for value in row))

@@ -24,20 +24,25 @@ from engine.models.parts.lashes import evenly_along, upper_margin
 from engine.models.parts.light import GREY
 from engine.models.parts.placing import joined, scattered
 from engine.models.parts.surroundings import Surroundings
-from engine.models.reach import LID, blink, blink_keys, closing
+from engine.models.reach import BLINKS, lid_faces
 from engine.models.surface import OPACITY, HeadGaussians
 from engine.models.surface.kinds import shade_of
 
-FOLD = 0.003  # m that a blink moves skin, from which all of it is lid; it begins at LID
+LID, FOLD = 0.0018, 0.0028  # m that a blink moves skin, from which some and from which all of it is lid
 RIM = 0.005  # m around the lids over which shadows of the open eye are lifted, too
-SAMPLES = 2500  # of the skin around, that colour a lid
-HUE_BLUR, LEVEL_BLUR = 0.015, 0.009  # m under which they count alike, for hue and for brightness
-LEAST, MOST = (0.76, 0.9), 1.02  # of the cheeks' luminance: a lid's least at its border and in its middle; its most
-INNER = 0.007  # m of blink from which it is the middle
-CREASE, CREASE_AT, CREASE_WIDE = 0.12, 0.0022, 0.0008  # how much darker; m of blink at which it lies, and how wide
-LASH_LINE, LASHES_WIDE = 0.6, 0.0009  # how much darker a closed lid's margin is; m
-BRIGHTEST = 1.08  # of the closed lid's luminance, that an open one may have
-MIDTONES = 0.15  # of the cheeks' luminance to either side, from which the hue is taken
+REACH, SAMPLES = 0.018, 2500  # m around a lid, and how many places there, that colour it
+SEAM = 0.0025  # m under which places count alike
+OUTLIER, OUTLIER_BLUR = 0.15, 0.008  # of the luminance around, within so many metres, that skin is off at most
+HUE_BLUR, MIDTONES = 0.015, 0.15  # m under which they count alike for the hue; of the cheeks' luminance to either side
+PLAIN = 0.5  # of the hue, that lids take from lit skin at least
+LIFTED = (1.0, 1.25)  # how much lighter than the skin around, over which a lid takes all of it
+BULGE = (0.92, 1.06)  # how much darker and lighter than the skin around a lid's curve makes it
+LEAST, MOST = (0.6, 0.85), 1.05  # of the cheeks' luminance: a lid's least at its border and in its middle; its most
+INNER = 0.005  # m of blink from which it is the middle
+CREASE, CREASE_AT, CREASE_WIDE = 0.1, 0.002, 0.0006  # how much darker; m of blink at which it lies, and how wide
+ABOVE = (0.001, 0.003)  # m over the closed lid's edge from where there is a crease
+LASH_LINE, LASHES_WIDE = 0.6, 0.0008  # how much darker a closed lid's margin is; m
+BRIGHTEST, DARKEST = 1.08, 0.75  # of the closed lid's luminance, that an open one, and a lower lid's rim, may have
 GRAIN = 0.012  # of the cheeks' luminance, standard deviation of the skin's grain
 VEIL_STEP, VEIL_OVERLAP = 0.0004, 0.8  # m between the Gaussians of a closed lid; their standard deviation in steps
 VEIL_ABOVE = 0.0006  # m over the skin, whose own Gaussians would show through it
@@ -56,13 +61,13 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     triangles, surface = g.triangles.numpy(), (g.parts == PARTS.index("surface")).numpy()
     position = at_anchors(g, head.faces, model.rig.neutral.numpy().astype(np.float64))
     colors = g.colors.numpy().astype(np.float64)
-    blinks = blink_keys(head)
-    moved = at_anchors(g, head.faces, blink(head)[:, None])[:, 0]
+    blinks = [model.rig.expression_basis[head.expression_names.index(name)].numpy() for name in BLINKS]
+    moved = at_anchors(g, head.faces, np.maximum(-np.sum(blinks, axis=0)[:, 1:2], 0))[:, 0]  # the upper lids go down
     plain = head.face_region("face") & ~head.face_region("lips", "brows")
     rims = head.face_region("lids")[triangles] & surface
     lid = (plain[triangles] & surface & (moved > LID)) | rims
-    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & (model.seen.numpy() > SQUARELY)
-    if around.sum() < FEWEST or not lid.any():
+    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid
+    if (around & (model.seen.numpy() > SQUARELY)).sum() < FEWEST or not lid.any():
         return given
     far, _ = cKDTree(position[lid]).query(position, distance_upper_bound=2 * RIM)
     near = plain[triangles] & surface & ~lid & np.isfinite(far)
@@ -78,7 +83,7 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     model = replace(model, gaussians=g)
     # towards the border and around the lids, shadows are lifted and nothing is darkened
     clean += (1 - flat)[:, None] * np.maximum(colors[touched] - clean, 0)
-    model = _without_eyes(model, touched, clean, share[touched])
+    model = _without_eyes(model, touched, clean, share[touched], (rims & (moved < LID))[touched])
     basis = torch.zeros(len(blinks), len(g), 14)
     for row, sign in zip(basis, (1, -1), strict=True):
         mine = sign * position[touched, 0] > 0
@@ -87,10 +92,11 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
         row[at] *= torch.from_numpy(share[touched[mine]]).float()[:, None]
         mine = veil[sign * position[veil, 0] > 0]
         row[mine, 10] = torch.from_numpy(APPEARS * unfolded[mine]).float()
+    keys = model.rig.expression_basis.numpy()
     gains = torch.zeros(len(head.expression_names) + 3 * len(head.joint_names), len(blinks))
     for column, (key, sign) in enumerate(zip(blinks, (1, -1), strict=True)):
         mine = key * (sign * head.template[:, :1] > 0)  # what else moves these lids closes them by as much
-        along = np.tensordot(head.expression_basis, mine, axes=2) / np.square(mine).sum()
+        along = np.tensordot(keys, mine, axes=2) / np.square(mine).sum()
         gains[: len(along), column] = torch.from_numpy(np.where(along > FAINT, along, 0.0)).float()
     if model.eigenbasis is not None:
         basis = torch.cat([model.eigenbasis.basis, basis])
@@ -103,7 +109,7 @@ def _veil(model: HeadGaussians, head: ParametricHead) -> BoundGaussians:
     rig = model.rig
     at_rest, closed = (triangle_frames(v, rig.faces)[1] for v in (rig.neutral, _closed_vertices(model, head)))
     skin = head.face_region("face", "lids") & ~head.face_region("lips", "brows")
-    lids = np.flatnonzero(skin & (blink(head)[head.faces].max(axis=1) > LID))
+    lids = np.flatnonzero(skin & lid_faces(head))
     which, barycentrics = scattered(closed.numpy()[lids], VEIL_STEP)
     triangles = torch.from_numpy(lids[which])
     growth = (closed / at_rest.clamp_min(1e-12)).sqrt().clamp(*STRETCH)[triangles]
@@ -122,15 +128,20 @@ def _veil(model: HeadGaussians, head: ParametricHead) -> BoundGaussians:
 
 def _closed_vertices(model: HeadGaussians, head: ParametricHead) -> torch.Tensor:
     """[V, 3] metres, the person with closed eyes."""
-    return model.rig.neutral + torch.from_numpy(closing(head)).float()
+    rows = [head.expression_names.index(name) for name in BLINKS]
+    return model.rig.neutral + model.rig.expression_basis[rows].sum(dim=0)
 
 
-def _without_eyes(model: HeadGaussians, at: np.ndarray, clean: np.ndarray, share: np.ndarray) -> HeadGaussians:
-    """Where lids were tracked too low, the eye's white lies on them: nothing on an open lid is brighter than skin.
-    Lashes and creases, which are darker, stay."""
+def _without_eyes(
+    model: HeadGaussians, at: np.ndarray, clean: np.ndarray, share: np.ndarray, lower: np.ndarray
+) -> HeadGaussians:
+    """Where lids were tracked too low or too high, the eye's white or iris lies on them: nothing on an open lid is
+    brighter than skin, nor is the ``lower`` [M] rim much darker. Upper lashes and creases, which are, stay."""
     colors = model.gaussians.colors.numpy().copy()
-    most = BRIGHTEST * (clean @ GREY) / np.maximum(colors[at] @ GREY, 1e-3)
-    colors[at] *= 1 + share[:, None] * (np.minimum(most, 1.0) - 1)[:, None]
+    skin, grey = clean @ GREY, np.maximum(colors[at] @ GREY, 1e-3)
+    colors[at] *= 1 + share[:, None] * (np.minimum(BRIGHTEST * skin / grey, 1.0) - 1)[:, None]
+    dark = lower & (grey < DARKEST * skin)
+    colors[at[dark]] = DARKEST * clean[dark]
     return replace(model, gaussians=replace(model.gaussians, colors=torch.from_numpy(colors).float()))
 
 
@@ -159,7 +170,7 @@ def _closed(
     """[M, 3] colours of closed ``lids`` [M]: as :func:`lid_skin`, with the crease and the line of the lashes.
 
     Args:
-        around: [N] bool, skin that photos show. moved: [M] metres that a blink moves the lids.
+        around: [N] bool, the face's skin beside them. moved: [M] metres that a blink moves the lids down.
     """
     g = model.gaussians
     closed = _closed_vertices(model, head).numpy().astype(np.float64)
@@ -170,13 +181,20 @@ def _closed(
     colors = lid_skin(
         position[lids], normals[lids], np.interp(moved, (FOLD, INNER), LEAST),
         position[known], normals[known], g.colors.numpy()[known].astype(np.float64),
+        model.seen.numpy()[known] > SQUARELY,
     )  # fmt: skip
-    colors *= 1 - CREASE * np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2))[:, None]
     for side in (1, -1):
         margin = upper_margin(head, side)
-        if margin is not None:
-            far, _ = cKDTree(evenly_along(closed[margin])).query(position[lids], workers=-1)
-            colors *= 1 - LASH_LINE * np.exp(-((far / LASHES_WIDE) ** 2))[:, None]
+        if margin is None:
+            continue
+        line = evenly_along(closed[margin])
+        far, nearest = cKDTree(line).query(position[lids], workers=-1)
+        ends = np.sin(np.pi * nearest / (len(line) - 1)) ** 0.5  # both lines end at the eye's corners
+        above = smoothstep(position[lids][:, 1] - line[nearest, 1], *ABOVE)
+        mine = (side * position[lids][:, 0] > 0) * smoothstep(moved, 0, LID) * ends
+        crease = np.exp(-(((moved - CREASE_AT) / CREASE_WIDE) ** 2)) * above
+        lashes = np.exp(-((far / LASHES_WIDE) ** 2))
+        colors *= (1 - mine * np.maximum(CREASE * crease, LASH_LINE * lashes))[:, None]
     return colors
 
 
@@ -187,26 +205,44 @@ def lid_skin(
     known: np.ndarray,
     facing: np.ndarray,
     colors: np.ndarray,
+    seen: np.ndarray,
     seed: int = 0,
 ) -> np.ndarray:
-    """[M, 3] colours of skin at places that no photo shows: what lies around, in the light that falls there.
+    """[M, 3] colours of skin at places that no photo shows: what lies around goes on, without a seam, in the light
+    that falls there.
 
     Args:
         position, normals: [M, 3] metres and unit. least: [M] of the cheeks' luminance that they have. known, facing,
-            colors: [K, 3] places, unit normals and colours of the skin around.
+            colors: [K, 3] places, unit normals and colours of the skin around. seen: [K] bool, what photos show well.
     """
     random = np.random.default_rng(seed)
-    weights = np.r_[np.zeros(len(position)), np.ones(len(known))]
+    weights = np.r_[np.zeros(len(position)), seen]
     shade = shade_of(np.concatenate([normals, facing]), np.concatenate([np.zeros_like(position), colors]), weights)
-    pick = random.permutation(len(known))[:SAMPLES]
-    known, plain = known[pick], (colors / shade[len(position) :, None])[pick]
-    grey = plain @ GREY
-    cheek = float(np.median(grey))
-    lit = np.abs(grey / cheek - 1) < MIDTONES  # skin in shadow is redder than the lids will be, gloss is greyer
-
-    skin, mirrored = Surroundings(known[lit], plain[lit]), position * [-1, 1, 1]
-    hue = skin.at(position, HUE_BLUR) + skin.at(mirrored, HUE_BLUR)  # the same on both sides of the nose
-    level = Surroundings(known, plain).at(position, LEVEL_BLUR) @ GREY * shade[: len(position)]
+    grey = colors @ GREY
+    cheek = float(np.median(grey[seen]))
+    near, _ = cKDTree(position).query(known, distance_upper_bound=REACH)
+    plain = np.isfinite(near)
+    level = Surroundings(known[plain], colors[plain]).at(known, OUTLIER_BLUR) @ GREY
+    plain &= np.abs(grey / np.maximum(level, 1e-3) - 1) < OUTLIER  # lashes, brows' ends and gloss are not skin
+    if plain.sum() < FEWEST:
+        plain[:] = True
+    pick = random.permutation(np.flatnonzero(plain))[:SAMPLES]
+    seam = Surroundings(known[pick], np.column_stack([colors[pick], shade[len(position) :][pick]]))
+    mirrored = position * [-1, 1, 1]
+    smooth, other = seam.at(position, SEAM), seam.at(mirrored, SEAM)[:, :3] @ GREY
+    lit = np.clip(shade[: len(position)] / np.maximum(smooth[:, 3], 1e-3), *BULGE)
+    level = smooth[:, :3] @ GREY
+    level = np.maximum(level, np.sqrt(level * other)) * lit  # what glasses or hair shade on one side, the other shows
     level = np.clip(level, least * cheek, MOST * cheek)
     level += random.normal(0, GRAIN, len(level)) * cheek
-    return np.clip(hue / np.maximum(hue @ GREY, 1e-3)[:, None] * level[:, None], 0, 1)
+    # in shadow skin is redder than the lids will be, and gloss is greyer: the hue is that of lit skin, of both eyes
+    light = random.permutation(np.flatnonzero(seen & (np.abs(grey / cheek - 1) < MIDTONES)))[:SAMPLES]
+    plain = Surroundings(known[light], colors[light])
+    hue = _hue(plain.at(position, HUE_BLUR) + plain.at(mirrored, HUE_BLUR))
+    inside = PLAIN + (1 - PLAIN) * smoothstep(level / np.maximum(smooth[:, :3] @ GREY, 1e-3), *LIFTED)[:, None]
+    return np.clip((_hue(smooth[:, :3]) * (1 - inside) + hue * inside) * level[:, None], 0, 1)
+
+
+def _hue(colors: np.ndarray) -> np.ndarray:
+    """[M, 3] colours of luminance 1."""
+    return colors / np.maximum(colors @ GREY, 1e-3)[:, None]

@@ -5,7 +5,10 @@ import pytest
 
 from engine.arkit import ARKIT_NAMES
 from engine.heads import load_head
+from engine.heads.landmarks import LEFT_LIDS
 from engine.heads.parametric import REGIONS
+from engine.heads.portrait import eyeballs
+from engine.heads.rig import make_rig
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +84,32 @@ def test_closed_lids_meet(head):
     count = lambda image: int(on_eye[image[image >= 0]].sum())  # noqa: E731
     assert count(opened) > 1500
     assert count(seen) < 0.06 * count(opened)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_blink_ends_where_this_persons_lids_meet(head, seed):
+    """However wide somebody's eyes are open: the edges of the lids end on each other, and cover the eye."""
+    rng = np.random.default_rng(seed)
+    shape = head.template + np.tensordot(rng.normal(0, 0.9, len(head.identity_basis)), head.identity_basis, axes=1)
+    rig = make_rig(head, shape, head.joint_regressor @ shape)
+    blink = rig.expression_basis[ARKIT_NAMES.index("eyeBlinkLeft")].numpy()
+    pins = head.faces[head.landmark_triangles]
+
+    def edge(rim, weight):
+        points = np.einsum(
+            "nc,ncd->nd", head.landmark_barycentrics[list(rim)], (shape + weight * blink)[pins[list(rim)]]
+        )
+        return points[np.argsort(points[:, 0])]
+
+    for weight, bounds in ((0, (2e-3, 2e-2)), (1, (-1.5e-3, 1e-3))):
+        upper, lower = (edge(rim, weight) for rim in LEFT_LIDS)
+        gap = upper[1:-1, 1] - np.interp(upper[1:-1, 0], lower[:, 0], lower[:, 1])
+        assert bounds[0] < gap.min() and gap.max() < bounds[1], (weight, gap)
+    ball = eyeballs(shape, head.regions["eyes"])[0]
+    upper = edge(LEFT_LIDS[0], 1)
+    assert (np.linalg.norm(upper - ball.centre, axis=1) > ball.radius).all()
+    other = (head.regions["face"] | head.regions["lids"]) & (head.template[:, 0] < -0.005)
+    assert np.abs(blink[other]).max() < 1e-6
 
 
 def test_skin_weights_sum_to_one(head):

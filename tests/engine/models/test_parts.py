@@ -45,7 +45,7 @@ def looks(made):
 
 
 def test_closed_lids_are_clean_skin_and_open_ones_stay_as_photographed(made, looks):
-    assert 0.78 < looks.lid_ratio < 1.08 and looks.lid_p5 > 0.55
+    assert 0.78 < looks.lid_ratio < 1.08 and looks.lid_p5 > 0.55 and looks.lid_step < 0.12
     bare = replace(made.avatar, eigenbasis=None)
     assert torch.equal(drive(made.avatar, {}).colors, drive(bare, {}).colors)
     bruised = judge(bare, made.photos)
@@ -141,8 +141,8 @@ def test_the_command_line_judges_heads(made, tmp_path: Path):
     assert main(["evaluate", "--looks", str(tmp_path / "a.npz"), *words]) == 0
     found = json.loads((tmp_path / "looks.json").read_text())["heads"]["a"]
     assert set(found) == {
-        "lid_ratio", "lid_p5", "iris_std", "gaze_error_deg", "incisors_mm", "tongue_share", "ribbon", "hatch",
-        "midline_step", "back_front_texture", "laplacian", "csim",
+        "lid_ratio", "lid_p5", "lid_step", "iris_std", "gaze_error_deg", "incisors_mm", "tongue_share", "ribbon",
+        "hatch", "midline_step", "back_front_texture", "laplacian", "csim",
     }  # fmt: skip
     assert set(found["csim"]) == {"0", "30", "45", "60"} and found["csim"]["0"] > 0.6 and found["hatch"] > 0.3
     assert (tmp_path / "sheets/a.png").stat().st_size > 100_000
