@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import EnumProperty, StringProperty
 
 from .engine_client.client import check_url, is_loopback
 from .engine_client.engine import ENGINE, EngineSettings
@@ -39,6 +39,15 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
         subtype="FILE_PATH",
         update=_changed,
     )
+    device: EnumProperty(
+        name="Draw On",
+        description="What draws the Engine Preview",
+        items=(
+            ("auto", "Automatic", "An NVIDIA card where the engine can draw on it, otherwise the processor"),
+            ("cpu", "Processor", "The processor, whatever cards there are"),
+        ),
+        update=_changed,
+    )
     engine_url: StringProperty(
         name="Engine's URL",
         description="A running engine to use instead of starting one: http://127.0.0.1:PORT, or https://HOST:PORT for "
@@ -62,6 +71,7 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
         row.alert = status.state == "failed"
         draw_text(row, context, f"{status.message} {status.hint}", "ERROR" if row.alert else "INFO")
         box.prop(self, "engine_python")
+        box.prop(self, "device")
         box.prop(self, "engine_url")
         row = box.row()
         row.active = bool(self.engine_url)
@@ -132,6 +142,7 @@ def engine_settings() -> EngineSettings:
         python=resolve(python) if python else None,
         url=preferences.engine_url.strip(),
         token=preferences.engine_token.strip(),
+        device=preferences.device,
         online=bpy.app.online_access,
     )
 

@@ -134,6 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("serve", _serve, "Serve Blender on this machine: one JSON line on stdout when ready.")
     sub.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
     sub.add_argument("--parent-stdin", action="store_true", help="end when standard input ends")
+    sub.add_argument("--device", default="auto", help="that draws previews: auto, cpu, cuda or cuda:N (default auto)")
 
     sub = command("synthesise", _synthesise, "Random synthetic heads with their ground truth, as PNG and npz.")
     sub.add_argument("--seed", type=int, default=0, metavar="N", help="first person; 0 to 999 are held out for tests")
@@ -473,7 +474,7 @@ def _evaluate_looks(options: argparse.Namespace, progress: Progress) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from engine.server.serve import serve
 
-    serve(options.port, options.parent_stdin)
+    serve(options.port, options.parent_stdin, options.device)
 
 
 def _synthesise(options: argparse.Namespace, progress: Progress) -> None:

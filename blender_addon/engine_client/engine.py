@@ -47,6 +47,7 @@ class EngineSettings:
         python: interpreter with the engine's dependencies; None for the one that comes with the extension.
         url, token: a running engine to use instead of starting one; empty for none.
         online: whether an engine on another computer may be used.
+        device: that draws previews, "auto" or "cpu".
     """
 
     extension_dir: Path
@@ -57,6 +58,7 @@ class EngineSettings:
     url: str = ""
     token: str = ""
     online: bool = False
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -310,7 +312,7 @@ class _Life:
         environment |= extra | {"GAUSSIAN_HEADS_TOKEN": token}
         settings.user_dir.mkdir(parents=True, exist_ok=True)
         # -P: the folder that Blender was started from must not be searched for modules.
-        command = [str(python), "-P", "-m", "engine", "serve", "--parent-stdin"]
+        command = [str(python), "-P", "-m", "engine", "serve", "--parent-stdin", "--device", settings.device]
         hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:

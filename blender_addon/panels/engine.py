@@ -45,6 +45,8 @@ class GAUSSIAN_HEADS_PT_engine(bpy.types.Panel):
                 row = column.split(factor=0.35)
                 row.label(text=label)
                 row.label(text=str(status.health.get(key, "")))
+            if reason := status.health.get("device_reason"):
+                draw_text(layout, context, str(reason), "INFO")
         row = layout.row(align=True)
         if status.state in ("stopped", "failed"):
             row.operator("gaussian_heads.start_engine", text="Start", icon="PLAY")

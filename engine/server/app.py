@@ -19,7 +19,6 @@ from engine.kernels import threading_layer
 from engine.pipeline import SYSTEMS
 from engine.server import head_routes, job_routes, refusals
 from engine.server.guard import Guard
-from engine.server.heads import device
 from engine.server.refusals import documented
 from engine.server.services import Parts, Services
 from engine.server.uploads import FILE_BYTES, REQUEST_BYTES
@@ -31,7 +30,8 @@ router = APIRouter(responses=documented())
 
 
 class Health(BaseModel):
-    """The engine's state: ``device`` is "cpu" or the GPU's name, ``queued`` and ``heads`` are counts.
+    """The engine's state: ``device`` is "cpu" or the name of the GPU that draws previews, ``device_reason`` why no GPU
+    does, ``queued`` and ``heads`` are counts.
 
     ``threading_layer`` is what numba's kernels run on, empty before they ran. ``typical_seconds`` has, by system and
     quality, what one photo, each further one and each clip take here, going by the last reconstruction.
@@ -41,6 +41,7 @@ class Health(BaseModel):
     python: str
     torch: str
     device: str
+    device_reason: str
     backend: str
     threading_layer: str
     systems: list[str]
@@ -61,13 +62,14 @@ class Stopping(BaseModel):
 @router.get("/health")
 def health(parts: Parts) -> Health:
     """Versions, device and load."""
-    gpu = device().type == "cuda"
+    drawing = parts.drawing.now
     return Health(
         version=engine.__version__,
         python=platform.python_version(),
         torch=torch.__version__,
-        device=torch.cuda.get_device_name(0) if gpu else "cpu",
-        backend="gsplat" if gpu else "numba",
+        device=drawing.name,
+        device_reason=drawing.reason,
+        backend=drawing.backend,
         threading_layer=threading_layer(),
         systems=list(SYSTEMS),
         head_models=[DEFAULT],

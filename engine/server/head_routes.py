@@ -152,7 +152,8 @@ async def preview(parts: Parts, head_id: HeadId, wanted: PreviewRequest) -> Resp
 )
 def export(parts: Parts, head_id: HeadId, wanted: ExportRequest) -> Response:
     """One pose of the head as .ply (3D Gaussian Splatting) or .splat."""
-    splats = parts.heads.get(head_id).drive(wanted.pose())
+    pose = wanted.pose()
+    splats = avatar.drive(parts.heads.get(head_id).avatar, pose.expression, pose.joint_rotations)
     folder = _new_folder(parts)
     try:
         path = folder / f"head.{wanted.format}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import threading
 import time
@@ -10,11 +9,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, fields, replace
-from functools import cache
 
 import torch
 
 from engine.avatar import Avatar, drive
+from engine.device import Drawing
+from engine.errors import AvatarError
 from engine.gaussians.gaussians import BoundGaussians, Splats
 from engine.rendering import Camera, render
 from engine.server.refusals import NotFound, Superseded
@@ -24,26 +24,23 @@ LOG = logging.getLogger(__name__)
 MAX_HEADS = 4
 
 
-@cache
-def device() -> torch.device:
-    """Where previews are drawn: the first GPU if gsplat is there to draw on it, otherwise the CPU."""
-    usable = torch.cuda.is_available() and importlib.util.find_spec("gsplat") is not None
-    return torch.device("cuda" if usable else "cpu")
-
-
 class Resident:
     """A loaded head. It remembers the pose driven last, so that a moving camera does not pay for it."""
 
     def __init__(self, avatar: Avatar):
-        moved = {f.name: getattr(avatar.gaussians, f.name).to(device()) for f in fields(BoundGaussians)}
-        self.avatar = replace(avatar, gaussians=BoundGaussians(**moved))
+        self.avatar = avatar
+        self._there = avatar  # the same on the device that draws
         self._driven: tuple[Pose, Splats] | None = None
 
-    def drive(self, pose: Pose) -> Splats:
-        """Raises AvatarError for a key or joint that the head does not have."""
+    def drive(self, pose: Pose, device: torch.device) -> Splats:
+        """Its Gaussians on ``device``. Raises AvatarError for a key or joint that the head does not have."""
+        if self._there.gaussians.colors.device != device:
+            self._driven = None
+            moved = {f.name: getattr(self.avatar.gaussians, f.name).to(device) for f in fields(BoundGaussians)}
+            self._there = replace(self.avatar, gaussians=BoundGaussians(**moved))
         driven = self._driven
         if driven is None or driven[0] != pose:
-            driven = self._driven = (pose, drive(self.avatar, pose.expression, pose.joint_rotations))
+            driven = self._driven = (pose, drive(self._there, pose.expression, pose.joint_rotations))
         return driven[1]
 
 
@@ -117,9 +114,14 @@ class Frame:
 
 
 class Previewer:
-    """Draws on its own thread, one picture at a time."""
+    """Draws on its own thread, one picture at a time.
 
-    def __init__(self) -> None:
+    Args:
+        drawing: says where; when its GPU fails, the picture is drawn on the CPU, and so is all that follows.
+    """
+
+    def __init__(self, drawing: Drawing) -> None:
+        self._drawing = drawing
         self._waiting: OrderedDict[str, tuple[Shot, Future[Frame]]] = OrderedDict()
         self._change = threading.Condition()
         self._closed = False
@@ -162,18 +164,29 @@ class Previewer:
             if not future.set_running_or_notify_cancel():
                 continue  # its client hung up
             try:
-                future.set_result(_draw(shot))
+                future.set_result(self._draw(shot))
             except Exception as error:  # goes to the request that waits for it
                 future.set_exception(error)
+
+    def _draw(self, shot: Shot) -> Frame:
+        device = self._drawing.now
+        try:
+            return _draw(shot, device.torch)
+        except AvatarError:  # the request is wrong, whatever draws it
+            raise
+        except Exception as error:
+            if device.torch.type == "cpu":
+                raise
+            return _draw(shot, self._drawing.give_up(error).torch)
 
 
 def _superseded() -> Superseded:
     return Superseded("A newer picture of this head was asked for.", "Wait for the newer one.")
 
 
-def _draw(shot: Shot) -> Frame:
+def _draw(shot: Shot, device: torch.device) -> Frame:
     began = time.perf_counter()
-    picture = render(shot.head.drive(shot.pose), shot.camera)
+    picture = render(shot.head.drive(shot.pose, device), shot.camera)
     alpha = picture.alpha[..., None]
     rgb = torch.minimum(picture.rgb.clamp(min=0), alpha)  # colours may overshoot 1, pixels may not
     pixels = (torch.cat((rgb, alpha), dim=-1) * 255).round().clamp(0, 255).to(torch.uint8)

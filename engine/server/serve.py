@@ -28,20 +28,21 @@ ENDING = "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"  # signals, as far as the sys
 SIGN_EVERY = 1.0  # seconds between signs of life before it is ready
 
 
-def serve(port: int, parent_stdin: bool) -> None:
+def serve(port: int, parent_stdin: bool, device: str) -> None:
     """Serve until asked to stop. Prints JSON lines on stdout: how far the start is, then ready, or why not.
 
     Args:
         port: on loopback; 0 takes a free one.
         parent_stdin: end when standard input does. The parent holds its other end open, so this works however the
             parent ends.
+        device: that draws previews: "auto", "cpu", "cuda" or "cuda:1" and so on.
 
     Raises:
-        EngineError: the port is taken, or no temporary folder can be made.
+        EngineError: there is no such device, the port is taken, or no temporary folder can be made.
     """
     says = Announcer(bootstrap.claim_stdout())
     try:
-        _serve(port, parent_stdin, says)
+        _serve(port, parent_stdin, device, says)
     except Exception as error:
         known = isinstance(error, EngineError)
         detail = {
@@ -85,17 +86,19 @@ class Announcer:
             self._stream.flush()
 
 
-def _serve(port: int, parent_stdin: bool, says: Announcer) -> None:
+def _serve(port: int, parent_stdin: bool, device: str, says: Announcer) -> None:
     listener = _bind(port)
     # Late, so that what is broken in the installation is announced like everything else.
     import uvicorn
 
+    from engine.device import Drawing, check_wanted
     from engine.server.app import create_app
     from engine.server.connections import Connection
     from engine.server.folder import WorkFolder
     from engine.server.services import Services
     from engine.threads import share_cores
 
+    check_wanted(device)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     share_cores()
     given = os.environ.pop(TOKEN, "")  # no other process needs to see it
@@ -119,7 +122,7 @@ def _serve(port: int, parent_stdin: bool, says: Announcer) -> None:
     def stop() -> None:
         server.should_exit = True
 
-    services = Services(_work_folder(WorkFolder), stop)
+    services = Services(_work_folder(WorkFolder), stop, Drawing(device))
     tempfile.tempdir = str(services.folder.path)  # where FastAPI keeps an upload while it arrives
     config = uvicorn.Config(
         create_app(services, token),

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from engine.device import Drawing
 from engine.server.checks import PhotoChecks
 from engine.server.folder import WorkFolder
 from engine.server.heads import Heads, Previewer
@@ -19,20 +20,23 @@ class Services:
     """The server's parts.
 
     Args:
-        folder: for uploads and results. stop: makes the server end.
+        folder: for uploads and results. stop: makes the server end. drawing: where previews are drawn.
     """
 
     folder: WorkFolder
     stop: Callable[[], None]
+    drawing: Drawing = field(default_factory=Drawing)
     jobs: JobQueue = field(init=False)
     heads: Heads = field(default_factory=Heads)
-    previewer: Previewer = field(default_factory=Previewer)
+    previewer: Previewer = field(init=False)
     checks: PhotoChecks = field(default_factory=PhotoChecks)
 
     def __post_init__(self) -> None:
         self.jobs = JobQueue(self.folder.path)
+        self.previewer = Previewer(self.drawing)
 
     def start(self) -> None:
+        self.drawing.start()
         self.previewer.start()
         self.jobs.start()
 

@@ -8,6 +8,7 @@ import time
 import numpy as np
 import pytest
 
+from engine.device import Drawing
 from engine.estimate import Estimate, estimated, typical_seconds, typical_table
 from engine.pipeline import Options
 from engine.rendering import Camera
@@ -26,7 +27,7 @@ def shot(head: Resident, sequence: int, pose: Pose = REST) -> Shot:
 
 
 def test_of_waiting_pictures_only_the_newest_of_each_head_is_drawn(avatar):
-    head, previewer = Resident(avatar), Previewer()
+    head, previewer = Resident(avatar), Previewer(Drawing("cpu"))
     old, new = previewer.request("a", shot(head, 1)), previewer.request("a", shot(head, 3))
     late = previewer.request("a", shot(head, 2))  # overtaken on the way
     other = previewer.request("b", shot(head, 1))
@@ -44,7 +45,7 @@ def test_of_waiting_pictures_only_the_newest_of_each_head_is_drawn(avatar):
 
 
 def test_the_head_moves_between_pictures_and_a_wrong_key_spoils_only_its_own(avatar):
-    head, previewer = Resident(avatar), Previewer()
+    head, previewer = Resident(avatar), Previewer(Drawing("cpu"))
     previewer.start()
 
     def height(pose: Pose) -> float:
