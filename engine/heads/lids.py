@@ -21,7 +21,7 @@ FOLDED = 0.5  # of how high skin lies over the upper lid's edge, that it stays o
 BLUR = 0.002  # m along the lids over which that is evened
 CORNEA = 1.2e-3  # m that lids keep from the eyeball
 ROUNDS = 6
-AROUND = 2.0  # radii of the eyeball within which skin is lid
+AROUND = 2.5  # radii of the eyeball within which skin is lid
 CURVE = 60  # places along a lid's edge
 
 
@@ -44,8 +44,10 @@ def meeting_lids(head: ParametricHead, vertices: np.ndarray) -> np.ndarray:
         corners = head.faces[head.landmark_triangles[rim]]
         rows = np.repeat(np.arange(len(rim)), 3), corners.ravel()
         on_rim = csr_array((head.landmark_barycentrics[rim].ravel(), rows), (len(rim), len(vertices)))
-        near = ~head.regions["eyes"] & (np.linalg.norm(vertices - ball.centre, axis=1) < AROUND * ball.radius)
+        near = np.linalg.norm(vertices - ball.centre, axis=1) < AROUND * ball.radius
         row = head.expression_names.index(key)
+        basis[row, ~near] = 0  # MakeHuman's moves the inside of the head as well
+        near &= ~head.regions["eyes"]
         basis[row] = _meet(basis[row].astype(np.float64), vertices, near, ball, on_rim)
     return basis
 
