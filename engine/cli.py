@@ -131,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     _json_option(sub)
     add_options(sub)
 
+    sub = command("perform", _perform, "An actor's face in a clip to a take: ARKit weights and turns, as CSV.")
+    sub.add_argument("clip", type=Path, help="of any length and of anybody; Blender puts the take on any head")
+    sub.add_argument("-o", "--output", type=Path, required=True, help="take to write (.csv)")
+    sub.add_argument("--smoothing", type=float, default=0.5, metavar="S", help="0 (as read) to 1 (default 0.5)")
+    sub.add_argument("--as-filmed", action="store_true", help="keep what the actor's resting face has of expressions")
+    _json_option(sub)
+
     sub = command("serve", _serve, "Serve Blender on this machine: one JSON line on stdout when ready.")
     sub.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
     sub.add_argument("--parent-stdin", action="store_true", help="end when standard input ends")
@@ -363,6 +370,24 @@ def _photo_table(report: dict) -> None:
     CONSOLE.print(table)
     seconds = ", ".join(f"{stage} {t:.1f} s" for stage, t in report["seconds"].items())
     CONSOLE.print(f"{report['gaussians']} Gaussians; {seconds}", highlight=False)
+
+
+def _perform(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.heads import load_head
+    from engine.performance import notes_of, perform, write_take
+
+    _check_output(options.output, (".csv",))
+    if not 0 <= options.smoothing <= 1:  # nan is not, either
+        raise EngineError(f"A smoothing of {options.smoothing} is not between 0 and 1.", "Leave it out for 0.5.")
+    take = perform(options.clip, load_head(), progress, options.smoothing, not options.as_filmed)
+    write_take(take, options.output)
+    notes = tuple(notes_of(take))
+    if options.json:
+        _write_json(options.json, take.to_json() | {"notes": notes})
+    if options.json != "-":
+        seen = f"{len(take.times)} of {take.frames} frames at {take.rate:.3g} fps, {take.residual.mean():.1f} px off."
+        for line in (seen, *notes):
+            CONSOLE.print(line, highlight=False, markup=False)
 
 
 def _batch(options: argparse.Namespace, progress: Progress) -> None:

@@ -12,9 +12,23 @@ import numpy as np
 from engine.landmarker import boxes, mesh, models, pose
 from engine.landmarker.face import Face
 
-__all__ = ["MAX_FACES", "Face", "detect_faces"]
+__all__ = ["MAX_FACES", "Face", "detect_faces", "follow_face"]
 
 MAX_FACES = 5
+
+
+def follow_face(image: np.ndarray, before: Face) -> Face | None:
+    """The face of a clip's frame, looked for where it was in the frame before; None where there is none any more.
+
+    Args:
+        image: [H, W, 3] uint8 sRGB. before: in pixels of the image.
+    """
+    with models.loaded() as networks:
+        landmarks = mesh.find(networks.mesh, image, boxes.around(before.landmarks))
+        if landmarks is None:
+            return None
+        scores = mesh.scores(networks.blendshapes, landmarks)
+        return Face(landmarks, scores, pose.rotation(networks.canonical, landmarks, image.shape[:2]))
 
 
 def detect_faces(image: np.ndarray) -> list[Face]:

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from scipy.special import expit
 
+from engine.landmarker.face import EYE_LEFT, EYE_RIGHT
+
 SIDE = 128  # px, what the detector looks at
 GRIDS = ((16, 2), (8, 6))  # cells per side, anchors per cell
 MIN_SCORE = 0.5
@@ -46,6 +48,17 @@ def find(network: cv2.dnn.Net, image: np.ndarray) -> list[Roi]:
     values[:, [0, *range(2, 8)]] += ANCHORS[sure, None]
     merged = _merge(values, scores[sure])
     return [_roi(points * whole.side + (whole.x - whole.side / 2, whole.y - whole.side / 2)) for points in merged]
+
+
+def around(landmarks: np.ndarray) -> Roi:
+    """The square around a face's landmarks [478, 3], pixels, as MediaPipe draws it for the next frame."""
+    across = landmarks[EYE_LEFT, :2] - landmarks[EYE_RIGHT, :2]
+    turn = np.arctan2(across[1], across[0])
+    cos, sin = np.cos(turn), np.sin(turn)
+    upright = landmarks[:, :2] @ np.array([[cos, -sin], [sin, cos]])
+    low, high = upright.min(axis=0), upright.max(axis=0)
+    x, y = np.array([[cos, -sin], [sin, cos]]) @ ((low + high) / 2)
+    return Roi(x, y, AROUND * (high - low).max(), turn)
 
 
 def _roi(points: np.ndarray) -> Roi:

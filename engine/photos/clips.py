@@ -91,11 +91,37 @@ def clip_frames(path: Path, indices: Sequence[int]) -> Iterator[tuple[int, np.nd
             if not read:
                 return
             at += 1
-            if stretch != (1, 1):
-                frame = cv2.resize(frame, None, fx=stretch[0], fy=stretch[1], interpolation=cv2.INTER_LINEAR)
-            yield index, scale_down(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            yield index, _shown(frame, stretch)
     finally:
         capture.release()
+
+
+def clip_stream(path: Path) -> Iterator[tuple[float, np.ndarray]]:
+    """Read a whole clip, one frame at a time.
+
+    Yields:
+        Seconds from the clip's beginning by its own clock, and the frame as :func:`clip_frames` gives it.
+
+    Raises:
+        PhotoError: the clip cannot be read.
+    """
+    capture = _open(path)
+    try:
+        stretch = _stretch(capture)
+        while True:
+            read, frame = capture.read()
+            if not read:
+                return
+            yield capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3, _shown(frame, stretch)
+    finally:
+        capture.release()
+
+
+def _shown(frame: np.ndarray, stretch: tuple[float, float]) -> np.ndarray:
+    """[H, W, 3] uint8 sRGB, with square pixels and not too large, of OpenCV's [H, W, 3] BGR."""
+    if stretch != (1, 1):
+        frame = cv2.resize(frame, None, fx=stretch[0], fy=stretch[1], interpolation=cv2.INTER_LINEAR)
+    return scale_down(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
 
 
 def _stretch(capture: cv2.VideoCapture) -> tuple[float, float]:

@@ -121,7 +121,7 @@ def body_limit(path: str) -> int:
     """Largest body in bytes that a path takes."""
     if path == "/jobs":
         return REQUEST_BYTES + FORM_BYTES
-    if path == "/photos/check":
+    if path in ("/photos/check", "/performances"):
         return FILE_BYTES + FORM_BYTES
     if path.startswith("/heads/") and path.count("/") == 2:
         return FILE_BYTES

@@ -15,11 +15,11 @@ from engine.heads import DEFAULT
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.server.answers import BINARY, BYTES
-from engine.server.jobs import JobStatus
+from engine.server.jobs import AVATAR, TAKE, JobStatus
 from engine.server.refusals import documented
 from engine.server.services import Parts
 from engine.server.uploads import MAX_FILES, Stored, store
-from engine.server.worker import replace_names
+from engine.server.worker import Acting, replace_names
 
 router = APIRouter(
     responses=documented(),
@@ -100,6 +100,17 @@ def create_job(
     return JobCreated(id=parts.jobs.submit(name, options, fill))
 
 
+@router.post("/performances", status_code=202, responses=documented(429, 507))
+def create_performance(
+    parts: Parts,
+    clip: Annotated[UploadFile, File()],
+    smoothing: Annotated[float, Form(ge=0, le=1)] = 0.5,
+    neutral: Annotated[bool, Form()] = True,
+) -> JobCreated:
+    """Queue the reading of an actor's performance off a clip."""
+    return JobCreated(id=parts.jobs.submit("Take", Acting(smoothing, neutral), lambda folder: [store(clip, folder)]))
+
+
 @router.get("/jobs/{job_id}", responses=documented(404))
 def job(parts: Parts, job_id: str) -> JobStatus:
     """Where a job stands."""
@@ -119,4 +130,14 @@ def cancel(parts: Parts, job_id: str) -> JobStatus:
 )
 def avatar(parts: Parts, job_id: str) -> Response:
     """The finished avatar file (docs/avatar-format.md)."""
-    return Response(parts.jobs.avatar(job_id), media_type=BYTES)
+    return Response(parts.jobs.result(job_id, AVATAR), media_type=BYTES)
+
+
+@router.get(
+    "/jobs/{job_id}/take",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}, "description": "the CSV"}, **documented(404, 409)},
+)
+def take(parts: Parts, job_id: str) -> Response:
+    """The finished take (docs/animation.md)."""
+    return Response(parts.jobs.result(job_id, TAKE), media_type="text/csv")

@@ -16,13 +16,14 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from engine.estimate import Estimate, estimated, typical_table
-from engine.photos.clips import is_clip
+from engine.errors import PhotoError
+from engine.estimate import Estimate, estimated, estimated_acting, typical_table
+from engine.photos.clips import clip_length, is_clip
 from engine.pipeline import Options
 from engine.server.helper import ending
 from engine.server.refusals import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.uploads import Stored
-from engine.server.worker import Done, Failed, Stage, Task, Worker
+from engine.server.worker import Acting, Done, Failed, Stage, Task, Worker
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 8
@@ -30,6 +31,7 @@ MAX_KEPT = 16
 PATIENCE = 0.4  # seconds in which a cancelled task may stop by itself
 POLL = 0.1  # seconds between looks at a cancelled job's patience
 State = Literal["queued", "running", "done", "failed", "cancelled"]
+AVATAR, TAKE = "avatar.npz", "take.csv"  # what jobs make
 FINISHED = ("done", "failed", "cancelled")
 
 
@@ -91,6 +93,14 @@ class _Job:
         )
 
 
+def _length(clip: Stored) -> int:
+    """Its number of frames. PhotoError, by the name that the artist knows, where it is no clip."""
+    try:
+        return clip_length(clip.path)
+    except PhotoError as error:
+        raise PhotoError(error.message.replace(clip.path.name, clip.shown), error.hint) from error
+
+
 @dataclass
 class JobQueue:
     """Takes jobs from any thread; its own thread has them done by a :class:`~engine.server.worker.Worker`.
@@ -118,17 +128,18 @@ class JobQueue:
                 self._worker.kill()
             self._change.notify_all()
 
-    def submit(self, name: str, options: Options, fill: Callable[[Path], list[Stored]]) -> str:
-        """Queue a reconstruction.
+    def submit(self, name: str, options: Options | Acting, fill: Callable[[Path], list[Stored]]) -> str:
+        """Queue a reconstruction or a performance.
 
         Args:
-            name: the avatar's. fill: stores the photos in the folder that it is given.
+            name: the avatar's or the take's. options: what is to be made. fill: stores the photos, or the clip, in the
+                folder that it is given.
 
         Returns:
             The job's id.
 
         Raises:
-            QueueFull: too many jobs wait.
+            QueueFull: too many jobs wait. PhotoError: the clip cannot be read.
         """
         job_id = secrets.token_hex(8)
         folder = self.folder / job_id
@@ -137,9 +148,12 @@ class JobQueue:
             photos = fill(folder)
             paths = tuple(photo.path for photo in photos)
             shown = {photo.path.name: photo.shown for photo in photos}
-            clips = sum(map(is_clip, paths))
-            estimate = estimated(options, len(paths) - clips, clips)
-            task = Task(job_id, name, paths, shown, options, folder / "avatar.npz")
+            if isinstance(options, Acting):
+                estimate, output = estimated_acting(_length(photos[0])), TAKE
+            else:
+                clips = sum(map(is_clip, paths))
+                estimate, output = estimated(options, len(paths) - clips, clips), AVATAR
+            task = Task(job_id, name, paths, shown, options, folder / output)
             with self._change:
                 if self.queued >= MAX_QUEUED:
                     raise QueueFull(f"{MAX_QUEUED} jobs wait already.", "Wait until one is done, or cancel one.")
@@ -170,16 +184,18 @@ class JobQueue:
                 self._forget(job_id)
             return job.status()
 
-    def avatar(self, job_id: str) -> bytes:
-        """The finished avatar file.
+    def result(self, job_id: str, kind: str) -> bytes:
+        """The finished file, of the kind :data:`AVATAR` or :data:`TAKE`.
 
         Raises:
-            NotFound: no such job. NotReady: it is not done.
+            NotFound: no such job, or it makes something else. NotReady: it is not done.
         """
         with self._change:
             job = self._find(job_id)
+            if job.task.output.name != kind:
+                raise NotFound(f"The job {job_id!r} makes no {kind}.", "Ask for its own result.")
             if job.state != "done":
-                raise NotReady(f"The job is {job.state}; it has no avatar.", "Ask again when its state is done.")
+                raise NotReady(f"The job is {job.state}; it has no {kind}.", "Ask again when its state is done.")
             return job.task.output.read_bytes()
 
     def typical_seconds(self) -> dict[str, dict[str, list[float]]]:
@@ -243,7 +259,7 @@ class JobQueue:
             except Exception as error:  # whatever it is, the next job must run
                 LOG.exception("A job could not be followed")
                 worker.kill()
-                message = f"The reconstruction met an unexpected error ({type(error).__name__}: {error})."
+                message = f"The job met an unexpected error ({type(error).__name__}: {error})."
                 detail = ErrorDetail(type="InternalError", message=message, hint="Try again, and report this.")
                 self._end(job, "failed", detail)
 
@@ -256,7 +272,9 @@ class JobQueue:
                     case Stage(stage, fraction):
                         job.estimate.update(stage, fraction, time.monotonic())
                     case Done() if job.cancelled_at is None:
-                        job.done, self._pace = report, job.estimate.pace
+                        job.done = report
+                        if not isinstance(job.task.options, Acting):
+                            self._pace = job.estimate.pace
                         self._end(job, "done")
                         return
                     case Done() | Failed("Cancelled"):

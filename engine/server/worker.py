@@ -20,28 +20,38 @@ from engine.server.helper import Helper, begin
 if TYPE_CHECKING:
     from engine.avatar import Avatar
     from engine.pipeline import Options
+    from engine.progress import Progress
 
 LOG = logging.getLogger(__name__)
 REPORT_EVERY = 0.05  # seconds between reports of a running stage
 
 
 @dataclass(frozen=True)
+class Acting:
+    """How a performance is read; see :func:`engine.performance.perform`."""
+
+    smoothing: float = 0.5
+    neutral: bool = True
+
+
+@dataclass(frozen=True)
 class Task:
-    """One reconstruction.
+    """One reconstruction, or one performance.
 
     Attributes:
         id: the job's.
-        name: the avatar's.
-        photos: stored files. Their names are made up and unique.
+        name: the avatar's, or the take's.
+        photos: stored files, or the clip's. Their names are made up and unique.
         shown: what the artist calls each of them, by its stored name.
-        output: avatar file to write.
+        options: what is to be made.
+        output: avatar or take to write.
     """
 
     id: str
     name: str
     photos: tuple[Path, ...]
     shown: Mapping[str, str]
-    options: Options
+    options: Options | Acting
     output: Path
 
 
@@ -141,7 +151,6 @@ def _prepare() -> None:
 
 
 def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Failed:
-    from engine import avatar, pipeline
     from engine.progress import Progress
 
     last = (0.0, "")
@@ -155,27 +164,47 @@ def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Fail
 
     try:
         progress = Progress(report, lambda: task.id in cancelled)
-        made = pipeline.reconstruct(task.photos, task.name, task.options, progress)
-        progress.start("files")
-        avatar.save(_with_shown_names(made.avatar, task.shown), task.output)
-        progress.finish()
+        done = _perform(task, progress) if isinstance(task.options, Acting) else _reconstruct(task, progress)
         if task.id in cancelled:
             raise Cancelled
+        return done
     except EngineError as error:
         return Failed(type(error).__name__, _shown(error.message, task), _shown(error.hint, task))
     except Exception as error:  # whatever it is, the artist reads it in the panel and the log has the rest
-        LOG.exception("The reconstruction failed")
-        message = f"The reconstruction met an unexpected error ({type(error).__name__}: {error})."
+        LOG.exception("The task failed")
+        message = f"The engine met an unexpected error ({type(error).__name__}: {error})."
         hint = "Try other photos; the engine's log says more."
         if isinstance(error, MemoryError) or "alloc" in str(error):  # torch's and OpenCV's are RuntimeErrors
             message, hint = "Memory ran out.", "Close other programs, or use fewer or smaller photos."
         return Failed("InternalError", _shown(message, task), hint)
+
+
+def _reconstruct(task: Task, progress: Progress) -> Done:
+    from engine import avatar, pipeline
+
+    assert not isinstance(task.options, Acting)
+    made = pipeline.reconstruct(task.photos, task.name, task.options, progress)
+    progress.start("files")
+    avatar.save(_with_shown_names(made.avatar, task.shown), task.output)
+    progress.finish()
     return Done(
         seconds=dict(progress.seconds),
         photos=tuple(_shown(photo.name, task) for photo in made.photos),
         set_aside=tuple((_shown(entry.name, task), _shown(entry.reason, task)) for entry in made.set_aside),
         warnings=tuple(_shown(warning, task) for photo in made.photos for warning in photo.warnings),
     )
+
+
+def _perform(task: Task, progress: Progress) -> Done:
+    from engine.heads import load_head
+    from engine.performance import notes_of, perform, write_take
+
+    assert isinstance(task.options, Acting)
+    (clip,) = task.photos
+    progress.start("head model")
+    take = perform(clip, load_head(), progress, task.options.smoothing, task.options.neutral)
+    write_take(take, task.output)
+    return Done(dict(progress.seconds), (_shown(clip.name, task),), (), tuple(notes_of(take)))
 
 
 def _shown(text: str, task: Task) -> str:

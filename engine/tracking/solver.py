@@ -115,13 +115,14 @@ def solve(
     expression_sigma: float,
     fit_focal: bool,
     start: Sequence[Fit] | None = None,
+    steps: int | None = None,
 ) -> tuple[np.ndarray, list[Fit]]:
     """Fit all photos at once.
 
     Args:
         expression_sigma: standard deviation of expression weights around the photo's ARKit scores.
         fit_focal: whether one factor on all focal lengths is free (with a log-normal prior).
-        start: states to start from; by default each photo's PnP.
+        start: states to start from; by default each photo's PnP. steps: at most; :data:`STEPS` by default.
 
     Returns:
         identity [I] in standard deviations, one :class:`Fit` per photo.
@@ -131,7 +132,7 @@ def solve(
     size = count_i + 1 + len(seen) * block
     identity, log_scale = np.zeros(count_i), 0.0
     fits = list(start) if start else [_initial(model, s) for s in seen]
-    for _ in range(STEPS):
+    for _ in range(steps or STEPS):
         normal, gradient = np.zeros((size, size)), np.zeros(size)
         for i, (fit, s) in enumerate(zip(fits, seen, strict=True)):
             head = pose_landmarks(model, identity, fit.expression)
