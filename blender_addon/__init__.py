@@ -1,13 +1,14 @@
 """Gaussian Heads: from portrait photos to a rigged, animatable head of Gaussian splats. This file only registers."""
 
 from . import preferences, properties, viewport
-from .animation import symmetry
+from .animation import performing, symmetry
 from .operators import (
     animation as animation_operators,
     engine as engine_operators,
     export as export_operators,
     expression as expression_operators,
     heads as heads_operators,
+    performance as performance_operators,
     photos as photos_operators,
     pose as pose_operators,
     preview as preview_operators,
@@ -46,7 +47,9 @@ MODULES = (
     symmetry,
     expression_operators,
     pose_operators,
+    performing,
     animation_operators,
+    performance_operators,
     preview_operators,
     render_operators,
     select_operators,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import bpy
 
-from .animation import capture, expressions, performance, poses
+from .animation import capture, expressions, performance, performing, poses
 from .engine_client.client import DEFAULT_HEAD, JobOptions
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
@@ -34,6 +34,7 @@ __all__ = [
     "Head",
     "active_head",
     "all_heads",
+    "animate_from_clip",
     "export",
     "find_head",
     "import_capture",
@@ -155,6 +156,33 @@ def import_capture(
     read = capture.read_capture(resolve(path))
     require_local(head)
     return performance.import_capture(head, read, bpy.context.scene, start, strength, parts)
+
+
+def animate_from_clip(
+    head: Head,
+    clip: str | Path,
+    *,
+    start: float = 1.0,
+    strength: float = 1.0,
+    parts: Sequence[str] = ("FACE", "HEAD"),
+    smoothing: float = 0.5,
+    neutral: bool = True,
+) -> performance.ImportReport:
+    """Read an actor's face off a video clip and key a head with it. Starts the engine where necessary.
+
+    Args:
+        clip: of anybody's face.
+        start: frame of the clip's beginning. strength: factor for weights and angles. parts: of FACE, HEAD and EYES.
+        smoothing: 0..1; blinks keep their height. neutral: take the actor's resting face out.
+
+    Raises:
+        AddonError: no face in the clip, no engine, or another clip is being read.
+    """
+    require_local(head)
+    job = performing.start(resolve(clip), smoothing, neutral)
+    job.wait_done()
+    assert job.result is not None
+    return performance.import_capture(head, job.result, bpy.context.scene, start, strength, parts)
 
 
 def render(

@@ -47,6 +47,7 @@ _LIVE_LINK = (
 )  # fmt: skip
 ANGLE_COLUMNS = {"head": "Head", "eyeLeft": "LeftEye", "eyeRight": "RightEye"}  # joint -> prefix of its columns
 ANGLES = ("Pitch", "Yaw", "Roll")
+TOLD_ELSEWHERE = ("blendshapecount", "residual", "confidence")  # columns that are read past without a word
 
 
 @dataclass(frozen=True)
@@ -219,7 +220,7 @@ class _Columns:
                 self.clock = column
                 self.clock_kind = plain if plain in ("timecode", "frame") else "seconds"
                 self.clock_unit = TIME_COLUMNS.get(plain, 1.0)
-            elif plain != "blendshapecount":
+            elif plain not in TOLD_ELSEWHERE:
                 ignored.append(title or f"column {column + 1}")
         self.ignored = tuple(ignored)
 

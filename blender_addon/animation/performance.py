@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import bpy
 import numpy as np
@@ -18,6 +19,7 @@ from .poses import require_bone, turn, write_turns
 from .symmetry import accept, key_path
 
 PARTS = ("FACE", "HEAD", "EYES")
+HOLE_SECONDS = 0.3  # without a sample, from which on nothing is keyed: the face was covered or gone
 SNAP = 1e-3  # frames: captures' times are rounded to about this
 
 
@@ -71,6 +73,7 @@ def import_capture(
     near = np.round(places)
     places = np.where(np.abs(places - near) < SNAP, near, places)
     frames = places if every_sample else np.arange(np.ceil(places[0]), np.floor(places[-1]) + 1)
+    frames = frames[~_unseen(frames, places, HOLE_SECONDS * scene_rate(scene))]
     if not len(frames):
         frames = near[:1]
     notes: list[str] = []
@@ -102,6 +105,32 @@ def import_capture(
     scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
     accept(shape_keys)
     return ImportReport(float(frames[0]), float(frames[-1]), len(weights), tuple(bones), tuple(notes))
+
+
+def add_sound(scene: bpy.types.Scene, clip: Path, start: float) -> bool:
+    """Put a clip's sound into the scene's sequencer, in step with the keys; whether it has any. Once for each clip."""
+    editor = scene.sequence_editor_create()
+    strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # below Blender 4.4
+    taken = {strip.channel for strip in strips}
+    for strip in strips:
+        if strip.type == "SOUND" and bpy.path.abspath(strip.sound.filepath) == str(clip):
+            strip.frame_start = start
+            return True
+    channel = next(number for number in range(1, 129) if number not in taken or number == 128)
+    try:
+        strips.new_sound(clip.stem, str(clip), channel, round(start))
+    except RuntimeError:  # what Blender says where there is none
+        return False
+    return True
+
+
+def _unseen(frames: np.ndarray, places: np.ndarray, longest: float) -> np.ndarray:
+    """[F] bool: frames between two samples that are further apart than ``longest`` frames: nothing is known there."""
+    after = np.searchsorted(places, frames).clip(1, max(len(places) - 1, 1))
+    if len(places) < 2:
+        return np.zeros(len(frames), bool)
+    left, right = places[after - 1], places[after]
+    return (right - left > longest) & (frames > left + SNAP) & (frames < right - SNAP)
 
 
 def _wanted_angles(capture: Capture, parts: Collection[str], notes: list[str]) -> dict[str, np.ndarray]:

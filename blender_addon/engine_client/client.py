@@ -211,6 +211,28 @@ class Client:
         photos = [("photos", label, path) for label, path in zip(unique_names(paths), paths, strict=True)]
         return str(self._json("POST", "/jobs", Upload(form, photos, is_cancelled), TRANSFER_SECONDS)["id"])
 
+    def create_performance(
+        self, clip: Path, smoothing: float, neutral: bool, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> str:
+        """Sends an actor's clip and queues the reading of the performance in it.
+
+        Args:
+            smoothing: 0..1. neutral: whether the actor's resting face is taken out.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            AddonError: the clip cannot be read; cancelled on the way.
+        """
+        form = [("smoothing", str(smoothing)), ("neutral", str(neutral).lower())]
+        body = Upload(form, [("clip", clip.name, clip)], is_cancelled)
+        return str(self._json("POST", "/performances", body, TRANSFER_SECONDS)["id"])
+
+    def take(self, job_id: str) -> bytes:
+        """The finished performance, as CSV."""
+        return self._request("GET", f"/jobs/{job_id}/take", seconds=TRANSFER_SECONDS)[0]
+
     def job(self, job_id: str) -> JobStatus:
         return _parse(JobStatus, self._json("GET", f"/jobs/{job_id}"))
 

@@ -1,4 +1,4 @@
-"""One reconstruction from photos to a parsed avatar, followed by a thread of its own."""
+"""Jobs of the engine's, from the artist's files to a parsed result, each followed by a thread of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class JobSnapshot:
-    """Where a reconstruction stands.
+    """Where a job stands.
 
     Attributes:
         state: starting (the engine, then the photos on their way), queued, running, done, failed or cancelled.
@@ -55,40 +55,26 @@ class JobSnapshot:
         return self.state in ("done", "failed", "cancelled")
 
 
-class ReconstructionJob(Generic[T]):
-    """Photos to an avatar, in the background.
+class EngineJob(Generic[T]):
+    """Something that the engine makes of the artist's files, in the background. What it is, subclasses say.
 
     Args:
         engine: started where necessary.
-        paths: photos and clips, the best first.
-        name: of the head.
-        options: see :class:`JobOptions`.
-        parse: turns the avatar's bytes into what the caller builds from; runs in the job's thread, and its
-            AddonError becomes the job's.
-        prepare: writes those of ``paths`` that are no files yet; runs in the job's thread first.
+        paths: the files, the best first.
 
     Attributes:
-        avatar: the avatar file's bytes once done.
-        result: what ``parse`` made of them.
+        content: the bytes that the engine made, once done.
+        result: what the job made of them.
     """
 
-    def __init__(
-        self,
-        engine: Engine,
-        paths: Sequence[Path],
-        name: str,
-        options: JobOptions,
-        parse: Callable[[bytes], T],
-        prepare: Callable[[], None] = lambda: None,
-    ):
-        self.name = name
-        self.avatar: bytes | None = None
+    sending = "Sending photos"
+    work = "reconstruction"
+
+    def __init__(self, engine: Engine, paths: Sequence[Path]):
+        self.content: bytes | None = None
         self.result: T | None = None
         self._engine = engine
         self._paths = list(paths)
-        self._options = options
-        self._parse = parse
-        self._prepare = prepare
         self._missing: tuple[tuple[str, str], ...] = ()
         self._snapshot = JobSnapshot()
         self._lock = threading.Lock()
@@ -96,6 +82,17 @@ class ReconstructionJob(Generic[T]):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._work, name="gaussian-heads-job", daemon=True)
         self._started = time.monotonic()
+
+    def _prepare(self) -> None:
+        """Writes those of the files that are none yet. Runs in the job's thread, as all that follows."""
+
+    def _send(self, client: Client, paths: Sequence[Path]) -> str:
+        """Sends the files; returns the engine's id of the job."""
+        raise NotImplementedError
+
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[bytes, T, str]:
+        """Fetches what is done: its bytes, what is made of them, and a sentence. May raise :class:`AddonError`."""
+        raise NotImplementedError
 
     def start(self) -> None:
         self._thread.start()
@@ -117,17 +114,17 @@ class ReconstructionJob(Generic[T]):
         """Blocks until the job is over.
 
         Returns:
-            The avatar file's bytes.
+            The bytes that the engine made.
 
         Raises:
             AddonError: it failed, was cancelled, or is not over after ``timeout`` seconds.
         """
         if not self.wait(timeout):
-            raise AddonError("The reconstruction is still running.", "Wait for it, or cancel it.")
+            raise AddonError(f"The {self.work} is still running.", "Wait for it, or cancel it.")
         snapshot = self._snapshot
-        if self.avatar is None or snapshot.state != "done":
+        if self.content is None or snapshot.state != "done":
             raise AddonError(snapshot.message, snapshot.hint or "Start it again when you like.")
-        return self.avatar
+        return self.content
 
     def join(self, timeout: float) -> None:
         """Waits until the thread is gone, for the end of Blender."""
@@ -152,12 +149,14 @@ class ReconstructionJob(Generic[T]):
             self._prepare()
             paths = self._present()
             client = self._engine.wait_ready(None, self._cancelled.is_set)
-            self._show(stage="Sending photos")
-            job_id = client.create_job(paths, self.name, self._options, self._cancelled.is_set)
+            self._show(stage=self.sending)
+            job_id = self._send(client, paths)
             status = self._follow(client, job_id)
             if status is not None:
-                self._receive(client, job_id, status)
-            client.cancel(job_id)  # or, once done, forget: the avatar is here
+                content, self.result, message = self._receive(client, job_id, status)
+                self.content = content
+                self._finish(state="done", message=message, fraction=1.0, eta_s=None)
+            client.cancel(job_id)  # or, once done, forget: the result is here
             self._engine.ask_again(client)
         except EngineLost as error:
             better = self._engine.explain(error, client) if client else error
@@ -165,7 +164,7 @@ class ReconstructionJob(Generic[T]):
         except AddonError as error:
             self._finish(state="failed", message=error.message, hint=error.hint, eta_s=None)
         except Exception as error:  # whatever it is, the panel must not show progress for ever
-            message = f"The reconstruction failed ({type(error).__name__}: {error})."
+            message = f"The {self.work} failed ({type(error).__name__}: {error})."
             self._finish(state="failed", message=message, hint="Try again, and report this.", eta_s=None)
             raise
 
@@ -176,7 +175,7 @@ class ReconstructionJob(Generic[T]):
         self._show(set_aside=self._missing)
         present = [path for path in self._paths if path not in missing]
         if missing and not present:
-            raise AddonError(f"None of the photos is there; the first is {missing[0]}.", "Add the photos again.")
+            raise AddonError(f"None of the files is there; the first is {missing[0]}.", "Add them again.")
         return present
 
     def _follow(self, client: Client, job_id: str) -> JobStatus | None:
@@ -197,21 +196,72 @@ class ReconstructionJob(Generic[T]):
             if status.state == "failed" and status.error is not None:
                 raise AddonError(status.error["message"], status.error["hint"])
             if status.state not in ("queued", "running"):
-                raise AddonError("The engine cancelled the reconstruction.", "Start it again.")
+                raise AddonError(f"The engine cancelled the {self.work}.", "Start it again.")
         return None
 
-    def _receive(self, client: Client, job_id: str, status: JobStatus) -> None:
+
+class ReconstructionJob(EngineJob[T]):
+    """Photos to an avatar.
+
+    Args:
+        paths: photos and clips, the best first.
+        name: of the head.
+        options: see :class:`JobOptions`.
+        parse: turns the avatar's bytes into what the caller builds from; runs in the job's thread, and its
+            AddonError becomes the job's.
+        prepare: writes those of ``paths`` that are no files yet; runs in the job's thread first.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        paths: Sequence[Path],
+        name: str,
+        options: JobOptions,
+        parse: Callable[[bytes], T],
+        prepare: Callable[[], None] = lambda: None,
+    ):
+        super().__init__(engine, paths)
+        self.name = name
+        self._options = options
+        self._parse = parse
+        self._prepare = prepare  # type: ignore[method-assign]
+
+    def _send(self, client: Client, paths: Sequence[Path]) -> str:
+        return client.create_job(paths, self.name, self._options, self._cancelled.is_set)
+
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[bytes, T, str]:
         self._show(stage="Receiving the head", eta_s=0.0)
         avatar = client.avatar(job_id)
         try:
             self._show(kept=keep_avatar(avatar, self._engine.settings.user_dir / "heads", self.name))
         except AddonError as error:  # the head can still be imported
             self._show(warnings=(*status.warnings, str(error)))
-        self.result = self._parse(avatar)
-        self.avatar = avatar
         count = len(status.photos)
-        message = f"Made from {count} photo{'s' if count != 1 else ''}."
-        self._finish(state="done", message=message, fraction=1.0, eta_s=None)
+        return avatar, self._parse(avatar), f"Made from {count} photo{'s' if count != 1 else ''}."
+
+
+class PerformanceJob(EngineJob[T]):
+    """An actor's clip to a take.
+
+    Args:
+        clip: of any person. smoothing: 0..1. neutral: whether the actor's resting face is taken out.
+        parse: turns the take's bytes, CSV, into what the caller keys; runs in the job's thread.
+    """
+
+    sending = "Sending the clip"
+    work = "performance"
+
+    def __init__(self, engine: Engine, clip: Path, smoothing: float, neutral: bool, parse: Callable[[bytes], T]):
+        super().__init__(engine, [clip])
+        self._smoothing, self._neutral, self._parse = smoothing, neutral, parse
+
+    def _send(self, client: Client, paths: Sequence[Path]) -> str:
+        return client.create_performance(paths[0], self._smoothing, self._neutral, self._cancelled.is_set)
+
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[bytes, T, str]:
+        take = client.take(job_id)
+        return take, self._parse(take), "Read."
 
 
 def keep_avatar(avatar: bytes, folder: Path, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import bpy
@@ -50,15 +51,10 @@ class _Reading:
         self._thread.join()
 
 
-class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
-    """Bring a Live Link Face recording, or another CSV with ARKit's names, onto the head as keyframes"""
+class CaptureWish:
+    """What is wanted of a capture or a clip: the operators' shared properties, and how they become keyframes."""
 
-    bl_idname = "gaussian_heads.import_capture"
-    bl_label = "Import Capture"
-
-    filepath: StringProperty(name="File", description="The recording, a CSV file", subtype="FILE_PATH")
-    filter_glob: StringProperty(default="*.csv", options={"HIDDEN", "SKIP_SAVE"})
-    start: IntProperty(name="Start Frame", description="The frame of the recording's first row", default=1)
+    start: IntProperty(name="Start Frame", description="The frame of the recording's beginning", default=1)
     strength: FloatProperty(
         name="Strength", description="How strong the performance becomes; 1 as recorded", default=1.0, min=0.0, max=4.0
     )
@@ -84,15 +80,43 @@ class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
         name="Every Sample",
         description="One keyframe per row of the recording, between frames too, instead of one per frame of the scene",
     )
-    capture_rate: FloatProperty(
-        name="Recorded FPS", description="Frames per second of the recording; 0 finds them out", min=0.0, max=1000.0
-    )
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if not self.properties.is_property_set("start"):
             self.start = context.scene.frame_current
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
+
+    def key(self, context: bpy.types.Context, head: Head, recorded: capture.Capture, notes: Sequence[str]) -> str:
+        """Key the head, and report ``notes`` and what was left out; what was done, as words."""
+        done = performance.import_capture(
+            head,
+            recorded,
+            context.scene,
+            self.start,
+            self.strength,
+            self.parts,
+            self.neck_share,
+            self.flip_turn,
+            self.every_sample,
+        )
+        for note in (*done.notes, *recorded.skipped, *notes):
+            self.report({"WARNING"}, note)
+        bones = f" and {len(done.bones)} bones" if done.bones else ""
+        return f"{done.keys} shape keys{bones}, frames {done.first:g} to {done.last:g}."
+
+
+class GAUSSIAN_HEADS_OT_import_capture(CaptureWish, OnHead, bpy.types.Operator):
+    """Bring a Live Link Face recording, or another CSV with ARKit's names, onto the head as keyframes"""
+
+    bl_idname = "gaussian_heads.import_capture"
+    bl_label = "Import Capture"
+
+    filepath: StringProperty(name="File", description="The recording, a CSV file", subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.csv", options={"HIDDEN", "SKIP_SAVE"})
+    capture_rate: FloatProperty(
+        name="Recorded FPS", description="Frames per second of the recording; 0 finds them out", min=0.0, max=1000.0
+    )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         self._reading = None
@@ -122,27 +146,8 @@ class GAUSSIAN_HEADS_OT_import_capture(OnHead, bpy.types.Operator):
             raise reading.error
         path = resolve(self.filepath)
         recorded = reading.result if reading is not None else capture.read_capture(path, self.capture_rate)
-        done = performance.import_capture(
-            head,
-            recorded,
-            context.scene,
-            self.start,
-            self.strength,
-            self.parts,
-            self.neck_share,
-            self.flip_turn,
-            self.every_sample,
-        )
-        notes = list(done.notes) + list(recorded.skipped)
-        if recorded.ignored:
-            notes.append(f"Ignored columns: {', '.join(recorded.ignored)}.")
-        for note in notes:
-            self.report({"WARNING"}, note)
-        bones = f" and {len(done.bones)} bones" if done.bones else ""
-        return (
-            f"{path.name} at {recorded.rate:g} fps: {done.keys} shape keys{bones}, "
-            f"frames {done.first:g} to {done.last:g}."
-        )
+        notes = [f"Ignored columns: {', '.join(recorded.ignored)}."] if recorded.ignored else []
+        return f"{path.name} at {recorded.rate:g} fps: {self.key(context, head, recorded, notes)}"
 
 
 class _Range:

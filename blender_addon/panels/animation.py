@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import bpy
 
-from ..animation import pose_assets
+from ..animation import performing, pose_assets
+from ..engine_client.engine import ENGINE
 from ..rig.heads import active_head, all_heads
 from ..text import draw_text
 from .linked import draw_linked
+from .waiting import draw_engine_on_its_way, time_left
 
 
 class GAUSSIAN_HEADS_MT_expression_assets(bpy.types.Menu):
@@ -55,6 +57,7 @@ class GAUSSIAN_HEADS_PT_animation(bpy.types.Panel):
         if active_head(context) is None:
             draw_text(layout, context, "Select a head to animate it.", "INFO")
             return
+        _draw_performance(layout, context)
         column = layout.column(align=True)
         column.operator("gaussian_heads.import_capture", icon="IMPORT")
         column.operator("gaussian_heads.export_capture", icon="EXPORT")
@@ -63,6 +66,19 @@ class GAUSSIAN_HEADS_PT_animation(bpy.types.Panel):
         column = layout.column(align=True)
         column.operator("gaussian_heads.create_expression_asset", icon="ASSET_MANAGER")
         column.menu(GAUSSIAN_HEADS_MT_expression_assets.bl_idname)
+
+
+def _draw_performance(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    job = performing.current()
+    if job is None:
+        layout.operator("gaussian_heads.animate_from_clip", icon="FILE_MOVIE")
+        return
+    snapshot = job.snapshot()
+    if snapshot.state != "starting" or not draw_engine_on_its_way(layout, context, ENGINE.status):
+        layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
+        if left := time_left(snapshot.eta_s):
+            layout.label(text=left, icon="TIME")
+    layout.operator("gaussian_heads.cancel_performance", icon="X")
 
 
 def _draw_in_asset_browser(menu: bpy.types.Menu, context: bpy.types.Context) -> None:

@@ -19,6 +19,10 @@ MODE = os.environ.get("STUB", "")
 TOKEN = os.environ.get("GAUSSIAN_HEADS_TOKEN", "")
 DONE = 4  # questions until a job is done
 
+# Two seconds of a jaw at 25 frames a second, of which one without a face.
+SEEN = [frame / 25 for frame in range(76) if not 25 < frame < 50]
+TAKE = "Time,JawOpen,HeadYaw,Residual,Confidence\n" + "".join(f"{t},{t / 4},{t / 10},1,0.9\n" for t in SEEN)
+
 jobs: dict[str, dict] = {}
 seen: dict[str, object] = {"cancelled": [], "forgotten": [], "uploads": []}
 
@@ -44,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
             elif parts == ["seen"]:
                 self._json(seen)
             elif parts[0] == "jobs" and parts[1] in jobs:
-                self._job(parts[1], len(parts) == 3)
+                self._job(parts[1], *parts[2:])
             else:
                 self._refuse(404, "NotFound", "There is no such thing.", "Ask for another.")
 
@@ -93,9 +97,12 @@ class Handler(BaseHTTPRequestHandler):
             seen["uploads"].append({"names": names, "sizes": sizes} | fields)
             self._json({"id": job_id}, 202)
 
-    def _job(self, job_id: str, wants_avatar: bool) -> None:
+    def _job(self, job_id: str, wants: str = "") -> None:
         job = jobs[job_id]
-        if wants_avatar:
+        if wants == "take":
+            self._answer(200, TAKE.encode())
+            return
+        if wants == "avatar":
             path = os.environ.get("STUB_AVATAR")
             self._answer(200, Path(path).read_bytes() if path else b"avatar")
             return

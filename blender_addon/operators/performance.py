@@ -1,0 +1,105 @@
+"""Animate from Clip: what an actor's face does in a video becomes the head's keyframes."""
+
+from __future__ import annotations
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, StringProperty
+
+from ..animation import performing
+from ..animation.capture import Capture
+from ..animation.performance import add_sound
+from ..engine_client.jobs import PerformanceJob
+from ..errors import AddonError
+from ..paths import resolve
+from ..rig.heads import Head
+from ..rig.linked import require_local
+from ..tasks.redraw import redraw_sidebars
+from .animation import POLL_SECONDS, CaptureWish
+from .on_head import OnHead, head_named
+
+
+class GAUSSIAN_HEADS_OT_animate_from_clip(CaptureWish, OnHead, bpy.types.Operator):
+    """Read an actor's face off a video clip, and put the performance onto the head as keyframes"""
+
+    bl_idname = "gaussian_heads.animate_from_clip"
+    bl_label = "Animate from Clip"
+
+    filepath: StringProperty(name="Clip", description="A video of anybody's face", subtype="FILE_PATH")
+    filter_glob: StringProperty(default="*.mp4;*.m4v;*.mov;*.webm;*.mkv;*.avi", options={"HIDDEN", "SKIP_SAVE"})
+    smoothing: FloatProperty(
+        name="Smoothing",
+        description="How much tremble is taken out, 0 for none; blinks keep their height",
+        default=0.5,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    neutral: BoolProperty(
+        name="Neutral",
+        description="Take the actor's resting face out, so that the head rests when the actor does",
+        default=True,
+    )
+    sound: BoolProperty(name="Sound", description="Put the clip's sound into the sequencer, in step", default=True)
+
+    _job: PerformanceJob[Capture] | None = None
+    _timer: bpy.types.Timer | None = None
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        try:
+            head = head_named(context, self.head)
+            require_local(head)
+            self.head = head.name  # whatever is selected when the clip has been read
+            self._job = performing.start(resolve(self.filepath), self.smoothing, self.neutral)
+        except AddonError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        # A script that calls this wants the keyframes when the call returns, and so does the redo panel.
+        if self.options.is_invoke and not self.options.is_repeat and not bpy.app.background:
+            self._timer = context.window_manager.event_timer_add(POLL_SECONDS, window=context.window)
+            context.window_manager.modal_handler_add(self)
+            return {"RUNNING_MODAL"}
+        self._job.wait()
+        return super().execute(context)
+
+    def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        if event.type != "TIMER" or self._job is None:
+            return {"PASS_THROUGH"}
+        redraw_sidebars()
+        if not self._job.snapshot().is_over:
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        if self._job.snapshot().state == "cancelled":
+            return {"CANCELLED"}
+        return super().execute(context)
+
+    def cancel(self, context: bpy.types.Context) -> None:
+        performing.cancel()
+
+    def run(self, context: bpy.types.Context, head: Head) -> str:
+        job = self._job
+        assert job is not None
+        job.wait_done(0)
+        recorded = job.result
+        assert recorded is not None
+        done = self.key(context, head, recorded, job.snapshot().warnings)
+        clip = resolve(self.filepath)
+        if self.sound and not add_sound(context.scene, clip, self.start):
+            self.report({"INFO"}, f"{clip.name} has no sound.")
+        return f"{clip.name} at {recorded.rate:g} fps: {done}"
+
+
+class GAUSSIAN_HEADS_OT_cancel_performance(bpy.types.Operator):
+    """Stop reading the clip"""
+
+    bl_idname = "gaussian_heads.cancel_performance"
+    bl_label = "Cancel"
+    bl_options = {"INTERNAL"}
+
+    def execute(self, context: bpy.types.Context) -> set[str]:
+        performing.cancel()
+        return {"FINISHED"}
+
+
+register, unregister = bpy.utils.register_classes_factory(
+    (GAUSSIAN_HEADS_OT_animate_from_clip, GAUSSIAN_HEADS_OT_cancel_performance)
+)
