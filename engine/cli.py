@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source-photos", type=Path, metavar="DIR", help="ready-made split: photos to reconstruct")
     sub.add_argument("--held-out", type=int, metavar="N", help="instead: all systems on N synthetic people")
     sub.add_argument("--target-photos", type=Path, metavar="DIR", help="ready-made split: photos to compare with")
+    sub.add_argument("--acting", type=int, metavar="N", help="instead: perform on clips of N synthetic actors")
     sub.add_argument("--looks", nargs="+", type=Path, metavar="HEAD", help="instead: judge the looks of avatar files")
     sub.add_argument("--photos", type=Path, metavar="DIR", help="of --looks: where the heads' photos lie")
     sub.add_argument("-o", "--output", type=Path, metavar="DIR", help="folder for the strip and the yaw sweep")
@@ -456,8 +457,13 @@ def _export(options: argparse.Namespace, progress: Progress) -> None:
 def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
     from engine.evaluation.run import evaluate_clip, evaluate_split
 
-    if options.held_out or options.looks:
-        (_evaluate_held_out if options.held_out else _evaluate_looks)(options, progress)
+    others = (
+        (options.held_out, _evaluate_held_out),
+        (options.acting, _evaluate_acting),
+        (options.looks, _evaluate_looks),
+    )
+    if other := next((run for wanted, run in others if wanted), None):
+        other(options, progress)
         return
     split = (options.source_photos, options.target_photos)
     if options.clip and not any(split):
@@ -466,7 +472,8 @@ def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
         result = evaluate_split(*split, _options(options), progress)
     else:
         raise EngineError(
-            "Nothing to evaluate.", "Give a clip, both --source-photos and --target-photos, --held-out or --looks."
+            "Nothing to evaluate.",
+            "Give a clip, both --source-photos and --target-photos, --held-out, --acting or --looks.",
         )
     if options.output:
         result.write_pictures(options.output)
@@ -474,6 +481,16 @@ def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
         _write_json(options.json, result.report.to_json())
     if options.json != "-":
         Console().print(result.report.table())
+
+
+def _evaluate_acting(options: argparse.Namespace, progress: Progress) -> None:
+    from engine.evaluation.acting import acting_json, acting_table, compare_acting
+
+    found = compare_acting(options.acting, progress)
+    if options.json:
+        _write_json(options.json, acting_json(found))
+    if options.json != "-":
+        CONSOLE.print(acting_table(found))
 
 
 def _evaluate_held_out(options: argparse.Namespace, progress: Progress) -> None:

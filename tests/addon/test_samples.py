@@ -87,6 +87,13 @@ def test_render(run, avatar_path, tmp_path):
     assert np.abs(left - right).mean() > 0.01
 
 
+def test_perform(run, engine, avatar_path, tmp_path):
+    run(9, avatar_path, PHOTO.with_name("single_face.mp4"), tmp_path / "9.blend")
+    (head,) = heads_in(tmp_path / "9.blend")
+    action = keys_of(head).animation_data.action
+    assert action is not None and bpy.context.scene.frame_end > 40
+
+
 def test_reconstruct_export_and_people(run, engine, tmp_path):
     run(2, tmp_path / "ada.blend", PHOTO)
     assert [head.name for head in heads_in(tmp_path / "ada.blend")] == ["Ada"]

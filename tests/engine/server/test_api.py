@@ -23,14 +23,16 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.ignored_auth,
 ]
-UPLOADS = ("/photos/check", "/jobs")  # whatever is sent there as a file is one, "false" too
+UPLOADS = ("/photos/check", "/jobs", "/performances")  # whatever is sent there as a file is one, "false" too
 OPERATIONS = [
     ("/health", "get"),
     ("/photos/check", "post"),
     ("/jobs", "post"),
+    ("/performances", "post"),
     ("/jobs/{job_id}", "get"),
     ("/jobs/{job_id}", "delete"),
     ("/jobs/{job_id}/avatar", "get"),
+    ("/jobs/{job_id}/take", "get"),
     ("/heads/{head_id}", "put"),
     ("/heads/{head_id}", "delete"),
     ("/heads/{head_id}/preview", "post"),

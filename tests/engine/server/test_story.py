@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 
 import numpy as np
@@ -156,3 +157,25 @@ def test_photos_are_judged_before_they_are_used(shared, portrait):
 def shot(camera: Camera, sequence: int) -> dict:
     size = {"width": camera.width, "height": camera.height, "sequence": sequence}
     return {"viewmat": camera.viewmat.tolist(), "K": camera.K.tolist(), **size}
+
+
+def test_a_clip_becomes_a_take(shared):
+    words = {"files": [("clip", ("Probe 1.mp4", sample("single_face.mp4")))], "data": {"smoothing": "0.3"}}
+    job = shared.request("POST", "/performances", **words).json()["id"]
+    early = shared.request("GET", f"/jobs/{job}/take")
+    assert (early.status_code, early.json()["error"]["type"]) == (409, "NotReady")
+    last = shared.finished(job)
+    assert (last["state"], last["photos"], last["fraction"]) == ("done", ["Probe 1.mp4"], 1.0)
+    assert "cheekPuff" in last["warnings"][-1]
+    rows = list(csv.DictReader(shared.request("GET", f"/jobs/{job}/take").text.splitlines()))
+    assert len(rows) > 10 and all(0 <= float(row["JawOpen"]) <= 1 for row in rows)
+    assert shared.request("GET", f"/jobs/{job}/avatar").status_code == 404
+    assert shared.request("DELETE", f"/jobs/{job}").status_code == 200
+
+
+def test_what_is_no_clip_is_refused_by_the_artists_name_for_it(shared):
+    answer = shared.request("POST", "/performances", files=[("clip", ("Urlaub.mp4", b"no clip"))])
+    assert answer.json()["error"]["message"] == "Urlaub.mp4 is not a video clip that can be read."
+    job = shared.create(("a.jpg", sample("person_a_1.jpg")), count="1000", refine_seconds="0")
+    assert shared.request("GET", f"/jobs/{job}/take").status_code == 404
+    shared.request("DELETE", f"/jobs/{job}")
