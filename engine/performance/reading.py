@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -45,8 +46,16 @@ def read(path: Path, actor: Actor, neutral: bool, progress: Progress) -> Take:
     """Every frame's sample, and the gaps."""
     follower, length = Follower(actor.embedding), clip_length(path)
     count = actor.model.expression_basis.shape[-1]
-    sights: list[tuple[_Sight, Future[_Fitted]]] = []
+    waiting: deque[tuple[_Sight, Future[_Fitted]]] = deque()
+    rows: list[np.ndarray] = []  # nothing else of a frame is kept: a clip may be long
+    times: list[float] = []
     every: list[float] = []
+
+    def take_next() -> None:
+        sight, fitted = waiting.popleft()
+        rows.append(_row(actor, sight, *fitted.result()))
+        times.append(sight.time)
+
     missing: list[tuple[float, str]] = []
     last: Future[_Fitted] | None = None
     with ThreadPoolExecutor(1) as solver:  # a frame is solved while the next one is looked at
@@ -63,11 +72,11 @@ def read(path: Path, actor: Actor, neutral: bool, progress: Progress) -> Take:
             seen = observe(face, image, count, actor.lens)
             seen = replace(seen, scores=beyond(seen.scores, actor.rest))
             last = solver.submit(_fit, actor.model, seen, last)
-            sights.append((_Sight(time, seen, face.rotation), last))
-            if len(sights) > AHEAD:
-                sights[-AHEAD][1].result()
-    rows = [_row(actor, sight, *fitted.result()) for sight, fitted in sights]
-    times = [sight.time for sight, _ in sights]
+            waiting.append((_Sight(time, seen, face.rotation), last))
+            if len(waiting) > AHEAD:
+                take_next()
+        while waiting:
+            take_next()
     if not rows:
         raise PhotoError(f"The actor's face is lost in {path.name}.", "Use a clip in which it is seen for longer.")
     table, at = np.array(rows), np.array(times)
