@@ -36,6 +36,7 @@ TAPER = ((0, 0.2, 0.75, 1), (0.6, 1, 0.9, 0.25))  # width along a strand
 COVER = ((0, 0.08, 0.8, 1), (0.3, 1, 1, 0.4))  # opacity along it
 FLAT, OVERLAP, OPAQUE = 0.45, 0.55, 0.9  # thickness over width; deviation over the length of a piece; most opacity
 OVER_HULL = 0.012  # m over the hull, from which a lock hangs free
+ENDS = 1.1  # of a piece's length: how far from its middle it is still seen
 BEHIND, RIM = 0.004, 4  # m behind what a photo sees; px inside the person in it: the outline is the photo's
 NEAR = (0.01, 0.05)  # m from seen hair over which the colours there pass into all hair's
 UNEVEN, ENDING = 0.012, 0.03  # m by which tips differ, and over which hair thins out
@@ -85,7 +86,10 @@ def grow_hair(model: HeadGaussians, photos: Sequence[Photo], head: ParametricHea
     on_scalp = groom.scalp[under]
 
     share = np.where(free, 1.0, 1 - square[under]) * (free | ~_on(model, head, *BARE)[under])
-    share *= _hidden(model, photos, strokes.means, free | ~on_scalp)
+    ends = np.concatenate(
+        [strokes.means + end * strokes.along for end in (-ENDS, 0.0, ENDS)]
+    )  # no tip sticks out, either
+    share *= _hidden(model, photos, ends, np.tile(free | ~on_scalp, 3)).reshape(3, -1).all(axis=0)
     share *= _ending(groom, strokes, on_scalp, pieces.height)
     kept = np.flatnonzero(share > FAINT)
     if not len(kept):
