@@ -37,7 +37,11 @@ HUE_BLUR, MIDTONES = 0.015, 0.15  # m under which they count alike for the hue; 
 PLAIN = 0.5  # of the hue, that lids take from lit skin at least
 LIFTED = (1.0, 1.25)  # how much lighter than the skin around, over which a lid takes all of it
 BULGE = (0.92, 1.06)  # how much darker and lighter than the skin around a lid's curve makes it
-LEAST, MOST = (0.62, 0.88), 1.05  # of the cheeks' luminance: a lid's least at its border and in its middle; its most
+LEAST, MOST = (
+    (0.62, 0.88),
+    1.05,
+)  # of the cheeks' luminance: a lid's least at its border and in its middle; the most that
+# the other eye lends it
 INNER = 0.0045  # m of blink from which it is the middle
 CREASE, CREASE_AT, CREASE_WIDE = 0.1, 0.002, 0.0006  # how much darker; m of blink at which it lies, and how wide
 ABOVE = (0.001, 0.003)  # m over the closed lid's edge from where there is a crease
@@ -66,7 +70,7 @@ def close_lids(model: HeadGaussians, head: ParametricHead) -> HeadGaussians:
     plain = head.face_region("face") & ~head.face_region("lips", "brows")
     rims = head.face_region("lids")[triangles] & surface
     lid = (plain[triangles] & surface & (moved > LID)) | rims
-    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid
+    around = (plain & ~head.face_region("lids"))[triangles] & surface & ~lid & ~veil
     if (around & (model.seen.numpy() > SQUARELY)).sum() < FEWEST or not lid.any():
         return given
     far, _ = cKDTree(position[lid]).query(position, distance_upper_bound=2 * RIM)
@@ -232,8 +236,8 @@ def lid_skin(
     smooth, other = seam.at(position, SEAM), seam.at(mirrored, SEAM)[:, :3] @ GREY
     lit = np.clip(shade[: len(position)] / np.maximum(smooth[:, 3], 1e-3), *BULGE)
     level = smooth[:, :3] @ GREY
-    level = np.maximum(level, np.sqrt(level * other)) * lit  # what glasses or hair shade on one side, the other shows
-    level = np.clip(level, least * cheek, MOST * cheek)
+    lifted = np.minimum(np.sqrt(level * other), MOST * cheek)  # what glasses or hair shade on one side, the other shows
+    level = np.maximum(np.maximum(level, lifted) * lit, least * cheek)
     level += random.normal(0, GRAIN, len(level)) * cheek
     # in shadow skin is redder than the lids will be, and gloss is greyer: the hue is that of lit skin, of both eyes
     light = random.permutation(np.flatnonzero(seen & (np.abs(grey / cheek - 1) < MIDTONES)))[:SAMPLES]
