@@ -48,7 +48,7 @@ def test_the_back_of_the_head_stays_as_it_was(begun, refined):
     for name, off in (("colors", 0.01), ("opacities", 0.0), ("quats", 1e-6)):  # healing carries colour on, faintly
         change = getattr(refined.gaussians, name)[back] - getattr(start.gaussians, name)[back]
         assert (change.abs() <= off).float().mean() > 0.85  # little light comes through a head
-    assert (refined.gaussians.offsets - start.gaussians.offsets)[back].abs().max() < 2e-4  # with the skin, if at all
+    assert (refined.gaussians.offsets - start.gaussians.offsets)[back].abs().max() < 3e-4  # with the skin, if at all
     assert len(refined.gaussians) == len(start.gaussians) and torch.equal(refined.pairs, start.pairs)
 
 

@@ -18,7 +18,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "the parent's secret"
-PATIENCE = 120  # seconds until a test gives up on a busy machine
+PATIENCE = 300  # seconds until a test gives up on a busy machine
 
 
 def wait_for(happened: Callable[[], object], what: str):
