@@ -22,6 +22,7 @@ BLUR = 0.002  # m along the lids over which that is evened
 CORNEA = 1.2e-3  # m that lids keep from the eyeball
 ROUNDS = 6
 AROUND = 2.5  # radii of the eyeball within which skin is lid
+NOTHING = 1e-6  # m, of a movement that is none: programs that keep places, not changes, would lose it
 CURVE = 60  # places along a lid's edge
 
 
@@ -48,7 +49,9 @@ def meeting_lids(head: ParametricHead, vertices: np.ndarray) -> np.ndarray:
         row = head.expression_names.index(key)
         basis[row, ~near] = 0  # MakeHuman's moves the inside of the head as well
         near &= ~head.regions["eyes"]
-        basis[row] = _meet(basis[row].astype(np.float64), vertices, near, ball, on_rim)
+        made = _meet(basis[row].astype(np.float64), vertices, near, ball, on_rim)
+        made[np.linalg.norm(made, axis=1) < NOTHING] = 0
+        basis[row] = made
     return basis
 
 

@@ -105,6 +105,8 @@ def test_a_blink_ends_where_this_persons_lids_meet(head, seed):
         upper, lower = (edge(rim, weight) for rim in LEFT_LIDS)
         gap = upper[1:-1, 1] - np.interp(upper[1:-1, 0], lower[:, 0], lower[:, 1])
         assert bounds[0] < gap.min() and gap.max() < bounds[1], (weight, gap)
+    moved = np.linalg.norm(blink, axis=1)
+    assert not ((moved > 0) & (moved < 9e-7)).any()  # nothing that a program keeping float32 places would lose
     ball = eyeballs(shape, head.regions["eyes"])[0]
     upper = edge(LEFT_LIDS[0], 1)
     assert (np.linalg.norm(upper - ball.centre, axis=1) > ball.radius).all()
