@@ -510,7 +510,7 @@ def _evaluate_looks(options: argparse.Namespace, progress: Progress) -> None:
     if options.json:
         _write_json(options.json, {"heads": {name: looks.to_json() for name, looks in found.items()}})
     if options.json != "-":
-        Console(width=max(CONSOLE.width, 140)).print(looks_table(found))
+        Console(width=max(CONSOLE.width, 160)).print(looks_table(found))
 
 
 def _serve(options: argparse.Namespace) -> None:
