@@ -5,11 +5,10 @@ from __future__ import annotations
 import bpy
 
 from ..animation import performing, pose_assets
-from ..engine_client.engine import ENGINE
 from ..rig.heads import active_head, all_heads
 from ..text import draw_text
 from .linked import draw_linked
-from .waiting import draw_engine_on_its_way, time_left
+from .waiting import draw_job
 
 
 class GAUSSIAN_HEADS_MT_expression_assets(bpy.types.Menu):
@@ -73,11 +72,7 @@ def _draw_performance(layout: bpy.types.UILayout, context: bpy.types.Context) ->
     if job is None:
         layout.operator("gaussian_heads.animate_from_clip", icon="FILE_MOVIE")
         return
-    snapshot = job.snapshot()
-    if snapshot.state != "starting" or not draw_engine_on_its_way(layout, context, ENGINE.status):
-        layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
-        if left := time_left(snapshot.eta_s):
-            layout.label(text=left, icon="TIME")
+    draw_job(layout, context, job.snapshot())
     layout.operator("gaussian_heads.cancel_performance", icon="X")
 
 

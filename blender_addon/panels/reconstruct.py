@@ -15,7 +15,7 @@ from ..tasks import reconstruction
 from ..tasks.photo_files import CLIP_ENDINGS
 from ..tasks.reconstruction import Reconstruction
 from ..text import draw_text
-from .waiting import draw_engine_on_its_way, time_left
+from .waiting import draw_job, time_left
 
 
 class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
@@ -93,11 +93,8 @@ def _draw_progress(layout: bpy.types.UILayout, context: bpy.types.Context, runni
     snapshot = running.job.snapshot()
     if snapshot.state == "done":
         draw_text(layout, context, running.holding or "Building the head.", "TIME")
-    elif snapshot.state != "starting" or not draw_engine_on_its_way(layout, context, ENGINE.status):
-        left = time_left(snapshot.eta_s)
-        layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
-        if left:
-            layout.label(text=left, icon="TIME")
+    else:
+        draw_job(layout, context, snapshot)
     layout.operator("gaussian_heads.cancel_reconstruct", icon="X")
 
 

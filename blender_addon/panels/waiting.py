@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bpy
 
-from ..engine_client.engine import EngineStatus
+from ..engine_client.engine import ENGINE, EngineStatus
+from ..engine_client.jobs import JobSnapshot
 from ..text import draw_text
 
 
@@ -15,6 +16,15 @@ def time_left(seconds: float | None) -> str:
     if seconds < 60:
         return f"about {max(round(seconds), 1)} s left"
     return f"about {round(seconds / 60)} min left"
+
+
+def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, snapshot: JobSnapshot) -> None:
+    """Draw how far a job of the engine's is, or the engine, where the job waits for its start."""
+    if snapshot.state == "starting" and draw_engine_on_its_way(layout, context, ENGINE.status):
+        return
+    layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
+    if left := time_left(snapshot.eta_s):
+        layout.label(text=left, icon="TIME")
 
 
 def draw_engine_on_its_way(layout: bpy.types.UILayout, context: bpy.types.Context, status: EngineStatus) -> bool:

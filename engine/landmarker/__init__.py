@@ -24,11 +24,7 @@ def follow_face(image: np.ndarray, before: Face) -> Face | None:
         image: [H, W, 3] uint8 sRGB. before: in pixels of the image.
     """
     with models.loaded() as networks:
-        landmarks = mesh.find(networks.mesh, image, boxes.around(before.landmarks))
-        if landmarks is None:
-            return None
-        scores = mesh.scores(networks.blendshapes, landmarks)
-        return Face(landmarks, scores, pose.rotation(networks.canonical, landmarks, image.shape[:2]))
+        return _look(networks, image, boxes.around(before.landmarks))
 
 
 def detect_faces(image: np.ndarray) -> list[Face]:
@@ -40,10 +36,15 @@ def detect_faces(image: np.ndarray) -> list[Face]:
     Raises:
         AssetError: the models have not been fetched.
     """
-    found = []
     with models.loaded() as networks:
-        for roi in boxes.find(networks.detector, image)[:MAX_FACES]:
-            if (landmarks := mesh.find(networks.mesh, image, roi)) is not None:
-                scores = mesh.scores(networks.blendshapes, landmarks)
-                found.append(Face(landmarks, scores, pose.rotation(networks.canonical, landmarks, image.shape[:2])))
-    return found
+        looks = [_look(networks, image, roi) for roi in boxes.find(networks.detector, image)[:MAX_FACES]]
+    return [face for face in looks if face is not None]
+
+
+def _look(networks: models.Networks, image: np.ndarray, roi: boxes.Roi) -> Face | None:
+    """The face in a square of the image; None where it shows none."""
+    landmarks = mesh.find(networks.mesh, image, roi)
+    if landmarks is None:
+        return None
+    scores = mesh.scores(networks.blendshapes, landmarks)
+    return Face(landmarks, scores, pose.rotation(networks.canonical, landmarks, image.shape[:2]))

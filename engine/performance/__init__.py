@@ -10,13 +10,14 @@ import numpy as np
 from engine.heads.parametric import ParametricHead
 from engine.performance.actor import meet
 from engine.performance.reading import GAP, read
-from engine.performance.smoothing import smooth
+from engine.performance.smoothing import NOISE, smooth
 from engine.performance.take import Take, notes_of, write_take
+from engine.photos.clips import clip_length
 from engine.progress import Progress
 
 __all__ = ["Take", "notes_of", "perform", "write_take"]
 
-TREMBLE, TREMBLE_TURN = 0.02, 0.012  # standard deviations of a weight, and of an angle in radians
+TREMBLE_TURN = 0.012  # radians, standard deviation of an angle's tremble
 TURNS = ("head", "left_eye", "right_eye")
 
 
@@ -39,12 +40,13 @@ def perform(path: Path, head: ParametricHead, progress: Progress, strength: floa
         Cancelled: the user asked to stop.
     """
     progress.start("actor")
-    actor = meet(path, head, neutral, progress)
+    length = clip_length(path)  # once: some containers have to be read to the end for it
+    actor = meet(path, length, head, neutral, progress)
     progress.start("performance")
-    take = read(path, actor, neutral, progress)
+    take = read(path, length, actor, neutral, progress)
     if strength > 0:
         turns = {name: _smooth(take, getattr(take, name), strength, TREMBLE_TURN) for name in TURNS}
-        weights = _smooth(take, take.weights, strength, TREMBLE)
+        weights = _smooth(take, take.weights, strength, NOISE)
         take = replace(take, weights=weights.clip(0, 1), **turns)
     progress.finish()
     return take

@@ -13,18 +13,16 @@ from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import Eyeball, eyeballs
 from engine.landmarker import Face
 from engine.performance.following import look
-from engine.photos.clips import clip_frames, clip_length
+from engine.photos.clips import clip_frames
 from engine.photos.identity import embed
-from engine.photos.openings import wide_open
 from engine.photos.outliers import SAME_PERSON
 from engine.progress import Progress
-from engine.tracking import personal
+from engine.tracking import PORTRAIT_FOCAL, SOURCE_SIGMA, observation, personal
 from engine.tracking.solver import LandmarkModel, Observation, landmark_model, solve
 
 LOOKED_AT, ACTOR_FRAMES = 24, 6  # frames spread over the clip, and how many of them tell the actor's shape
 FACE = 240.0  # px, the height that every face is scaled to: what the solver's bounds are made for
-LENS = 1.5  # focal length over the frame's longer side, where a clip says nothing
-SOURCE_SIGMA, REST_SIGMA = 0.3, 0.05  # of weights around the networks' scores, in any frame and at rest
+REST_SIGMA = 0.05  # of weights around the networks' scores, at rest
 CALM, ROUNDS = 0.15, 2  # of the frames, in which the face does least; fits of the resting face to them
 REST_MOST = 0.85  # a score that is larger in the resting face than this is no one's rest
 COUNT = len(ARKIT_NAMES)
@@ -43,15 +41,14 @@ class Actor:
     embedding: np.ndarray
 
 
-def meet(path: Path, head: ParametricHead, neutral: bool, progress: Progress) -> Actor:
-    """The person whom the clip shows most, from frames that show much of them."""
-    length = clip_length(path)
+def meet(path: Path, length: int, head: ParametricHead, neutral: bool, progress: Progress) -> Actor:
+    """The person whom a clip of ``length`` frames shows most, from frames that show much of them."""
     numbers = np.unique(np.linspace(0, length - 1, min(length, LOOKED_AT)).round().astype(int)).tolist()
     seen: list[Observation] = []
     known: list[np.ndarray] = []
     for done, (_, image) in enumerate(clip_frames(path, numbers), start=1):
         for face in look(image):
-            seen.append(observe(face, image, len(head.expression_names), LENS))
+            seen.append(observe(face, image, len(head.expression_names), PORTRAIT_FOCAL))
             known.append(embed(image, face.landmarks))
         progress.update(0.9 * done / len(numbers))
     if not seen:
@@ -65,9 +62,9 @@ def meet(path: Path, head: ParametricHead, neutral: bool, progress: Progress) ->
     spread = mine[np.unique(np.linspace(0, len(mine) - 1, ACTOR_FRAMES).round().astype(int))]
     chosen = [seen[i] for i in spread]
     identity, fits = solve(landmark_model(head), chosen, expression_sigma=SOURCE_SIGMA, fit_focal=True)
-    lens = LENS * float(np.median([fit.focal / s.focal for fit, s in zip(fits, chosen, strict=True)]))
+    lens = PORTRAIT_FOCAL * float(np.median([fit.focal / s.focal for fit, s in zip(fits, chosen, strict=True)]))
     calm = [seen[i] for i in mine[: max(1, round(CALM * len(mine)))]]
-    calm = [replace(s, focal=s.focal * lens / LENS) for s in calm]
+    calm = [replace(s, focal=s.focal * lens / PORTRAIT_FOCAL) for s in calm]
     rest = np.median([s.scores for s in calm], axis=0)
     rest[:COUNT][~FREE] = 0
     rest = np.where(neutral & (rest < REST_MOST), rest, 0.0)
@@ -92,7 +89,5 @@ def observe(face: Face, image: np.ndarray, expressions: int, lens: float) -> Obs
     """What is seen of a face, as if it had the usual size."""
     scale = FACE / face.height
     height, width = image.shape[:2]
-    scores = np.zeros(expressions)
-    scores[: len(face.scores)] = face.scores
-    landmarks = wide_open(face.landmarks[:, :2] * scale)
-    return Observation(landmarks, scores, scale * np.array([width, height]) / 2, scale * lens * max(height, width))
+    center, focal = scale * np.array([width, height]) / 2, scale * lens * max(height, width)
+    return observation(scale * face.landmarks, face.scores, expressions, center, focal)

@@ -9,12 +9,12 @@ import numpy as np
 
 from engine.arkit import ARKIT_NAMES
 from engine.heads.landmarks import LEFT_IRIS, RIGHT_IRIS
+from engine.heads.makehuman import GAZE_DEGREES
 from engine.heads.portrait import Eyeball
 from engine.tracking.solver import Fit
 
 IRISES = ((LEFT_IRIS, "Left"), (RIGHT_IRIS, "Right"))  # the landmark in its middle, and its eye
 OUTWARD = {"Left": 1.0, "Right": -1.0}  # side -> where its "Out" turns it
-GAZE = {"In": 30.0, "Out": 30.0, "Up": 25.0, "Down": 30.0}  # degrees at weight 1, as the heads' keys have it
 LEAST_OPEN = 0.01  # of the frames, those in which an eye is most closed
 SHUT, SLACK = 0.3, 0.9  # of an eye's usual opening: where it is closed at least, and where it begins to close
 
@@ -56,5 +56,5 @@ def looking(weights: np.ndarray, eyes: Sequence[np.ndarray]) -> np.ndarray:
     for turn, (_, side) in zip(eyes, IRISES, strict=True):
         pitch, out = np.degrees(turn[:, 0]), np.degrees(turn[:, 1]) * OUTWARD[side]
         for way, angle in (("Out", out), ("In", -out), ("Down", pitch), ("Up", -pitch)):
-            weights[:, ARKIT_NAMES.index(f"eyeLook{way}{side}")] = np.clip(angle / GAZE[way], 0, 1)
+            weights[:, ARKIT_NAMES.index(f"eyeLook{way}{side}")] = np.clip(angle / GAZE_DEGREES[way], 0, 1)
     return weights

@@ -18,11 +18,12 @@ from engine.performance.actor import CALM, COUNT, FREE, Actor, beyond, observe
 from engine.performance.eyes import IRISES, aperture, gaze, looking, shut
 from engine.performance.following import Follower
 from engine.performance.take import Gap, Take
-from engine.photos.clips import clip_length, clip_stream
+from engine.photos.clips import clip_stream
+from engine.photos.crop import FACE_LANDMARKS
 from engine.progress import Progress
-from engine.tracking.solver import TO_CAMERA, Fit, LandmarkModel, Observation, pose_landmarks, project, solve
+from engine.tracking import DRIVE_SIGMA, distances
+from engine.tracking.solver import TO_CAMERA, Fit, LandmarkModel, Observation, solve
 
-DRIVE_SIGMA = 0.2  # of weights around the networks' scores
 STEPS = 6  # of the solver, from the frame before
 AHEAD = 30  # frames that may wait to be solved
 COLUMNS = np.cumsum([COUNT, 3, 3, 3, 3, 2])  # of a row: see _row
@@ -42,9 +43,9 @@ class _Sight:
     rotation: np.ndarray
 
 
-def read(path: Path, actor: Actor, neutral: bool, progress: Progress) -> Take:
-    """Every frame's sample, and the gaps."""
-    follower, length = Follower(actor.embedding), clip_length(path)
+def read(path: Path, length: int, actor: Actor, neutral: bool, progress: Progress) -> Take:
+    """Every frame's sample of a clip of about ``length`` frames, and the gaps."""
+    follower = Follower(actor.embedding)
     count = actor.model.expression_basis.shape[-1]
     waiting: deque[tuple[_Sight, Future[_Fitted]]] = deque()
     rows: list[np.ndarray] = []  # nothing else of a frame is kept: a clip may be long
@@ -111,9 +112,7 @@ def _fit(model: LandmarkModel, seen: Observation, earlier: Future[_Fitted] | Non
         start = [replace(before, focal=seen.focal, translation=depth)]
     steps = STEPS if start else None
     _, (fit,) = solve(model, [seen], expression_sigma=DRIVE_SIGMA, fit_focal=False, start=start, steps=steps)
-    points = pose_landmarks(model, np.zeros(model.identity_basis.shape[-1]), fit.expression)
-    residual = float(np.linalg.norm(project(points, fit, seen.center) - seen.landmarks, axis=1)[:468].mean())
-    return fit, residual
+    return fit, float(distances(model, fit, seen)[:FACE_LANDMARKS].mean())
 
 
 def _row(actor: Actor, sight: _Sight, fit: Fit, residual: float) -> np.ndarray:

@@ -23,7 +23,7 @@ from engine.pipeline import Options
 from engine.server.helper import ending
 from engine.server.refusals import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.uploads import Stored
-from engine.server.worker import Acting, Done, Failed, Stage, Task, Worker
+from engine.server.worker import Acting, Done, Failed, Stage, Task, Worker, replace_names
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 8
@@ -98,7 +98,7 @@ def _length(clip: Stored) -> int:
     try:
         return clip_length(clip.path)
     except PhotoError as error:
-        raise PhotoError(error.message.replace(clip.path.name, clip.shown), error.hint) from error
+        raise PhotoError(replace_names(error.message, {clip.path.name: clip.shown}), error.hint) from error
 
 
 @dataclass

@@ -29,7 +29,7 @@ from engine.tracking.solver import (
 )
 from engine.tracking.tracked import Tracked, View
 
-__all__ = ["Subject", "Tracked", "View", "drive_landmarks", "subject", "track"]
+__all__ = ["Subject", "Tracked", "View", "distances", "drive_landmarks", "observation", "subject", "track"]
 
 PORTRAIT_FOCAL = 1.5  # × the photo's longer side: the prior where EXIF is silent (SYSTEMS §8.4)
 LEAST_FOCAL = 2.2  # × the head crop: a tight crop's longer side says nothing about the lens
@@ -39,15 +39,19 @@ DRIVE_SIGMA = 0.2  # the same, for a known person
 
 
 def _observe(photo: Photo, expressions: int, focal: float | None = None) -> Observation:
-    scores = np.zeros(expressions)
-    scores[: len(photo.scores)] = photo.scores
     guess = max(PORTRAIT_FOCAL * float(photo.size.max()), LEAST_FOCAL * CROP)
-    return Observation(
-        wide_open(photo.landmarks[:, :2].astype(np.float64)),
-        scores,
-        photo.center.astype(np.float64),
-        focal or photo.focal or guess,
-    )
+    center = photo.center.astype(np.float64)
+    return observation(photo.landmarks, photo.scores, expressions, center, focal or photo.focal or guess)
+
+
+def observation(
+    landmarks: np.ndarray, scores: np.ndarray, expressions: int, center: np.ndarray, focal: float
+) -> Observation:
+    """What the solver takes of a face: its landmarks [478, 2 or 3] in pixels, and its 52 ARKit scores with 0 for the
+    head model's other ``expressions``; center [2] and focal in the same pixels."""
+    every = np.zeros(expressions)
+    every[: len(scores)] = scores
+    return Observation(wide_open(landmarks[:, :2].astype(np.float64)), every, center, focal)
 
 
 def _view(name: str, chain: tuple[int, ...], joints: np.ndarray, fit: Fit, seen: Observation, torso, residual) -> View:
@@ -78,7 +82,7 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
     views, rows = [], []
     chain, shaped = joint_chain(head), landmark_model(head, neutral)
     for photo, fit, s in zip(photos, fits, seen, strict=True):
-        distance = _distances(shaped, fit, s)
+        distance = distances(shaped, fit, s)
         views.append(
             _view(photo.name, chain, joints, fit, s, upright_torso(fit.rotation), float(distance[:468].mean()))
         )
@@ -88,7 +92,8 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
     return Tracked(identity, neutral, joints, tuple(views), tuple(rows))
 
 
-def _distances(model: LandmarkModel, fit: Fit, seen: Observation) -> np.ndarray:
+def distances(model: LandmarkModel, fit: Fit, seen: Observation) -> np.ndarray:
+    """[478] pixels between where a known person's landmarks are under a fit and where they are seen."""
     points = pose_landmarks(model, np.zeros(model.identity_basis.shape[-1]), fit.expression)
     return np.linalg.norm(project(points, fit, seen.center) - seen.landmarks, axis=1)
 
@@ -121,7 +126,7 @@ def drive_landmarks(person: Subject, photo: Photo) -> View:
     """Pose and expression of a known person in another photo of the same camera, by landmarks alone (10 ms)."""
     seen = _observe(photo, len(person.head.expression_names), person.focal * float(photo.size.max()))
     _, (fit,) = solve(person.landmarks, [seen], expression_sigma=DRIVE_SIGMA, fit_focal=False)
-    distance = _distances(person.landmarks, fit, seen)
+    distance = distances(person.landmarks, fit, seen)
     # the camera of a clip stands still: the torso keeps the source's rotation
     torso = person.source.viewmat[:3, :3]
     chain = joint_chain(person.head)
