@@ -7,10 +7,11 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from engine import plain_json
 from engine.errors import EngineError
 
 VERSION = 1  # of what the objects hold; files from before they said so are of version 1
-UNREADABLE = (OSError, SafetensorError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+UNREADABLE = (OSError, SafetensorError, LookupError, TypeError, ValueError, ArithmeticError)
 """What reading such a file can raise where it is damaged or something else; numbers beyond a float are arithmetic."""
 
 
@@ -29,7 +30,7 @@ def read_about(file: Any, key: str, name: str, error: type[EngineError]) -> dict
     Raises:
         error: see there; anything of :data:`UNREADABLE`.
     """
-    about = json.loads((file.metadata() or {})[key])
+    about = plain_json.parse((file.metadata() or {})[key])
     if not isinstance(about, dict):
         raise TypeError(f"{key} is no table")
     if (version := about.pop("version", VERSION)) != VERSION:

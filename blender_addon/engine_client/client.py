@@ -18,6 +18,7 @@ import numpy as np
 import requests
 from urllib3.exceptions import HTTPError
 
+from .. import plain_json
 from ..errors import AddonError
 from ..files import unreadable
 
@@ -285,8 +286,8 @@ class Client:
     ) -> dict[str, Any]:
         answer, _ = self._request(method, path, body, body.content_type if body else None, seconds)
         try:
-            value = json.loads(answer)
-        except (ValueError, RecursionError) as error:
+            value = plain_json.parse(answer.decode("utf-8"))
+        except ValueError as error:
             raise _not_understood(error) from error
         if not isinstance(value, dict):
             raise _not_understood(TypeError("no object"))
@@ -420,9 +421,9 @@ def _parse(kind: type[T], body: dict[str, Any]) -> T:
 
 def _refusal(status: int, content: bytes) -> AddonError:
     try:
-        error = json.loads(content)["error"]
+        error = plain_json.parse(content.decode("utf-8"))["error"]
         return EngineRefusal(str(error["message"]), str(error["hint"]), str(error["type"]), status)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return EngineRefusal(f"The engine answered with status {status}.", "Open its log.", "Unknown", status)
 
 

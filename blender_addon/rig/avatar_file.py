@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import plain_json
 from ..errors import AddonError
 from ..files import unreadable
 
@@ -158,14 +159,11 @@ def _read_array(
 
 
 def _read_metadata(data: bytes, label: str) -> dict[str, Any]:
-    def reject(constant: str) -> float:
-        raise ValueError(f"{constant} is not a number")
-
     try:
-        metadata = json.loads(data.decode("utf-8"), parse_constant=reject)
+        metadata = plain_json.parse(data.decode("utf-8"))
         # Escaped lone surrogates are no text, and 1e999 is no number: both pass loads() and fail here.
         json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise AddonError(f"{label}: the field 'metadata' is no UTF-8 JSON ({error}).", DAMAGED) from error
     if not isinstance(metadata, dict) or metadata.keys() != {"name", "provenance", *TABLE["lists"]}:
         raise AddonError(f"{label}: the field 'metadata' does not hold what it should.", DAMAGED)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import plain_json
 from engine.errors import AvatarError
 from engine.formats.npz import DAMAGED, Budget, Field, Layout
 
@@ -70,14 +71,11 @@ def _require(holds: bool | np.bool_, source: str, field: str, what: str) -> None
 
 
 def _check_metadata(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, Any]:
-    def reject(constant: str) -> float:
-        raise ValueError(f"{constant} is not a number")
-
     try:
-        metadata = json.loads(arrays["metadata"].tobytes().decode("utf-8"), parse_constant=reject)
+        metadata = plain_json.parse(arrays["metadata"].tobytes().decode("utf-8"))
         # Escaped lone surrogates are no text, and 1e999 is no number: both pass loads() and fail here.
         json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode("utf-8")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise AvatarError(f"{source}: the field 'metadata' is no UTF-8 JSON ({error}).", DAMAGED) from error
     _require(
         isinstance(metadata, dict) and metadata.keys() == {"name", "provenance", *TABLE["lists"]},
