@@ -354,12 +354,12 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
 
 def _keep(made: Reconstruction, output: Path) -> Path | None:
     """Write what a later ``--add`` needs beside the avatar, where the system remembers; returns that file."""
-    from engine.models.learned.keepsake import SUFFIX, RememberedHead
+    from engine.models.learned.photo_memory import SUFFIX, RememberedHead
 
     if not isinstance(made.model, RememberedHead):
         return None
     path = output.with_suffix(SUFFIX)
-    made.model.keepsake.save(path)
+    made.model.photo_memory.save(path)
     return path
 
 

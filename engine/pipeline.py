@@ -30,7 +30,7 @@ from engine.tracking import track
 from engine.tracking.tracked import Tracked, View
 
 if TYPE_CHECKING:
-    from engine.models.learned.keepsake import Keepsake
+    from engine.models.learned.photo_memory import PhotoMemory
 
 System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, "Options"], HeadGaussians]
 
@@ -248,34 +248,34 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
         EngineError: another system than ffavatar, or another head model than the default one.
         Cancelled: the user asked to stop.
     """
-    from engine.models.learned.keepsake import SUFFIX, Keepsake
+    from engine.models.learned.photo_memory import SUFFIX, PhotoMemory
     from engine.models.learned.reconstruct import add, known_to
 
     if options.system != "ffavatar" or options.head != DEFAULT:
         raise EngineError("Only ffavatar on the default head can add photos.", "Choose --system ffavatar.")
-    avatar, keepsake = load(old), Keepsake.load(old.with_suffix(SUFFIX))
+    avatar, photo_memory = load(old), PhotoMemory.load(old.with_suffix(SUFFIX))
     progress.start("head model")
     head = load_head(options.head)
     listed = [(photo.get("name"), photo.get("sha256")) for photo in avatar.provenance["photos"]]
-    same_rig = np.array_equal(avatar.vertices, keepsake.coat.neutral.numpy())
-    if not same_rig or listed != list(keepsake.photos):
+    same_rig = np.array_equal(avatar.vertices, photo_memory.texture.neutral.numpy())
+    if not same_rig or listed != list(photo_memory.photos):
         raise AvatarError(
             f"{old.with_suffix(SUFFIX).name} belongs to another head than {old.name}.",
             "Put the right one beside the avatar, or reconstruct the head from all its photos.",
         )
-    known_to(keepsake, head)
+    known_to(photo_memory, head)
     progress.start("photos")
-    chosen = _new(load_photos(paths, progress, frames=options.frames), keepsake)
+    chosen = _new(load_photos(paths, progress, frames=options.frames), photo_memory)
     progress.start("tracking")
-    tracked = keepsake.place(chosen.photos, head)
+    tracked = photo_memory.place(chosen.photos, head)
     progress.start(options.system)
-    model = furnish(add(keepsake, chosen.photos, tracked, head, progress), chosen.photos, head)
+    model = furnish(add(photo_memory, chosen.photos, tracked, head, progress), chosen.photos, head)
     progress.start("refinement")
     model, views = refine(model, chosen.photos, model.views, head, progress, options.iterations, options.cap)
     progress.start("avatar")
     model = close_lids(model, head)
     tracked = replace(tracked, views=views)
-    made = make_avatar(name, head, model, chosen.photos, tracked, replace(options, count=keepsake.count))
+    made = make_avatar(name, head, model, chosen.photos, tracked, replace(options, count=photo_memory.count))
     photos = [*avatar.provenance["photos"], *made.provenance["photos"]]
     made = replace(made, views=avatar.views + made.views, provenance={**made.provenance, "photos": photos})
     progress.finish()
@@ -283,13 +283,13 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     return Reconstruction(made, added, chosen.set_aside, tracked, model, head, dict(progress.seconds))
 
 
-def _new(chosen: PhotoSet, keepsake: Keepsake) -> PhotoSet:
+def _new(chosen: PhotoSet, photo_memory: PhotoMemory) -> PhotoSet:
     """The photos that show the known person and are not in the head yet; clips' frames are told apart by name."""
     photos, set_aside = [], list(chosen.set_aside)
-    known = keepsake.embeddings.numpy()
+    known = photo_memory.embeddings.numpy()
     for photo in chosen.photos:
         similarity = float((known @ photo.embedding).max())
-        if (photo.name, photo.sha256) in keepsake.photos:
+        if (photo.name, photo.sha256) in photo_memory.photos:
             reason = f"{photo.name} is in the head already. Add another photo."
         elif similarity < SAME_PERSON:
             reason = f"{photo.name} shows another person (similarity {similarity:.2f}). Reconstruct it on its own."

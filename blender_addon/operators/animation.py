@@ -51,7 +51,7 @@ class _Reading:
         self._thread.join()
 
 
-class CaptureWish:
+class CaptureOptions:
     """What is wanted of a capture or a clip: the operators' shared properties, and how they become keyframes."""
 
     start: IntProperty(name="Start Frame", description="The frame of the recording's beginning", default=1)
@@ -106,7 +106,7 @@ class CaptureWish:
         return f"{done.keys} shape keys{bones}, frames {done.first:g} to {done.last:g}."
 
 
-class GAUSSIAN_HEADS_OT_import_capture(CaptureWish, OnHead, bpy.types.Operator):
+class GAUSSIAN_HEADS_OT_import_capture(CaptureOptions, OnHead, bpy.types.Operator):
     """Bring a Live Link Face recording, or another CSV with ARKit's names, onto the head as keyframes"""
 
     bl_idname = "gaussian_heads.import_capture"

@@ -14,11 +14,11 @@ from ..paths import resolve
 from ..rig.heads import Head
 from ..rig.linked import require_local
 from ..tasks.redraw import redraw_sidebars
-from .animation import POLL_SECONDS, CaptureWish
+from .animation import POLL_SECONDS, CaptureOptions
 from .on_head import OnHead, head_named
 
 
-class GAUSSIAN_HEADS_OT_animate_from_clip(CaptureWish, OnHead, bpy.types.Operator):
+class GAUSSIAN_HEADS_OT_animate_from_clip(CaptureOptions, OnHead, bpy.types.Operator):
     """Read an actor's face off a video clip, and put the performance onto the head as keyframes"""
 
     bl_idname = "gaussian_heads.animate_from_clip"

@@ -22,7 +22,7 @@ from ..tasks.redraw import redraw_sidebars
 from ..tasks.watch import start_engine
 from . import shader
 from .camera import View, engine_camera
-from .preview_worker import Picture, PreviewWorker, Wish
+from .preview_worker import FrameRequest, Picture, PreviewWorker
 
 STILL_SECONDS = 0.2  # without movement until a viewport gets its full resolution
 CONTENT_SECONDS = 0.5  # without movement until the head is looked at for edits, which takes some milliseconds
@@ -46,7 +46,7 @@ class Frame:
 class _Viewport:
     """One viewport's last wish and last picture."""
 
-    full: Wish
+    full: FrameRequest
     wished_full: bool = False
     asked: float = 0.0
     picture: Picture | None = None
@@ -139,7 +139,7 @@ class Preview:
         if viewport is None or viewport.full.state != state:
             if max(seen.size) > LARGEST:
                 raise AddonError("This viewport is larger than the engine draws.", "Make it smaller.")
-            full = Wish(
+            full = FrameRequest(
                 key,
                 head_id,
                 engine_camera(seen, pose.world),

@@ -21,7 +21,7 @@ FRAMES_AVERAGED = 0.2  # share of the newest frame in the mean time per frame
 
 
 @dataclass(frozen=True)
-class Wish:
+class FrameRequest:
     """One frame that a viewport wants.
 
     Attributes:
@@ -45,7 +45,7 @@ class Picture:
     """An answer: premultiplied sRGB float32 [H, W, 4] in 0..1, bottom row first, and the wish that it fulfils."""
 
     pixels: np.ndarray
-    wish: Wish
+    wish: FrameRequest
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class Problem:
 class _Desk:
     """What both threads see; only touched with the lock held."""
 
-    wishes: dict[int, Wish] = field(default_factory=dict)
+    wishes: dict[int, FrameRequest] = field(default_factory=dict)
     pictures: dict[int, Picture] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
-    doing: Wish | None = None
+    doing: FrameRequest | None = None
     doing_since: float = 0.0
     problems: dict[int, Problem] = field(default_factory=dict)
     seconds: float = 0.0
@@ -97,7 +97,7 @@ class PreviewWorker:
         with self._changed:
             return head_id in self._desk.contents
 
-    def want(self, wish: Wish) -> None:
+    def want(self, wish: FrameRequest) -> None:
         with self._changed:
             self._desk.wishes[wish.viewport] = wish
             self._changed.notify()
@@ -160,7 +160,7 @@ class PreviewWorker:
                 traceback.print_exc()
                 self._fail(wish, f"The preview met an unexpected error ({type(error).__name__}: {error}).")
 
-    def _next(self) -> Wish | None:
+    def _next(self) -> FrameRequest | None:
         with self._changed:
             desk = self._desk
             self._changed.wait_for(lambda: desk.ending or desk.wishes)
@@ -170,7 +170,7 @@ class PreviewWorker:
             desk.doing, desk.doing_since = desk.wishes.pop(viewport), time.monotonic()
             return desk.doing
 
-    def _fetch(self, client: Client, wish: Wish) -> None:
+    def _fetch(self, client: Client, wish: FrameRequest) -> None:
         if self._resident[0] is not client:
             self._resident = (client, set())
         known = self._resident[1]
@@ -205,7 +205,7 @@ class PreviewWorker:
         client.put_head(head_id, content)
         self._resident[1].add(head_id)
 
-    def _frame(self, client: Client, wish: Wish) -> np.ndarray:
+    def _frame(self, client: Client, wish: FrameRequest) -> np.ndarray:
         width, height = wish.size
         request = PreviewRequest(
             viewmat=wish.camera.viewmat,
@@ -220,7 +220,7 @@ class PreviewWorker:
         frame = client.preview(wish.head_id, request)
         return np.multiply(frame.pixels[::-1], np.float32(1 / 255), dtype=np.float32)
 
-    def _fail(self, wish: Wish, text: str, refused: bool = False) -> None:
+    def _fail(self, wish: FrameRequest, text: str, refused: bool = False) -> None:
         with self._changed:
             self._desk.doing = None
             self._desk.problems[wish.viewport] = Problem(text, wish.state, refused)

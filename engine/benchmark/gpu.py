@@ -49,7 +49,7 @@ PUBLISHED = {
     "avat3r, 4 photos, frame": "Avat3r 7.9 FPS (4-shot)",
     "ffavatar, 1 photo, frame": "FFAvatar 31 FPS",
 }
-"""The papers' figures by the beginning of a row's name (SYSTEMS.md §1–5)."""
+"""The papers' figures by the beginning of a row's name."""
 
 
 @dataclass(frozen=True)

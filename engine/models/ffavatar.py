@@ -24,7 +24,7 @@ BACKGROUND = 1.0  # white; that it is removed is the paper's, its colour ours
 
 @dataclass(frozen=True)
 class FFAvatar:
-    """The method's choices. Nearly all sizes are ours: no source gives them (SYSTEMS §3).
+    """The method's choices. Nearly all sizes are ours: no source gives them (arXiv 2606.30347).
 
     Attributes:
         image_size: px per side of the photos, a multiple of 16.

@@ -27,7 +27,7 @@ MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
 
 @dataclass(frozen=True)
 class FlexAvatar:
-    """The method's choices. Of the sizes only the resolution is known (SYSTEMS §5); the others are ours.
+    """The method's choices. Of the sizes only the resolution is known (arXiv 2512.17717); the others are ours.
 
     Attributes:
         image_size: px per side of the photos, a multiple of 16.

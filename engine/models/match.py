@@ -50,7 +50,7 @@ class MATCH:
 
     @classmethod
     def paper(cls, resolution: int = 1024) -> MATCH:
-        """The released configurations: 64 × 64 UV tokens of ``resolution`` 1024 or 512 (SYSTEMS §1.5)."""
+        """The released configurations: 64 × 64 UV tokens of ``resolution`` 1024 or 512 (arXiv 2603.15811)."""
         return cls(RegistrationConfig(resolution, resolution // 64, 8, count=100), 512, 8, pairs=6, feature_width=1536)
 
     @classmethod
@@ -67,7 +67,7 @@ class MATCH:
 
     @property
     def table(self) -> GaussianTable:
-        """SYSTEMS §1.6. Scales start at 10 mm, opacities at 0.12."""
+        """arXiv 2603.15811, heads. Scales start at 10 mm, opacities at 0.12."""
         if self.on_surface:
             return on_the_surface(self.color, reach=0.1)
         return GaussianTable(

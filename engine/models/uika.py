@@ -58,7 +58,7 @@ class UIKA:
 
     @classmethod
     def paper(cls) -> UIKA:
-        """The released configuration (SYSTEMS §2)."""
+        """The released configuration (arXiv 2601.07603)."""
         return cls(
             image_size=512,
             encoder=VIT_L16,
@@ -117,7 +117,8 @@ class UIKA:
 
     @property
     def table(self) -> GaussianTable:
-        """SYSTEMS §2.6: offsets start at 0, opacities at 0.1, scales at 6.7 mm; the small weights there are ours."""
+        """Offsets start at 0, opacities at 0.1, scales at 6.7 mm; the small weights there are ours (arXiv 2601.07603,
+        UV decoder)."""
         if self.on_surface:
             return on_the_surface("mix" if self.aggregation else "direct", reach=0.1)
         color = (0.0,) * (4 if self.aggregation else 3)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-CROP = 512  # px, side of the crop that is scored and refined; the papers' working size (SYSTEMS §2.1)
+CROP = 512  # px, side of the crop that is scored and refined; the papers' working size (arXiv 2601.07603, inputs)
 MARGIN = 128  # px kept around the crop on every side, so that hair and shoulders are seen whole
 WINDOW = CROP + 2 * MARGIN
 INNER = slice(MARGIN, MARGIN + CROP)  # rows or columns of the crop in the window

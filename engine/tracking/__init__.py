@@ -31,7 +31,7 @@ from engine.tracking.tracked import Tracked, View
 
 __all__ = ["Subject", "Tracked", "View", "distances", "drive_landmarks", "observation", "subject", "track"]
 
-PORTRAIT_FOCAL = 1.5  # × the photo's longer side: the prior where EXIF is silent (SYSTEMS §8.4)
+PORTRAIT_FOCAL = 1.5  # × the photo's longer side: the prior where EXIF is silent
 LEAST_FOCAL = 2.2  # × the head crop: a tight crop's longer side says nothing about the lens
 SOURCE_SIGMA = 0.3  # expression weights around their ARKit scores, while identity is found
 ROUNDS = 2  # of the person's own shape and of the expressions: each leaves the other something to explain

@@ -2,7 +2,7 @@
 
 Normal equations in closed form beat a generic optimiser here (scipy's least_squares was tried on the same problem): the
 model is linear in identity and expression once the pose is known, and 12 steps of a few hundred unknowns take
-milliseconds (SYSTEMS §8.3).
+milliseconds.
 """
 
 from __future__ import annotations

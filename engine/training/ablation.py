@@ -16,7 +16,7 @@ from engine.atomic import atomic_write
 from engine.errors import EngineError
 from engine.evaluation.synthetic import compared, draw, floats, planes
 from engine.heads import load_head
-from engine.models.learned.capture import driving_code
+from engine.models.learned.posed_images import driving_code
 from engine.models.learned.registry import make_system
 from engine.models.learned.weights import load
 from engine.perceptual import LPIPS
@@ -25,11 +25,11 @@ from engine.synthetic import HELD_OUT, SyntheticHeads
 from engine.synthetic.rebalancing import find_anchors
 from engine.synthetic.samples import instant
 from engine.synthetic.shelf import Shelf
-from engine.training.coats import coat
 from engine.training.config import TrainConfig
 from engine.training.data import ON_SHELF, PHOTO_SIZE, VIEWS
 from engine.training.loop import train
-from engine.training.objective import Objective, capture_sample, picture
+from engine.training.objective import Objective, picture, posed_sample
+from engine.training.painted_textures import painted_texture
 
 PRESET = "tiny"
 LEARNING_RATE = 8e-4
@@ -251,14 +251,14 @@ def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progres
         white = torch.ones(3)
         goals = {view: planes(picture(small, view, white)[0]) for view in _targets()}
         for count in MORE_PHOTOS.get(contrast.system, (1, 4)):
-            painted = coat(sample, range(count), head, folder / "coats")
-            taken = capture_sample(small, range(count), painted, head)
+            painted = painted_texture(sample, range(count), head, folder / "coats")
+            taken = posed_sample(small, range(count), painted, head)
             began = time.process_time()
-            look = learned.look(taken)
+            encoded = learned.encode(taken)
             seconds = time.process_time() - began
             for view in _targets():
-                code = driving_code(look.rig, *floats(small.expression[view], small.joint_rotations[view]))
-                render, _ = draw(learned.act(look, code), look.rig, small, view, learned.photo_size, white)
+                code = driving_code(encoded.rig, *floats(small.expression[view], small.joint_rotations[view]))
+                render, _ = draw(learned.animate(encoded, code), encoded.rig, small, view, learned.photo_size, white)
                 figures = vars(compared(planes(render.clamp(0, 1)), goals[view], lpips))
                 scores.append(Score(number, count, bool(~common[view]), **figures, seconds=seconds))
     progress.finish()

@@ -14,15 +14,15 @@ from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
-from engine.models.learned.capture import Capture, Coat, assemble, driving_code
+from engine.models.learned.posed_images import PaintedTexture, PosedImages, assemble, driving_code
 from engine.models.learned.registry import make_system
 from engine.perceptual import LPIPS
 from engine.ssim import ssim_map
 from engine.synthetic.portraits import true_tracking
 from engine.synthetic.shelf import NOTHING, ShelvedSample
-from engine.training.coats import COUNTS, coat, sources
 from engine.training.config import TrainConfig
 from engine.training.data import People
+from engine.training.painted_textures import COUNTS, painted_texture, sources
 
 TARGETS = 3  # views compared per step: one of the sources, the others new
 OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
@@ -48,11 +48,11 @@ class Losses:
 
 
 LOSSES = {
-    "match": Losses(),  # SYSTEMS §1.7 but for LPIPS, whose weight there is 1 and comes late
-    "uika": Losses(l1=1.0, ssim=0.1),  # SYSTEMS §2.8
+    "match": Losses(),  # arXiv 2603.15811, losses, but for LPIPS, whose weight there is 1 and comes late
+    "uika": Losses(l1=1.0, ssim=0.1),  # arXiv 2601.07603, losses
     "ffavatar": Losses(l1=1.0, ssim=0.1),  # as UIKA: its own are unknown
-    "avat3r": Losses(lpips=0.1),  # SYSTEMS §4.3; LPIPS 0.01 late in 3.5 million steps would do nothing here
-    "flexavatar": Losses(mouth=1.0),  # SYSTEMS §5.4
+    "avat3r": Losses(lpips=0.1),  # arXiv 2502.20220, training; LPIPS 0.01 late in 3.5 million steps does nothing here
+    "flexavatar": Losses(mouth=1.0),  # arXiv 2512.17717, losses
 }
 
 
@@ -97,10 +97,10 @@ class Objective(nn.Module):
         shown, others = order[:count], order[count:]
         folder = None if self.config.samples is None else self.config.samples / "coats"
         with torch.no_grad():
-            painted = coat(sample, shown, self.head, folder)
+            painted = painted_texture(sample, shown, self.head, folder)
             sample = sample.shrunk(self.learned.photo_size)
-            taken = capture_sample(sample, shown, painted, self.head)
-        look, rig = self.learned.look(taken), taken.rig
+            taken = posed_sample(sample, shown, painted, self.head)
+        encoded, rig = self.learned.encode(taken), taken.rig
         new = self.people.targets(sample, others, TARGETS - 1, rng)
         targets = rng.permutation(np.concatenate((rng.choice(shown, 1), new)))
         weights, sums = self.losses, {name: torch.zeros(()) for name in ("l1", "ssim", "matte", "mouth")}
@@ -112,7 +112,7 @@ class Objective(nn.Module):
             code = driving_code(rig, expression, rotations)
             key = code.numpy().tobytes() if self.learned.moves else b""
             if key not in known:
-                known[key] = self.learned.act(look, code)
+                known[key] = self.learned.animate(encoded, code)
             background = torch.from_numpy(rng.uniform(0, 1, 3).astype(np.float32))
             image, alpha = draw(known[key], rig, sample, view, sample.rgb.shape[1], background)
             goal, matte = picture(sample, view, background)
@@ -139,15 +139,15 @@ class Objective(nn.Module):
         return torch.from_numpy(inside).float()[..., None]
 
 
-def capture_sample(
-    sample: ShelvedSample, views: Sequence[int] | np.ndarray, coat: Coat, head: ParametricHead
-) -> Capture:
+def posed_sample(
+    sample: ShelvedSample, views: Sequence[int] | np.ndarray, texture: PaintedTexture, head: ParametricHead
+) -> PosedImages:
     """Some views of a sample as a network sees photos, with the exact tracking and the head painted with them."""
     tracked = true_tracking(sample, list(views))
     pictures = [picture(sample, view, torch.ones(3)) for view in views]
     return assemble(
-        make_rig(head, coat.neutral.numpy(), sample.joints),
-        coat,
+        make_rig(head, texture.neutral.numpy(), sample.joints),
+        texture,
         [image.permute(2, 0, 1) for image, _ in pictures],
         [matte.permute(2, 0, 1) for _, matte in pictures],
         tracked.views,

@@ -88,7 +88,8 @@ class Dino(nn.Module):
 
 
 class TapFusion(nn.Module):
-    """Several taps of an encoder to one set of tokens: a linear map each, side by side, and one more (UIKA §2.4)."""
+    """Several taps of an encoder to one set of tokens: a linear map each, side by side, and one more
+    (arXiv 2601.07603, encoders)."""
 
     def __init__(self, width: int, taps: int, out_width: int):
         super().__init__()

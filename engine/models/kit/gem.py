@@ -13,8 +13,8 @@ from engine.gaussians.eigenbasis import STEPS, Eigenbasis
 from engine.gaussians.gaussians import BoundGaussians
 from engine.models.kit.eigenbasis import change
 
-LAYERS, WIDTH, SLOPE, DROPOUT = 4, 256, 0.1, 0.2  # of the regressor (SYSTEMS §1.8)
-RATE, BATCH = 1e-3, 30  # of its training (SYSTEMS §1.8)
+LAYERS, WIDTH, SLOPE, DROPOUT = 4, 256, 0.1, 0.2  # of the regressor (arXiv 2603.15811, distillation)
+RATE, BATCH = 1e-3, 30  # of its training (arXiv 2603.15811, distillation)
 TRAINING_STEPS = 600  # ours: the paper's 40 000 also move means and bases under a photometric loss
 FOLDS = 4  # parts of a sequence, each told by a regressor that saw the others alone
 CHANCE = 2.5  # correlations with held-out frames that lie within so many standard deviations of chance count as none
@@ -43,7 +43,7 @@ class GEM:
 
 
 def eigenmodel(frames: Sequence[BoundGaussians], components: int, still: torch.Tensor, painted: torch.Tensor) -> GEM:
-    """Mean and joint principal directions of a sequence (MATCH's distillation, SYSTEMS §1.8).
+    """Mean and joint principal directions of a sequence (MATCH's distillation, arXiv 2603.15811).
 
     The directions are those of the changes from the mean, all attributes together, each in units of ``STEPS`` (ours:
     the paper does not say how it weighs metres against colours). Opacities and scales are averaged as logits and

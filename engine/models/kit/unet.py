@@ -13,7 +13,7 @@ GROUPS = 8  # of the group norms
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Sizes; all ours, for the paper gives none (SYSTEMS §5.3).
+    """Sizes; all ours, for the paper gives none (arXiv 2512.17717, dynamic decoding).
 
     Attributes:
         base: channels at full size, doubled at each level; a multiple of 8.

@@ -33,7 +33,7 @@ class UVEstimatorConfig:
 
     @classmethod
     def paper(cls) -> UVEstimatorConfig:
-        """The released network's (SYSTEMS §2.2)."""
+        """The released network's (arXiv 2601.07603, UV estimator)."""
         return cls(DinoConfig(VIT_B16.width, VIT_B16.depth, VIT_B16.heads, frozen=False), (256, 512, 1024, 1024), 256)
 
     @classmethod
@@ -92,7 +92,7 @@ class UVEstimator(nn.Module):
 
 
 def uv_loss(estimate: Correspondence, truth: Correspondence, smoothness: float = 1e-3) -> torch.Tensor:
-    """The estimator's training loss: L1 inside the mask, plus total variation (SYSTEMS §2.2).
+    """The estimator's training loss: L1 inside the mask, plus total variation (arXiv 2601.07603, UV estimator).
 
     Args:
         truth: with ``mask`` above 0 where its ``uv`` is known.

@@ -48,7 +48,7 @@ class Density:
 
         Args:
             known: M Gaussians as the network gave them. spread: [M, 3] and presence: [M] as in
-                :class:`~engine.models.learned.system.Look`. colors: [M, 3], the painted colours that they started from.
+                :class:`~engine.models.learned.system.Encoded`. colors: [M, 3], the painted ones that they started from.
         """
         painted = self.painted
         opacity = known.opacities / presence.clamp_min(EDGE)

@@ -14,16 +14,16 @@ from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import JOINTS, ParametricHead
 from engine.models.kit.gem import GEM, TRAINING_STEPS, Regressor, eigenmodel, train_regressor
-from engine.models.learned.capture import Capture
+from engine.models.learned.posed_images import PosedImages
 from engine.models.learned.reconstruct import reconstruct_with, trained
-from engine.models.learned.system import Look
+from engine.models.learned.system import Encoded
 from engine.models.learned.uv_systems import MatchSystem, TexelSystem
 from engine.models.surface import HeadGaussians
 from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.tracked import Tracked
 
-COMPONENTS = 150  # SYSTEMS §1.8; fewer frames give fewer
+COMPONENTS = 150  # arXiv 2603.15811, distillation; fewer frames give fewer
 STILL = ("neck", "scalp", "torso")
 MOUTH = ("mouth_interior", "teeth", "tongue")
 SEED = 0  # of the regressor's training
@@ -39,7 +39,7 @@ class Distilled:
 
 
 class GEMSystem(TexelSystem):
-    """MATCH's distillation (arXiv 2603.15811, SYSTEMS §1.8), as a system whose photos are a sequence.
+    """MATCH's distillation (arXiv 2603.15811), as a system whose photos are a sequence.
 
     MATCH looks at every frame together with those that show the head best from the front and both sides (ours: the
     paper's frames are of many cameras, ours of one), all on the mesh and with the painted colours of the whole
@@ -51,7 +51,7 @@ class GEMSystem(TexelSystem):
         components: K at most. training_steps: of the regressor.
 
     Attributes:
-        moves: after a look, whether any change of the frames follows from the motion; it does not in short sequences.
+        moves: after encoding, whether any change of the frames follows from the motion; it does not in short sequences.
     """
 
     moves = True
@@ -67,15 +67,15 @@ class GEMSystem(TexelSystem):
         self.match, self.network = match, match.network
         self.progress, self.components, self.training_steps = progress, components, training_steps
 
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         """Raises: PhotoError: there is but one photo."""
         count, companions = len(capture.images), around(capture)
         if count < 2:
             raise PhotoError("One photo does not show how a face moves.", "Give a clip or several photos.")
         codes, frames = capture.motions, []
         for number in range(count):
-            one = self.match.look(only(capture, sorted({number, *companions})))
-            frames.append(self.match.act(one, codes[number]))
+            one = self.match.encode(only(capture, sorted({number, *companions})))
+            frames.append(self.match.animate(one, codes[number]))
             self.progress.update(LOOKED + (LEARNED - LOOKED) * 0.8 * (number + 1) / count)
         still, mouth = (self._texels_of(regions) for regions in (STILL, MOUTH))
         gem = eigenmodel(frames, self.components, still, mouth)
@@ -90,9 +90,9 @@ class GEMSystem(TexelSystem):
         self.moves = bool(regressor.trust.any())
         return self.answer(capture, Distilled(gem, regressor))
 
-    def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
+    def animate(self, encoded: Encoded, code: torch.Tensor) -> BoundGaussians:
         """The eigenmodel already is in the triangles' frames."""
-        state: Distilled = look.state
+        state: Distilled = encoded.state
         return state.gem.at(state.regressor(_features(code)))
 
     def _texels_of(self, regions: Sequence[str]) -> torch.Tensor:
@@ -102,13 +102,13 @@ class GEMSystem(TexelSystem):
         return torch.from_numpy(inside[head.faces].all(axis=1))[self.texels.triangles]
 
 
-def only(capture: Capture, photos: Sequence[int]) -> Capture:
-    """A capture of some of the photos, on the rig and with the coat of all."""
+def only(capture: PosedImages, photos: Sequence[int]) -> PosedImages:
+    """A capture of some of the photos, on the rig and with the texture of all."""
     names = ("images", "masks", "viewmats", "Ks", "expressions", "joint_rotations")
     return replace(capture, **{name: getattr(capture, name)[list(photos)] for name in names})
 
 
-def around(capture: Capture) -> set[int]:
+def around(capture: PosedImages) -> set[int]:
     """The photos that show the head most from the front, its left and its right."""
     turned = capture.head_viewmats
     cameras = -(turned[:, :3, :3].transpose(-2, -1) @ turned[:, :3, 3:])[..., 0]

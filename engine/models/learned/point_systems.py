@@ -16,8 +16,8 @@ from engine.models.avat3r import Avat3r, Avat3rCache, Avat3rNetwork, PositionedV
 from engine.models.ffavatar import Appearance, FFAvatar, FFAvatarNetwork, TrackedViews
 from engine.models.kit.memory import TokenMemory
 from engine.models.kit.points import SurfacePoints
-from engine.models.learned.capture import INSIDE, PAINTED, Capture
-from engine.models.learned.system import Learned, Look, Paint, UVMap, person, tied
+from engine.models.learned.posed_images import INSIDE, PAINTED, PosedImages
+from engine.models.learned.system import Encoded, LearnedSystem, Paint, UVMap, bind_to_rig, person
 from engine.models.surface.texture import HALF
 
 FOOTPRINT = 0.65  # standard deviation of a pixel's Gaussian, in pixels
@@ -33,8 +33,8 @@ class _Remembered:
     memory: TokenMemory
 
 
-class FFAvatarSystem(Learned):
-    """FFAvatar; a vertex's Gaussian is tied to one of the triangles at it.
+class FFAvatarSystem(LearnedSystem):
+    """FFAvatar; a vertex's Gaussian is bound to one of the triangles at it.
 
     Attributes:
         weights: which file filled the network (its sha256); tokens are marked with it.
@@ -60,7 +60,7 @@ class FFAvatarSystem(Learned):
             self.triangles, self.barycentrics = self.triangles[: len(vertices)], self.barycentrics[: len(vertices)]
         self.paint = Paint(head, self.triangles, self.barycentrics)
 
-    def look(self, capture: Capture, known: TokenMemory | None = None) -> Look:
+    def encode(self, capture: PosedImages, known: TokenMemory | None = None) -> Encoded:
         views = TrackedViews(
             capture.images[None], capture.masks[None], capture.head_viewmats[None], capture.Ks[None],
             capture.motions[None],
@@ -70,21 +70,21 @@ class FFAvatarSystem(Learned):
         if known is not None:
             memory = known.extended(memory)
         points = SurfacePoints(capture.rig.neutral, self.corners, self.texels.barycentrics)
-        coat = capture.coat
-        painted = self.paint.read(torch.cat((coat.colors, coat.seen[:, None]), dim=1))
+        texture = capture.texture
+        painted = self.paint.read(torch.cat((texture.colors, texture.seen[:, None]), dim=1))
         with self.precision():
             appearance = self.network.appear(memory, points, painted[None] if self.config.color == "mix" else None)
         pairs = self.texels.pairs + len(capture.rig.neutral)
         pairs = pairs[: 0 if self.config.points == "sparse" else None]
         state = _Remembered(appearance, memory)
-        return Look(
+        return Encoded(
             capture.rig, self.triangles, self.barycentrics, self.texels.spread(capture.rig)[self.triangles],
-            self.paint.read(coat.presence), coat, state, painted[:, 3], pairs,
+            self.paint.read(texture.presence), texture, state, painted[:, 3], pairs,
         )  # fmt: skip
 
-    def splats(self, look: Look, code: torch.Tensor) -> Splats:
+    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
         with self.precision():
-            return person(self.network.move(look.state.appearance, code[None]))
+            return person(self.network.move(encoded.state.appearance, code[None]))
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class _Pixels:
     spread: torch.Tensor  # [M, 3] metres, its scales that are 1 to the network
 
 
-class Avat3rSystem(Learned):
+class Avat3rSystem(LearnedSystem):
     """Avat3r with position maps from the tracked mesh at rest: so photos of different expressions agree (ours).
 
     A pixel of the person beside the mesh (hair, collar) lies at the depth of the nearest pixel of the mesh and follows
@@ -112,7 +112,7 @@ class Avat3rSystem(Learned):
         self.network = Avat3rNetwork(config)
         self.texels = UVMap(head, PAINTED)
 
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         triangle, barycentric, positions, footprint, squareness = _place_pixels(capture)
         share = self.undisputed(triangle, barycentric, squareness)
         confidence = capture.masks[:, 0] * (positions.abs().sum(-1) > 0) * torch.where(capture.seen, share, 1.0)
@@ -137,21 +137,21 @@ class Avat3rSystem(Learned):
         )
         pairs = beside[(beside >= 0).all(dim=1)]
         seen = torch.ones(int(keep.sum()))
-        return Look(
+        return Encoded(
             capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
-            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.coat,
+            footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.texture,
             self._state(cache, capture), seen, pairs,
         )  # fmt: skip
 
-    def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        cache: Avat3rCache = look.state.cache
+    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
+        cache: Avat3rCache = encoded.state.cache
         with self.precision():
             return person(self.network.decode(cache, code[None]), cache.keep[0])
 
-    def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
-        coat = look.coat
-        unseen = (coat.seen < HALF) & (coat.presence > 0)
-        return concatenate(super().act(look, code), select(look.state.backdrop, unseen))
+    def animate(self, encoded: Encoded, code: torch.Tensor) -> BoundGaussians:
+        texture = encoded.texture
+        unseen = (texture.seen < HALF) & (texture.presence > 0)
+        return concatenate(super().animate(encoded, code), select(encoded.state.backdrop, unseen))
 
     def undisputed(self, triangle: torch.Tensor, barycentric: torch.Tensor, squareness: torch.Tensor) -> torch.Tensor:
         """[V, S, S] 0..1, how near a pixel's squareness comes to the best that any photo has at its spot; arguments as
@@ -166,19 +166,19 @@ class Avat3rSystem(Learned):
         low, high = OUTDONE
         return ((values / best.clamp_min(1e-6) - low) / (high - low)).clamp(0, 1).view(squareness.shape)
 
-    def _state(self, cache: Avat3rCache, capture: Capture) -> _Pixels:
+    def _state(self, cache: Avat3rCache, capture: PosedImages) -> _Pixels:
         """What is known of the pixels, and behind them what the network guesses where no photo shows a texel."""
-        coat, texels, rig = capture.coat, self.texels, capture.rig
+        texture, texels, rig = capture.texture, self.texels, capture.rig
         anchors = texels.positions(rig.neutral)[texels.valid]
         with self.precision():
-            splats = self.network.guess(cache, texels.uv, anchors[None], coat.colors[None])
+            splats = self.network.guess(cache, texels.uv, anchors[None], texture.colors[None])
         spread = texels.spread(rig)[texels.triangles]
-        backdrop = tied(person(splats), rig, texels.triangles, texels.barycentrics, spread, coat.presence)
+        backdrop = bind_to_rig(person(splats), rig, texels.triangles, texels.barycentrics, spread, texture.presence)
         return _Pixels(cache, backdrop, spread)
 
 
 @torch.no_grad()
-def _place_pixels(capture: Capture) -> tuple[torch.Tensor, ...]:
+def _place_pixels(capture: PosedImages) -> tuple[torch.Tensor, ...]:
     """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3], position at rest [V, S, S, 3] in metres (0 for
     pixels that are not the person's), the standard deviation [V, S, S] of a Gaussian that just fills it, and how
     squarely it shows its triangle [V, S, S], the cosine to the normal, 0 beside the mesh."""

@@ -20,13 +20,13 @@ from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.kit.conditions import MOTION
 from engine.models.kit.eigenbasis import fidelity, fit_motion
-from engine.models.learned.capture import PAINTED, Coat, capture, driving_code, put_on
 from engine.models.learned.density import Density
-from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
+from engine.models.learned.photo_memory import PhotoMemory, RememberedHead, lay_over
 from engine.models.learned.point_systems import Avat3rSystem, FFAvatarSystem
+from engine.models.learned.posed_images import PAINTED, PaintedTexture, driving_code, pose_images, put_on
 from engine.models.learned.refinement import refined
 from engine.models.learned.registry import make_system
-from engine.models.learned.system import Learned, Look, Paint, UVMap
+from engine.models.learned.system import Encoded, LearnedSystem, Paint, UVMap
 from engine.models.learned.uv_systems import FlexAvatarSystem, TexelSystem
 from engine.models.learned.weights import load, provenance, shipped
 from engine.models.reach import bounded, reach
@@ -46,7 +46,7 @@ REMAKE = "Reconstruct the head from all its photos at once."
 
 
 @lru_cache(maxsize=2)
-def trained(name: str) -> Learned:
+def trained(name: str) -> LearnedSystem:
     """A system with the weights that come with the engine, for the default head.
 
     Raises:
@@ -90,7 +90,7 @@ def learned(
 
 @torch.no_grad()
 def reconstruct_with(
-    system: Learned,
+    system: LearnedSystem,
     photos: Sequence[Photo],
     tracked: Tracked,
     head: ParametricHead,
@@ -107,39 +107,41 @@ def reconstruct_with(
     resolution = texels_for_count(head.uv, head.uv_faces, count)
     painted = paint(photos, tracked.views, head, make_rig(head, tracked.neutral, tracked.joints), resolution)
     progress.update(0.3)
-    coat = put_on(painted)
-    taken = capture(photos, tracked, head, _coarse(coat, head, resolution), system.photo_size)
+    texture = put_on(painted)
+    taken = pose_images(photos, tracked, head, _coarse(texture, head, resolution), system.photo_size)
     if isinstance(system, FlexAvatarSystem):
         system = refined(system, taken, seconds, progress)
-    look = system.look(taken)
-    made = _finish(system, look, painted, painted.texture.owned, photos, tracked.views, head, resolution, progress)
+    encoded = system.encode(taken)
+    made = _finish(system, encoded, painted, painted.texture.owned, photos, tracked.views, head, resolution, progress)
     if not isinstance(system, FFAvatarSystem):
         return made
-    return RememberedHead(**vars(made), keepsake=Keepsake.of(look.state.memory, tracked, coat, count, photos))
+    return RememberedHead(
+        **vars(made), photo_memory=PhotoMemory.of(encoded.state.memory, tracked, texture, count, photos)
+    )
 
 
 def add(
-    keepsake: Keepsake, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress
+    photo_memory: PhotoMemory, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress
 ) -> RememberedHead:
     """More photos of a known person, by ``ffavatar``; see :func:`add_with`."""
-    return add_with(known_to(keepsake, head), keepsake, photos, tracked, head, progress)
+    return add_with(known_to(photo_memory, head), photo_memory, photos, tracked, head, progress)
 
 
-def known_to(keepsake: Keepsake, head: ParametricHead) -> FFAvatarSystem:
-    """The system that made the keepsake.
+def known_to(photo_memory: PhotoMemory, head: ParametricHead) -> FFAvatarSystem:
+    """The system that made the memory.
 
     Raises:
         AvatarError: other weights than the engine's made it, or it is of another head model.
     """
     system = trained("ffavatar")
     assert isinstance(system, FFAvatarSystem)
-    resolution = texels_for_count(head.uv, head.uv_faces, keepsake.count)
+    resolution = texels_for_count(head.uv, head.uv_faces, photo_memory.count)
     texels = int(make_atlas(head.uv, head.uv_faces, resolution).mask.sum())
-    known = keepsake.tracked
-    sizes = len(known.neutral), len(known.joints), len(known.views[0].expression), len(keepsake.coat.seen)
+    known = photo_memory.tracked
+    sizes = len(known.neutral), len(known.joints), len(known.views[0].expression), len(photo_memory.texture.seen)
     if sizes != (len(head.template), len(head.joint_names), len(head.expression_names), texels):
         raise AvatarError("What was kept of the photos is of another head model.", REMAKE)
-    if keepsake.tokens.weights != system.weights:
+    if photo_memory.tokens.weights != system.weights:
         raise AvatarError("What was kept of the photos was made with other weights of ffavatar.", REMAKE)
     return system
 
@@ -147,7 +149,7 @@ def known_to(keepsake: Keepsake, head: ParametricHead) -> FFAvatarSystem:
 @torch.no_grad()
 def add_with(
     system: FFAvatarSystem,
-    keepsake: Keepsake,
+    photo_memory: PhotoMemory,
     photos: Sequence[Photo],
     tracked: Tracked,
     head: ParametricHead,
@@ -159,31 +161,31 @@ def add_with(
     which does not see the old ones.
 
     Args:
-        tracked: the new photos', from :meth:`Keepsake.place`.
+        tracked: the new photos', from :meth:`PhotoMemory.place`.
     """
-    resolution = texels_for_count(head.uv, head.uv_faces, keepsake.count)
-    rig = make_rig(head, keepsake.coat.neutral.numpy(), tracked.joints)
+    resolution = texels_for_count(head.uv, head.uv_faces, photo_memory.count)
+    rig = make_rig(head, photo_memory.texture.neutral.numpy(), tracked.joints)
     fresh = paint_on(photos, tracked.views, head, rig, resolution)
-    painted = lay_over(keepsake.coat, fresh, head)
+    painted = lay_over(photo_memory.texture, fresh, head)
     progress.update(0.3)
-    coat = put_on(painted)
-    look = system.look(
-        capture(photos, tracked, head, _coarse(coat, head, resolution), system.photo_size), keepsake.tokens
+    texture = put_on(painted)
+    encoded = system.encode(
+        pose_images(photos, tracked, head, _coarse(texture, head, resolution), system.photo_size), photo_memory.tokens
     )
-    made = _finish(system, look, painted, fresh.texture.owned, photos, tracked.views, head, resolution, progress)
-    return RememberedHead(**vars(made), keepsake=keepsake.extended(look.state.memory, coat, photos))
+    made = _finish(system, encoded, painted, fresh.texture.owned, photos, tracked.views, head, resolution, progress)
+    return RememberedHead(**vars(made), photo_memory=photo_memory.extended(encoded.state.memory, texture, photos))
 
 
-def _coarse(coat: Coat, head: ParametricHead, resolution: int) -> Coat:
-    """A coat at the texels that networks read."""
+def _coarse(texture: PaintedTexture, head: ParametricHead, resolution: int) -> PaintedTexture:
+    """A texture at the texels that networks read."""
     texels = UVMap(head, PAINTED)
     paint = Paint(head, texels.triangles, texels.barycentrics, resolution)
-    return replace(coat, **{name: paint.read(getattr(coat, name)) for name in ("colors", "seen", "presence")})
+    return replace(texture, **{name: paint.read(getattr(texture, name)) for name in ("colors", "seen", "presence")})
 
 
 def _finish(
-    system: Learned,
-    look: Look,
+    system: LearnedSystem,
+    encoded: Encoded,
     painted: Painted,
     shown: np.ndarray,
     photos: Sequence[Photo],
@@ -192,25 +194,25 @@ def _finish(
     resolution: int,
     progress: Progress,
 ) -> HeadGaussians:
-    """A network's look to a head: motion baked, density raised, hair and torso added. shown: [N] 0..1, how squarely
-    the photos that own the painted texels show them."""
-    neutral = _acted(system, look, torch.zeros(MOTION))
+    """What a network encoded to a head: motion baked, density raised, hair and torso added. shown: [N] 0..1, how
+    squarely the photos that own the painted texels show them."""
+    neutral = _acted(system, encoded, torch.zeros(MOTION))
     progress.update(0.5)
     eigenbasis, metrics = None, {}
     if system.moves:
-        neutral, eigenbasis, decibels = bake(system, look, neutral, progress)
+        neutral, eigenbasis, decibels = bake(system, encoded, neutral, progress)
         metrics["eigenbasis_db"] = round(decibels, 2)
-    gaussians, cover, seen, pairs = neutral, look.spread, look.seen, look.pairs.numpy()
+    gaussians, cover, seen, pairs = neutral, encoded.spread, encoded.seen, encoded.pairs.numpy()
     owner = torch.full((len(neutral),), -1)
     if isinstance(system, (TexelSystem, FFAvatarSystem)):
-        gaussians, eigenbasis = _finer(system, look, neutral, eigenbasis, painted, resolution)
+        gaussians, eigenbasis = _finer(system, encoded, neutral, eigenbasis, painted, resolution)
         cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
         pairs, owner = painted.pairs, torch.from_numpy(painted.texture.owner)
     elif isinstance(system, Avat3rSystem):  # behind its pixels, what they do not show, at full density
-        pixels = torch.arange(len(neutral)) < len(look.triangles)
+        pixels = torch.arange(len(neutral)) < len(encoded.triangles)
         unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0))
-        density, coat, state = Density(system.texels, painted, resolution), look.coat, look.state
-        backdrop = _carried(density, state.backdrop, state.spread, coat.presence, coat.colors)
+        density, texture, state = Density(system.texels, painted, resolution), encoded.texture, encoded.state
+        backdrop = _carried(density, state.backdrop, state.spread, texture.presence, texture.colors)
         gaussians = concatenate(select(neutral, pixels), select(backdrop, unseen))
         cover = torch.cat((cover, torch.from_numpy(painted.scales).float()[unseen]))
         if eigenbasis is not None:
@@ -223,12 +225,12 @@ def _finish(
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
-        gaussians, from_photo, views = add_beyond(gaussians, head, look.rig, photos, views, painted.shoot)
+        gaussians, from_photo, views = add_beyond(gaussians, head, encoded.rig, photos, views, painted.shoot)
     added = len(gaussians) - mine
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis, len(gaussians)))
     return HeadGaussians(
-        look.rig,
+        encoded.rig,
         gaussians,
         torch.cat((cover[keep], gaussians.scales[mine:])),
         torch.cat((seen[keep], torch.ones(added))),
@@ -244,7 +246,7 @@ def _finish(
 
 def _finer(
     system: TexelSystem | FFAvatarSystem,
-    look: Look,
+    encoded: Encoded,
     neutral: BoundGaussians,
     eigenbasis: Eigenbasis | None,
     painted: Painted,
@@ -255,8 +257,8 @@ def _finer(
     texels = slice(len(neutral) - len(system.texels.triangles), None)  # FFAvatar's vertices come first
     some = torch.zeros(len(neutral), dtype=torch.bool)
     some[texels] = True
-    colors = system.paint.read(look.coat.colors)
-    finer = _carried(density, select(neutral, some), look.spread[texels], look.presence[texels], colors[texels])
+    colors = system.paint.read(encoded.texture.colors)
+    finer = _carried(density, select(neutral, some), encoded.spread[texels], encoded.presence[texels], colors[texels])
     if eigenbasis is None:
         return finer, None
     return finer, density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, texels]))
@@ -271,14 +273,14 @@ def _carried(
     return replace(finer, offsets=bounded(finer.offsets, reach(finer, density.coarse.head)))
 
 
-def _acted(system: Learned, look: Look, code: torch.Tensor) -> BoundGaussians:
+def _acted(system: LearnedSystem, encoded: Encoded, code: torch.Tensor) -> BoundGaussians:
     """The Gaussians under a motion code, in colours that a file can hold."""
-    gaussians = system.act(look, code)
+    gaussians = system.animate(encoded, code)
     return replace(gaussians, colors=gaussians.colors.clamp(0, 1))
 
 
 def bake(
-    system: Learned, look: Look, neutral: BoundGaussians, progress: Progress
+    system: LearnedSystem, encoded: Encoded, neutral: BoundGaussians, progress: Progress
 ) -> tuple[BoundGaussians, Eigenbasis, float]:
     """The network's own motion as a linear basis, and its fidelity on expressions that the fit did not see, in dB.
 
@@ -288,7 +290,7 @@ def bake(
         The Gaussians at rest as the fit has them, the basis, the fidelity.
     """
     rng = np.random.default_rng(0)
-    rig = look.rig
+    rig = encoded.rig
     keys, joints = len(rig.expression_basis), len(rig.joints)
     eyes = [joint for joint in range(joints) if joint not in rig.chain]
     samples, features = [], []
@@ -299,7 +301,7 @@ def bake(
         weights[chosen] = rng.uniform(0.2, 1, len(chosen))
         rotations[eyes, :2] = rng.uniform(-GAZE, GAZE, 2)
         expression, turn = torch.from_numpy(weights).float(), torch.from_numpy(rotations).float()
-        samples.append(_acted(system, look, driving_code(rig, expression, turn)))
+        samples.append(_acted(system, encoded, driving_code(rig, expression, turn)))
         features.append(motion_features(expression, turn))
         progress.update(0.5 + 0.4 * (row + 1) / (FITTED + CHECKS))
     codes = torch.stack(features)

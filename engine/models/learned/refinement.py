@@ -11,7 +11,7 @@ import torch
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians
 from engine.models.flexavatar import MOUTH, FlexAvatarNetwork
-from engine.models.learned.capture import Capture
+from engine.models.learned.posed_images import PosedImages
 from engine.models.learned.uv_systems import FlexAvatarSystem
 from engine.perceptual import LPIPS
 from engine.progress import Progress
@@ -23,7 +23,7 @@ RATE, WARM_UP = 5e-4, 5  # ours, as the weights below: Adam's first steps, whose
 L1_WEIGHT, SSIM_WEIGHT, LPIPS_WEIGHT = 0.8, 0.2, 0.05
 
 
-def refined(system: FlexAvatarSystem, capture: Capture, seconds: float, progress: Progress) -> FlexAvatarSystem:
+def refined(system: FlexAvatarSystem, capture: PosedImages, seconds: float, progress: Progress) -> FlexAvatarSystem:
     """The system for one person: θ_E optimised with L1 + SSIM + LPIPS over the photos, each over white, the UNet
     frozen, without a say of the mouth's texels (arXiv 2512.17717, refinement).
 
@@ -56,7 +56,7 @@ def refined(system: FlexAvatarSystem, capture: Capture, seconds: float, progress
             for group in optimizer.param_groups:
                 group["lr"] = RATE * min(1, (iteration + 1) / WARM_UP)
             view = iteration % len(capture.images)
-            gaussians = own.act(own.look(capture), capture.motions[view])
+            gaussians = own.animate(own.encode(capture), capture.motions[view])
             splats = pose(without_say(gaussians, mouth), capture.posed[view], rig.faces, rest_areas)
             renders, _, _ = rasterization(
                 splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,

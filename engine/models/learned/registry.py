@@ -12,7 +12,7 @@ from engine.models.avat3r import Avat3r
 from engine.models.ffavatar import FFAvatar
 from engine.models.flexavatar import FlexAvatar
 from engine.models.learned.point_systems import Avat3rSystem, FFAvatarSystem
-from engine.models.learned.system import Learned
+from engine.models.learned.system import LearnedSystem
 from engine.models.learned.uv_systems import FlexAvatarSystem, MatchSystem, UIKASystem
 from engine.models.match import MATCH
 from engine.models.uika import UIKA
@@ -23,7 +23,7 @@ PRESETS = ("tiny", "small", "paper")
 @dataclass(frozen=True)
 class _Entry:
     config: Any
-    system: Callable[[Any, ParametricHead], Learned]
+    system: Callable[[Any, ParametricHead], LearnedSystem]
 
 
 _ENTRIES = {
@@ -35,7 +35,7 @@ _ENTRIES = {
 }
 
 
-def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[str, str]) -> Learned:
+def make_system(name: str, preset: str, head: ParametricHead, variant: Mapping[str, str]) -> LearnedSystem:
     """A system with fresh weights.
 
     Args:

@@ -1,4 +1,4 @@
-"""A network as a system: photos to Gaussians tied to triangles, under any motion."""
+"""A network as a system: photos to Gaussians bound to triangles, under any motion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats
 from engine.heads.atlas import Atlas, make_atlas, position_map, region_masks, texel_neighbours
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.learned.capture import PAINTED, Capture, Coat
+from engine.models.learned.posed_images import PAINTED, PaintedTexture, PosedImages
 from engine.models.surface import spread
 
 
@@ -90,14 +90,14 @@ class Paint:
 
 
 @dataclass(frozen=True)
-class Look:
+class Encoded:
     """All that a network learned from one person's photos and that no motion changes.
 
     Attributes:
         rig: the person's.
-        triangles: [N] int64 and barycentrics: [N, 3], what each of N Gaussians is tied to.
+        triangles: [N] int64 and barycentrics: [N, 3], what each of N Gaussians is bound to.
         spread: [N, 3] metres, scales that are 1 to the network. presence: [N] 0..1, factors of the opacities.
-        coat: of the photos. state: the network's own.
+        texture: of the photos. state: the network's own.
         seen: [N] 0..1, how squarely some photo shows the Gaussians.
         pairs: [P, 2] int64, Gaussians side by side.
     """
@@ -107,14 +107,14 @@ class Look:
     barycentrics: torch.Tensor
     spread: torch.Tensor
     presence: torch.Tensor
-    coat: Coat
+    texture: PaintedTexture
     state: Any
     seen: torch.Tensor
     pairs: torch.Tensor
 
 
-class Learned(nn.Module):
-    """One of the five, with ``on_surface`` tables. ``look`` at photos once, ``act`` for every motion.
+class LearnedSystem(nn.Module):
+    """One of the five, with ``on_surface`` tables. ``encode`` photos once, ``animate`` for every motion.
 
     Attributes:
         network: all that is trained. moves: whether Gaussians change with the motion beyond what the mesh does.
@@ -132,22 +132,27 @@ class Learned(nn.Module):
         return torch.autocast("cpu", torch.bfloat16, enabled=self.half)
 
     @abstractmethod
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         """Everything that does not depend on the motion; differentiable in the network's parameters."""
 
     @abstractmethod
-    def splats(self, look: Look, code: torch.Tensor) -> Splats:
+    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
         """N Gaussians under a motion code [67]: means in the rest pose, quaternions in the triangles' frames, scales in
-        units of ``look.spread``; colours may leave 0..1 a little."""
+        units of ``encoded.spread``; colours may leave 0..1 a little."""
 
-    def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
-        """The same, tied to the rig's triangles."""
-        return tied(
-            self.splats(look, code), look.rig, look.triangles, look.barycentrics, look.spread, look.presence
-        )  # fmt: skip
+    def animate(self, encoded: Encoded, code: torch.Tensor) -> BoundGaussians:
+        """The same, bound to the rig's triangles."""
+        return bind_to_rig(
+            self.splats(encoded, code),
+            encoded.rig,
+            encoded.triangles,
+            encoded.barycentrics,
+            encoded.spread,
+            encoded.presence,
+        )
 
 
-def tied(
+def bind_to_rig(
     splats: Splats,
     rig: Rig,
     triangles: torch.Tensor,
@@ -155,7 +160,7 @@ def tied(
     spread: torch.Tensor,
     presence: torch.Tensor,
 ) -> BoundGaussians:
-    """Gaussians as of :meth:`Learned.splats` on the triangles that carry them; other arguments as in :class:`Look`."""
+    """Gaussians as of :meth:`LearnedSystem.splats` on the triangles that carry them; others: see :class:`Encoded`."""
     frames, _ = triangle_frames(rig.neutral, rig.faces)
     anchors = (rig.neutral[rig.faces[triangles]] * barycentrics[..., None]).sum(1)
     return BoundGaussians(

@@ -10,13 +10,13 @@ from engine.gaussians.gaussians import Splats
 from engine.heads.parametric import ParametricHead
 from engine.models.flexavatar import FlexAvatar, FlexAvatarNetwork, StaticHead, Texels, dynamic_texels
 from engine.models.kit.correspondence import Correspondence
-from engine.models.learned.capture import Capture
-from engine.models.learned.system import Learned, Look, Paint, UVMap, person
+from engine.models.learned.posed_images import PosedImages
+from engine.models.learned.system import Encoded, LearnedSystem, Paint, UVMap, person
 from engine.models.match import MATCH, MatchNetwork, MatchViews
 from engine.models.uika import UIKA, UIKANetwork
 
 
-class TexelSystem(Learned):
+class TexelSystem(LearnedSystem):
     """What the systems on texels share."""
 
     def __init__(self, head: ParametricHead, resolution: int, photo_size: int):
@@ -25,25 +25,25 @@ class TexelSystem(Learned):
         self.texels = UVMap(head, resolution)
         self.paint = Paint(head, self.texels.triangles, self.texels.barycentrics)
 
-    def painted(self, capture: Capture) -> torch.Tensor:
-        """[4, R, R] the coat's colour and how squarely photos show it; 0 at empty texels."""
-        coat = torch.cat((capture.coat.colors, capture.coat.seen[:, None]), dim=1)
-        maps = coat.new_zeros(*self.texels.valid.shape, 4)
-        maps[self.texels.valid] = self.paint.read(coat)
+    def painted(self, capture: PosedImages) -> torch.Tensor:
+        """[4, R, R] the texture's colour and how squarely photos show it; 0 at empty texels."""
+        texture = torch.cat((capture.texture.colors, capture.texture.seen[:, None]), dim=1)
+        maps = texture.new_zeros(*self.texels.valid.shape, 4)
+        maps[self.texels.valid] = self.paint.read(texture)
         return maps.permute(2, 0, 1)
 
-    def correspondence(self, capture: Capture) -> Correspondence:
+    def correspondence(self, capture: PosedImages) -> Correspondence:
         """The tracked mesh's."""
         seen = capture.seen.float()[None]
         head = self.texels.head
         return Correspondence(capture.uv(head.uv, head.uv_faces)[None], seen[:, :, None], seen)
 
-    def answer(self, capture: Capture, state: object) -> Look:
-        """The network's state with the texels that its Gaussians are tied to."""
-        texels, coat = self.texels, capture.coat
-        return Look(
+    def answer(self, capture: PosedImages, state: object) -> Encoded:
+        """The network's state with the texels that its Gaussians are bound to."""
+        texels, texture = self.texels, capture.texture
+        return Encoded(
             capture.rig, texels.triangles, texels.barycentrics, texels.spread(capture.rig)[texels.triangles],
-            self.paint.read(coat.presence), coat, state, self.paint.read(coat.seen), texels.pairs,
+            self.paint.read(texture.presence), texture, state, self.paint.read(texture.seen), texels.pairs,
         )  # fmt: skip
 
 
@@ -58,7 +58,7 @@ class MatchSystem(TexelSystem):
         super().__init__(head, config.registration.resolution, config.image_size)
         self.network = MatchNetwork(config)
 
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         views = MatchViews(
             capture.images[None],
             capture.masks[None],
@@ -71,8 +71,8 @@ class MatchSystem(TexelSystem):
             texture = self.network(views, self.texels.positions(capture.rig.neutral)[None])
         return self.answer(capture, person(texture.splats, self.texels.valid))
 
-    def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        return look.state
+    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
+        return encoded.state
 
 
 class UIKASystem(TexelSystem):
@@ -86,7 +86,7 @@ class UIKASystem(TexelSystem):
         super().__init__(head, config.resolution, config.image_size)
         self.network = UIKANetwork(config)
 
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         valid = self.texels.valid
         surface = self.texels.positions(capture.rig.neutral)[valid]
         where, painted = self.correspondence(capture), self.painted(capture)[None]
@@ -94,8 +94,8 @@ class UIKASystem(TexelSystem):
             splats = self.network(capture.images[None], where, valid, surface, painted)
         return self.answer(capture, person(splats))
 
-    def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        return look.state
+    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
+        return encoded.state
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class FlexAvatarSystem(TexelSystem):
         self.network = FlexAvatarNetwork(config)
         self.dynamic = dynamic_texels(self.texels.regions, config.dynamic_regions, self.texels.atlas.mask)
 
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         where = self.texels
         texels = Texels(where.valid, where.positions(capture.rig.neutral)[where.valid], self.dynamic)
         painted = self.painted(capture)[None] if self.config.color == "mix" else None
@@ -124,11 +124,11 @@ class FlexAvatarSystem(TexelSystem):
             static = self.network.encode(capture.images[None], texels, painted)
         return self.answer(capture, _Static(static, texels))
 
-    def splats(self, look: Look, code: torch.Tensor) -> Splats:
-        static: _Static = look.state
+    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
+        static: _Static = encoded.state
         driving = code
         if self.config.position_map:
-            rig = look.rig
+            rig = encoded.rig
             weights = code[: len(rig.expression_basis)]
             keyed = rig.neutral + torch.tensordot(weights, rig.expression_basis, dims=1)
             driving = self.texels.positions(keyed).permute(2, 0, 1)

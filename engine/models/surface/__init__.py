@@ -30,7 +30,7 @@ from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.tracked import Tracked, View
 
-COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, SYSTEMS §2.6)
+COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, arXiv 2601.07603, UV decoder)
 OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along the surface, one through it
 OPACITY = 0.97
 LARGEST = 0.004  # m, of a standard deviation

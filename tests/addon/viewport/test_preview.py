@@ -56,7 +56,7 @@ def worker(part, engine):
 
 def wish(part, viewport=1, width=64, head_id="ada", state=()):
     camera = part("viewport.camera").EngineCamera(np.eye(4).tolist(), np.eye(3).tolist(), False)
-    make = part("viewport.preview_worker").Wish
+    make = part("viewport.preview_worker").FrameRequest
     return make(viewport, head_id, camera, (width, 48), {}, {}, state, 0.0)
 
 

@@ -132,7 +132,7 @@ def test_paper_and_small_sizes():
     with torch.device("meta"):
         paper, small = Avat3rNetwork(Avat3r.paper()), Avat3rNetwork(Avat3r.small())
     assert parameters(paper) == 118_843_932  # ours; without Sapiens
-    assert 4 * Avat3r.paper().image_size ** 2 == 1_048_576  # Gaussians at most, SYSTEMS §4.2
+    assert 4 * Avat3r.paper().image_size ** 2 == 1_048_576  # Gaussians at most, arXiv 2502.20220, architecture
     for config in (Avat3r.paper(), Avat3r.small()):
         assert config.patch == 2 ** len(config.upsample)
     assert 2 * parameters(small) < 12e6  # bytes

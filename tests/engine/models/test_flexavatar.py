@@ -160,7 +160,7 @@ def test_starts(texels):
 def test_paper_and_small_sizes():
     with torch.device("meta"):
         paper, small = FlexAvatarNetwork(FlexAvatar.paper()), FlexAvatarNetwork(FlexAvatar.small())
-    assert FlexAvatar.paper().resolution == 400  # SYSTEMS §5.2
+    assert FlexAvatar.paper().resolution == 400  # arXiv 2512.17717, reconstruction
     assert parameters(paper, trainable=True) == 176_170_300  # ours; ViT-L/16's 303 129 600 are frozen
     assert parameters(paper) - parameters(paper, trainable=True) == 303_129_600
     for config in (FlexAvatar.paper(), FlexAvatar.small()):

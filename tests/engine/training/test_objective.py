@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.training.coats import COUNTS
 from engine.training.config import TrainConfig
-from engine.training.objective import LOSSES, Objective, capture_sample, picture
+from engine.training.objective import LOSSES, Objective, picture, posed_sample
+from engine.training.painted_textures import COUNTS
 from tests.engine.models.learned.people import NAMES, captured, head, person, shelved
 from tests.engine.models.training import shaken
 
@@ -86,7 +86,7 @@ def test_pictures_change_their_background():
 
 
 def test_captures_keep_the_order_of_views():
-    taken = capture_sample(shelved(), [3, 1], captured(4).coat, head())
+    taken = posed_sample(shelved(), [3, 1], captured(4).texture, head())
     for place, view in enumerate((3, 1)):
         assert torch.equal(taken.images[place], captured(4).images[view])
         assert torch.equal(taken.viewmats[place], captured(4).viewmats[view])

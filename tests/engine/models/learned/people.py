@@ -11,14 +11,14 @@ from engine.gaussians.gaussians import BoundGaussians, Splats
 from engine.heads import load_head
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.learned.capture import Capture, driving_code
+from engine.models.learned.posed_images import PosedImages, driving_code
 from engine.models.learned.registry import make_system
-from engine.models.learned.system import Learned
+from engine.models.learned.system import LearnedSystem
 from engine.splatting import rasterization
 from engine.synthetic import SyntheticSample, sample
 from engine.synthetic.shelf import ShelvedSample
-from engine.training.coats import coat
-from engine.training.objective import capture_sample
+from engine.training.objective import posed_sample
+from engine.training.painted_textures import painted_texture
 
 NAMES = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
 SEED, VIEWS, SIZE = 8, 6, 256
@@ -40,14 +40,14 @@ def shelved() -> ShelvedSample:
 
 
 @lru_cache
-def captured(photos: int) -> Capture:
+def captured(photos: int) -> PosedImages:
     """The person's first photos."""
     views = range(photos)
-    return capture_sample(shelved(), views, coat(shelved(), views, head(), None), head())
+    return posed_sample(shelved(), views, painted_texture(shelved(), views, head(), None), head())
 
 
 @lru_cache
-def system(name: str) -> Learned:
+def system(name: str) -> LearnedSystem:
     """With fresh weights."""
     torch.manual_seed(0)
     return make_system(name, "small", head(), {}).eval().requires_grad_(False)
@@ -57,8 +57,8 @@ def system(name: str) -> Learned:
 def acted(name: str, photos: int, view: int) -> BoundGaussians:
     """What a fresh system makes of the first photos, under the expression of one of them."""
     taken, learned = captured(photos), system(name)
-    look = learned.look(taken)
-    return learned.act(look, driving_code(taken.rig, taken.expressions[view], taken.joint_rotations[view]))
+    encoded = learned.encode(taken)
+    return learned.animate(encoded, driving_code(taken.rig, taken.expressions[view], taken.joint_rotations[view]))
 
 
 def posed(gaussians: BoundGaussians, rig: Rig, expression: torch.Tensor, rotations: torch.Tensor) -> Splats:

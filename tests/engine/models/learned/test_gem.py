@@ -14,10 +14,10 @@ from engine.errors import PhotoError
 from engine.gaussians.gaussians import BoundGaussians
 from engine.models.kit.conditions import MOTION
 from engine.models.kit.eigenbasis import fidelity
-from engine.models.learned.capture import Capture
 from engine.models.learned.gem import GEMSystem, around, only
+from engine.models.learned.posed_images import PosedImages
 from engine.models.learned.reconstruct import bake, reconstruct_with
-from engine.models.learned.system import Look
+from engine.models.learned.system import Encoded
 from engine.models.learned.uv_systems import MatchSystem
 from engine.models.match import MATCH
 from engine.models.surface import HeadGaussians
@@ -34,19 +34,19 @@ JAW, SMILE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthSmileLeft")
 class Planted(MatchSystem):
     """Answers for every frame what is known: all Gaussians redden with the jaw and are pushed by a smile."""
 
-    known: Look
+    known: Encoded
     resting: BoundGaussians
 
-    def look(self, capture: Capture) -> Look:
+    def encode(self, capture: PosedImages) -> Encoded:
         return self.known
 
-    def act(self, look: Look, code: torch.Tensor) -> BoundGaussians:
+    def animate(self, encoded: Encoded, code: torch.Tensor) -> BoundGaussians:
         red, push = 0.2 * code[JAW] * torch.tensor((1.0, -1, -1)), 0.003 * code[SMILE] * torch.tensor((0.0, 0, 1))
         return replace(self.resting, colors=self.resting.colors + red, offsets=self.resting.offsets + push)
 
 
 @pytest.fixture(scope="module")
-def sequence() -> Capture:
+def sequence() -> PosedImages:
     """Many frames of six photos' pictures, whose jaw and smile go up and down on their own."""
     taken = captured(VIEWS)
     rows = torch.arange(FRAMES) % len(taken.images)
@@ -59,20 +59,20 @@ def sequence() -> Capture:
 @pytest.fixture(scope="module")
 def planted() -> GEMSystem:
     match = Planted(MATCH.small(), head()).eval().requires_grad_(False)
-    match.known = system("match").look(captured(1))
-    resting = system("match").act(match.known, torch.zeros(MOTION))
+    match.known = system("match").encode(captured(1))
+    resting = system("match").animate(match.known, torch.zeros(MOTION))
     match.resting = replace(resting, colors=torch.full_like(resting.colors, 0.5))
     return GEMSystem(match, Progress(), training_steps=STEPS)
 
 
 def test_a_planted_motion_is_driven_but_for_static_parts_and_the_mouths_looks(planted, sequence, tmp_path):
-    look = planted.look(sequence)
-    assert planted.moves and len(look.state.gem.basis) == 2 and len(look.state.gem.coefficients) == FRAMES
+    encoded = planted.encode(sequence)
+    assert planted.moves and len(encoded.state.gem.basis) == 2 and len(encoded.state.gem.coefficients) == FRAMES
     code = torch.zeros(MOTION)
     code[JAW], code[SMILE] = 0.8, 0.2
-    acted, true = planted.act(look, code), planted.match.act(look, code)
-    rest, mean = planted.act(look, torch.zeros(MOTION)), look.state.gem.mean
-    corners, regions = head().faces[look.triangles.numpy()], head().regions
+    acted, true = planted.animate(encoded, code), planted.match.animate(encoded, code)
+    rest, mean = planted.animate(encoded, torch.zeros(MOTION)), encoded.state.gem.mean
+    corners, regions = head().faces[encoded.triangles.numpy()], head().regions
     lips, neck, teeth = (torch.from_numpy(regions[name][corners].all(1)) for name in ("lips", "neck", "teeth"))
     assert min(mask.sum() for mask in (lips, neck, teeth)) > 100
     for name in ("colors", "offsets"):
@@ -82,19 +82,19 @@ def test_a_planted_motion_is_driven_but_for_static_parts_and_the_mouths_looks(pl
     assert torch.equal(acted.colors[teeth], mean.colors[teeth]) and not torch.equal(acted.offsets, mean.offsets)
     torch.testing.assert_close((acted.offsets - mean.offsets)[teeth][:1], (acted.offsets - mean.offsets)[lips][:1])
 
-    rest, eigenbasis, _ = bake(planted, look, rest, Progress())
+    rest, eigenbasis, _ = bake(planted, encoded, rest, Progress())
     codes = sequence.motions[::4]
-    follows = fidelity(eigenbasis, rest, [planted.act(look, each) for each in codes], codes)  # no joint is turned
+    follows = fidelity(eigenbasis, rest, [planted.animate(encoded, each) for each in codes], codes)
     assert follows > 6
     model = HeadGaussians(
-        look.rig,
+        encoded.rig,
         rest,
         rest.scales,
-        look.seen,
+        encoded.seen,
         torch.zeros(len(rest), dtype=torch.long),
         torch.zeros(len(rest), dtype=torch.bool),
         Shoot(0, np.zeros((1, 9, 3)), np.ones(1, bool)),
-        look.pairs,
+        encoded.pairs,
         (),
         eigenbasis,
         {"eigenbasis_db": follows},
@@ -117,12 +117,12 @@ def test_frames_are_looked_at_with_the_ones_that_show_all_sides():
     two = only(taken, [4, 1])
     for name in ("images", "masks", "viewmats", "Ks", "expressions", "joint_rotations"):
         assert torch.equal(getattr(two, name), getattr(taken, name)[[4, 1]])
-    assert two.rig is taken.rig and two.coat is taken.coat
+    assert two.rig is taken.rig and two.texture is taken.texture
 
 
 def test_one_photo_is_no_sequence(planted):
     with pytest.raises(PhotoError, match="how a face moves"):
-        planted.look(captured(1))
+        planted.encode(captured(1))
 
 
 def test_photos_become_an_avatar_that_looks_like_them(tmp_path):

@@ -40,7 +40,7 @@ def own(before) -> FlexAvatarSystem:
 def likeness(learned: FlexAvatarSystem) -> float:
     """PSNR of the photo's own view on its skin."""
     taken = captured(1)
-    bound = learned.act(learned.look(taken), taken.motions[0])
+    bound = learned.animate(learned.encode(taken), taken.motions[0])
     splats = posed(bound, taken.rig, taken.expressions[0], taken.joint_rotations[0])
     image = drawn(splats, taken.viewmats[0], taken.Ks[0])
     return decibels(image, taken.images[0].permute(1, 2, 0), taken.seen[0])
@@ -64,7 +64,7 @@ def test_only_a_copys_reconstruction_changes(own, before):
 def test_the_mouth_has_no_say():
     learned = fresh()
     with torch.no_grad():
-        gaussians = learned.act(learned.look(captured(1)), captured(1).motions[0])
+        gaussians = learned.animate(learned.encode(captured(1)), captured(1).motions[0])
     lips = torch.from_numpy(head().face_region("lips"))[gaussians.triangles]
     mouth = refinement.mouth_texels(learned)
     assert torch.all(mouth[lips]) and lips.sum() > 300 and mouth.float().mean() < 0.3

@@ -12,14 +12,14 @@ import torch
 from engine.arkit import ARKIT_NAMES
 from engine.errors import EngineError
 from engine.heads.atlas import make_atlas, position_map
-from engine.models.learned.capture import PAINTED, Capture, driving_code
 from engine.models.learned.point_systems import Avat3rSystem, _place_pixels
+from engine.models.learned.posed_images import PAINTED, PosedImages, driving_code
 from engine.models.learned.registry import make_system
 from engine.models.learned.system import Paint, UVMap
 from engine.models.surface import surface
 from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
-from engine.training.objective import capture_sample
+from engine.training.objective import posed_sample
 from tests.engine.models.learned.people import (
     NAMES,
     SIZE,
@@ -46,7 +46,7 @@ def surface_decibels() -> float:
     return decibels(drawn(splats, taken.viewmats[0], taken.Ks[0]), taken.images[0].permute(1, 2, 0), taken.seen[0])
 
 
-def against_photo(taken: Capture, name: str, photos: int, view: int) -> tuple[float, float]:
+def against_photo(taken: PosedImages, name: str, photos: int, view: int) -> tuple[float, float]:
     """PSNR on the skin of a fresh system's picture, and of the photo's own mean colour."""
     goal, skin = taken.images[view].permute(1, 2, 0), taken.seen[view]
     splats = posed(acted(name, photos, view), taken.rig, taken.expressions[view], taken.joint_rotations[view])
@@ -71,9 +71,9 @@ def test_a_fresh_network_draws_the_photos_that_it_was_given(name, photos, surfac
 @pytest.mark.parametrize("name", ["ffavatar", "uika", "flexavatar"])
 def test_the_order_of_photos_does_not_matter(name):
     taken, order = captured(4), [2, 0, 3, 1]
-    turned = capture_sample(shelved(), order, taken.coat, head())
+    turned = posed_sample(shelved(), order, taken.texture, head())
     code = taken.motions[0]
-    one, other = (system(name).act(system(name).look(each), code) for each in (taken, turned))
+    one, other = (system(name).animate(system(name).encode(each), code) for each in (taken, turned))
     for field in ("offsets", "quats", "scales", "opacities", "colors"):
         torch.testing.assert_close(getattr(other, field), getattr(one, field), rtol=1e-3, atol=1e-4)
 
@@ -82,12 +82,12 @@ def test_the_order_of_photos_does_not_matter(name):
 def test_lips_part_and_the_mouth_is_dark_inside(name):
     """At the pixels of the open mouth, where lips are while it is closed."""
     taken, learned = captured(4), system(name)
-    look = learned.look(taken)
+    encoded = learned.encode(taken)
     viewmat, K = taken.head_viewmats[0], taken.Ks[0]
     rest = torch.zeros_like(taken.joint_rotations[0])
     brightness, mouths = [], []
     for weight in (0.0, 0.9):
-        expression = torch.zeros(len(look.rig.expression_basis))
+        expression = torch.zeros(len(encoded.rig.expression_basis))
         expression[ARKIT_NAMES.index("jawOpen")] = weight
         still = replace(
             taken, viewmats=viewmat[None], Ks=K[None], expressions=expression[None], joint_rotations=rest[None]
@@ -95,8 +95,8 @@ def test_lips_part_and_the_mouth_is_dark_inside(name):
         inside = torch.from_numpy(head().face_region(*MOUTH))
         triangle = still.raster[0][0]
         mouths.append((triangle >= 0) & inside[triangle.clamp_min(0)])
-        bound = learned.act(look, driving_code(look.rig, expression, rest))
-        brightness.append(drawn(posed(bound, look.rig, expression, rest), viewmat, K).mean(-1))
+        bound = learned.animate(encoded, driving_code(encoded.rig, expression, rest))
+        brightness.append(drawn(posed(bound, encoded.rig, expression, rest), viewmat, K).mean(-1))
     opened = mouths[1] & ~mouths[0]
     assert opened.sum() > 100
     # the product draws the mouth itself (engine.models.parts); here it only has to look into it
@@ -106,8 +106,8 @@ def test_lips_part_and_the_mouth_is_dark_inside(name):
 def test_hair_beside_the_mesh_comes_back_to_its_pixel():
     """Avat3r's Gaussians lie at rest; posed as in their photo, in float64 and by hand, each is at its pixel again."""
     taken = captured(4)
-    look = system("avat3r").look(taken)
-    cache, faces = look.state.cache, taken.rig.faces.numpy()
+    encoded = system("avat3r").encode(taken)
+    cache, faces = encoded.state.cache, taken.rig.faces.numpy()
     number = torch.nonzero(cache.keep[0])[:, 0]
     pixel = torch.stack((number % SIZE + 0.5, number % SIZE**2 // SIZE + 0.5), dim=1).double().numpy()
     view = (number // SIZE**2).numpy()
@@ -115,7 +115,7 @@ def test_hair_beside_the_mesh_comes_back_to_its_pixel():
     beside = ~taken.seen.flatten()[number].numpy()
     assert beside.sum() > 1000 and (~beside).sum() > 20_000
     neutral = taken.rig.neutral.double().numpy()
-    triangles, weights = look.triangles.numpy(), look.barycentrics.double().numpy()
+    triangles, weights = encoded.triangles.numpy(), encoded.barycentrics.double().numpy()
 
     def frames(vertices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         a, b, c = (vertices[faces[triangles, k]] for k in range(3))

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from engine.models.learned.capture import Capture, capture, driving_code
+from engine.models.learned.posed_images import PosedImages, driving_code, pose_images
 from engine.synthetic.portraits import portrait, true_tracking
 from tests.engine.models.learned.people import SIZE, captured, head, person, shelved
 
 
 @pytest.fixture(scope="module")
-def taken() -> Capture:
+def taken() -> PosedImages:
     return captured(4)
 
 
@@ -20,7 +20,7 @@ def test_photos_of_the_pipeline_become_the_capture_that_training_sees(taken):
     """Enlarged to photos of the pipeline and back: the same cameras, and pictures but for the enlarging's blur."""
     photos = [portrait(shelved(), view) for view in range(2)]
     two = captured(2)
-    one = capture(photos, true_tracking(person(), range(2)), head(), two.coat, SIZE)
+    one = pose_images(photos, true_tracking(person(), range(2)), head(), two.texture, SIZE)
     torch.testing.assert_close(one.Ks, two.Ks)
     for name in ("viewmats", "expressions", "joint_rotations"):
         assert torch.equal(getattr(one, name), getattr(two, name))

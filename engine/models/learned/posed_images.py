@@ -25,7 +25,7 @@ INSIDE = 0.5  # of the matte: pixels above it show the person
 
 
 @dataclass(frozen=True)
-class Coat:
+class PaintedTexture:
     """The photos on the head, as the ``surface`` system paints them: where the networks start (ours).
 
     Attributes:
@@ -41,19 +41,19 @@ class Coat:
 
 
 @dataclass(frozen=True)
-class Capture:
+class PosedImages:
     """V photos of S × S of one person with their tracking.
 
     Attributes:
         rig: the person's, inflated to the hair.
-        coat: the photos on it.
+        texture: the photos on it.
         images: [V, 3, S, S] RGB 0..1 over white. masks: [V, 1, S, S] mattes 0..1.
         viewmats: [V, 4, 4] rest space to camera. Ks: [V, 3, 3] in pixels of S × S.
         expressions: [V, E]. joint_rotations: [V, J, 3] axis-angle.
     """
 
     rig: Rig
-    coat: Coat
+    texture: PaintedTexture
     images: torch.Tensor
     masks: torch.Tensor
     viewmats: torch.Tensor
@@ -117,13 +117,15 @@ def driving_code(rig: Rig, expression: torch.Tensor, joint_rotations: torch.Tens
     return motion_codes(expression, still)
 
 
-def put_on(painted: Painted) -> Coat:
+def put_on(painted: Painted) -> PaintedTexture:
     """What :func:`engine.models.surface.paint` did, as tensors."""
     arrays = (painted.colors, painted.texture.seen, painted.presence)
-    return Coat(painted.rig.neutral, *(torch.from_numpy(array).float() for array in arrays))
+    return PaintedTexture(painted.rig.neutral, *(torch.from_numpy(array).float() for array in arrays))
 
 
-def capture(photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, coat: Coat, size: int) -> Capture:
+def pose_images(
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, texture: PaintedTexture, size: int
+) -> PosedImages:
     """Tracked photos' inner crops, at ``size`` pixels per side, and the head painted with them."""
     shrink = size / CROP
     images, masks = [], []
@@ -136,21 +138,21 @@ def capture(photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, coa
         masks.append(both[3:])
     crop = np.array([[0, 0, MARGIN], [0, 0, MARGIN], [0, 0, 0]])
     Ks = [(view.K - crop) * np.array([[shrink], [shrink], [1]]) for view in tracked.views]
-    return assemble(make_rig(head, coat.neutral.numpy(), tracked.joints), coat, images, masks, tracked.views, Ks)
+    return assemble(make_rig(head, texture.neutral.numpy(), tracked.joints), texture, images, masks, tracked.views, Ks)
 
 
 def assemble(
     rig: Rig,
-    coat: Coat,
+    texture: PaintedTexture,
     images: Sequence[torch.Tensor],
     masks: Sequence[torch.Tensor],
     views: Sequence[View],
     Ks: Sequence[np.ndarray],
-) -> Capture:
-    """A capture from its parts: images [3, S, S] over white, masks [1, S, S], ``Ks`` [3, 3] in their pixels."""
-    return Capture(
+) -> PosedImages:
+    """Posed images from their parts: images [3, S, S] over white, masks [1, S, S], ``Ks`` [3, 3] in their pixels."""
+    return PosedImages(
         rig,
-        coat,
+        texture,
         torch.stack(list(images)),
         torch.stack(list(masks)),
         _stack([view.viewmat for view in views]),

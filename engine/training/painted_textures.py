@@ -11,14 +11,14 @@ import torch
 from engine.atomic import atomic_write, make_folder
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
-from engine.models.learned.capture import PAINTED, Coat, put_on
+from engine.models.learned.posed_images import PAINTED, PaintedTexture, put_on
 from engine.models.surface import paint
 from engine.synthetic.portraits import portrait, true_tracking
 from engine.synthetic.shelf import UNREADABLE, ShelvedSample
 
 COUNTS = (1, 2, 4)
 """Photos of a capture in training: three subsets per person, each the beginning of the next."""
-SHARES = ("colors", "seen", "presence")  # fields of a coat that lie in 0..1, in their order
+SHARES = ("colors", "seen", "presence")  # fields of a texture that lie in 0..1, in their order
 FRONTAL = 0.6  # share of people whose first photo is the sample's first view, which is near the front
 
 
@@ -31,7 +31,9 @@ def sources(sample: ShelvedSample) -> np.ndarray:
     return order
 
 
-def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: ParametricHead, folder: Path | None) -> Coat:
+def painted_texture(
+    sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: ParametricHead, folder: Path | None
+) -> PaintedTexture:
     """The head painted with some views, in 255ths; read from ``folder`` where it was done before."""
     path = None if folder is None else folder / f"{sample.seed}-{len(views)}.npz"
     if path is not None:
@@ -52,6 +54,6 @@ def coat(sample: ShelvedSample, views: Sequence[int] | np.ndarray, head: Paramet
     return _from_bytes(small)  # the same now as when it is read, so that a training that goes on repeats itself
 
 
-def _from_bytes(small: dict[str, np.ndarray]) -> Coat:
+def _from_bytes(small: dict[str, np.ndarray]) -> PaintedTexture:
     tensors = {name: torch.from_numpy(array) for name, array in small.items()}
-    return Coat(tensors["neutral"], *(tensors[name].float() / 255 for name in SHARES))
+    return PaintedTexture(tensors["neutral"], *(tensors[name].float() / 255 for name in SHARES))

@@ -17,7 +17,7 @@ from engine.errors import AvatarError
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.kit.memory import TokenMemory
-from engine.models.learned.capture import Coat, put_on
+from engine.models.learned.posed_images import PaintedTexture, put_on
 from engine.models.surface import HeadGaussians, Painted
 from engine.models.surface.lighting import GAIN_LIMITS
 from engine.photos.photo import Photo
@@ -29,44 +29,46 @@ from engine.tracking.tracked import Tracked, View
 SUFFIX = ".memory"
 LARGEST = 1 << 30  # bytes; hundreds of photos of any preset stay below
 SQUARELY = 0.9  # of being seen
-ALIKE = 200  # texels that both coats show squarely, from which their exposures are compared
-MADE_UP = 0.05  # weight of a texel that no photo shows, so that coats pass into each other without a seam
-SHARES = ("colors", "seen", "presence")  # of a coat, 0..1, kept in bytes
+ALIKE = 200  # texels that both textures show squarely, from which their exposures are compared
+MADE_UP = 0.05  # weight of a texel that no photo shows, so that they pass into each other without a seam
+SHARES = ("colors", "seen", "presence")  # of a texture, 0..1, kept in bytes
 KNOWN = ("neutral", "joints", "identity", "viewmat", "K", "expression", "joint_rotations", "embeddings", "tokens")
 
 
 @dataclass(frozen=True)
-class Keepsake:
+class PhotoMemory:
     """One person after P photos, as FFAvatar's incremental memory needs them (arXiv 2606.30347; ours but for tokens).
 
     Attributes:
         tokens: of all P photos.
         tracked: the bald head, with the one view that the torso's rest pose is taken from, and no residuals.
         focal: px per px of a photo's longer side.
-        coat: all photos on the head, at the texels of about ``count`` Gaussians.
+        texture: all photos on the head, at the texels of about ``count`` Gaussians.
         photos: (name, sha256) of each. embeddings: [P, 128] float32, who they show.
     """
 
     tokens: TokenMemory
     tracked: Tracked
     focal: float
-    coat: Coat
+    texture: PaintedTexture
     count: int
     photos: tuple[tuple[str, str], ...]
     embeddings: torch.Tensor
 
     @staticmethod
-    def of(tokens: TokenMemory, tracked: Tracked, coat: Coat, count: int, photos: Sequence[Photo]) -> Keepsake:
+    def of(
+        tokens: TokenMemory, tracked: Tracked, texture: PaintedTexture, count: int, photos: Sequence[Photo]
+    ) -> PhotoMemory:
         """After the first photos."""
         sides = [float(photo.size.max()) for photo in photos]
         focal = np.median([view.K[0, 0] / side for view, side in zip(tracked.views, sides, strict=True)])
         person = replace(tracked, views=tracked.views[:1], residuals=())
-        return Keepsake(tokens, person, float(focal), coat, count, _named(photos), _faces(photos))
+        return PhotoMemory(tokens, person, float(focal), texture, count, _named(photos), _faces(photos))
 
-    def extended(self, tokens: TokenMemory, coat: Coat, photos: Sequence[Photo]) -> Keepsake:
-        """After more photos. Args: tokens, coat: of all photos. photos: the new ones."""
+    def extended(self, tokens: TokenMemory, texture: PaintedTexture, photos: Sequence[Photo]) -> PhotoMemory:
+        """After more photos. Args: tokens, texture: of all photos. photos: the new ones."""
         embeddings = torch.cat((self.embeddings, _faces(photos)))
-        return replace(self, tokens=tokens, coat=coat, photos=self.photos + _named(photos), embeddings=embeddings)
+        return replace(self, tokens=tokens, texture=texture, photos=self.photos + _named(photos), embeddings=embeddings)
 
     def place(self, photos: Sequence[Photo], head: ParametricHead) -> Tracked:
         """The known person in new photos, found by landmarks; what tracking would hand on for these photos."""
@@ -98,8 +100,8 @@ class Keepsake:
         arrays = {name: getattr(tracked, name) for name in ("neutral", "joints", "identity")}
         arrays |= {name: getattr(view, name) for name in ("viewmat", "K", "expression", "joint_rotations")}
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
-        tensors |= {name: (255 * getattr(self.coat, name).clamp(0, 1)).round().byte() for name in SHARES}
-        tensors |= {"inflated": self.coat.neutral, "embeddings": self.embeddings, "tokens": self.tokens.tokens}
+        tensors |= {name: (255 * getattr(self.texture, name).clamp(0, 1)).round().byte() for name in SHARES}
+        tensors |= {"inflated": self.texture.neutral, "embeddings": self.embeddings, "tokens": self.tokens.tokens}
         about = {"focal": self.focal, "count": self.count, "photos": self.photos, "source": view.name}
         memory = describe(rows=self.tokens.rows, weights=self.tokens.weights)
         parts = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -108,7 +110,7 @@ class Keepsake:
             temporary.write_bytes(data)
 
     @staticmethod
-    def load(path: Path) -> Keepsake:
+    def load(path: Path) -> PhotoMemory:
         """Read a file that :meth:`save` wrote.
 
         Raises:
@@ -136,18 +138,18 @@ class Keepsake:
         place = arrays["viewmat"], arrays["K"], arrays["expression"], arrays["joint_rotations"]
         view = View(source, *place, residual=0.0)
         tracked = Tracked(arrays["identity"], arrays["neutral"], arrays["joints"], (view,), ())
-        coat = Coat(found["inflated"], *(found[name].float() / 255 for name in SHARES))
-        return Keepsake(tokens, tracked, focal, coat, count, photos, found["embeddings"])
+        texture = PaintedTexture(found["inflated"], *(found[name].float() / 255 for name in SHARES))
+        return PhotoMemory(tokens, tracked, focal, texture, count, photos, found["embeddings"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class RememberedHead(HeadGaussians):
     """A head with what to keep of its person."""
 
-    keepsake: Keepsake
+    photo_memory: PhotoMemory
 
 
-def lay_over(known: Coat, painted: Painted, head: ParametricHead) -> Painted:
+def lay_over(known: PaintedTexture, painted: Painted, head: ParametricHead) -> Painted:
     """New photos' paint together with what was painted before on the same texels (ours).
 
     Colours are weighted by ``seen``, after the new photos' exposure was matched to the old ones'. The bust stays as it

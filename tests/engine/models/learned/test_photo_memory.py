@@ -21,9 +21,9 @@ from engine.heads.atlas import texels_for_count
 from engine.heads.rig import make_rig
 from engine.models.kit.memory import TokenMemory
 from engine.models.learned import reconstruct
-from engine.models.learned.capture import PAINTED, Coat
-from engine.models.learned.keepsake import Keepsake, RememberedHead, lay_over
+from engine.models.learned.photo_memory import PhotoMemory, RememberedHead, lay_over
 from engine.models.learned.point_systems import FFAvatarSystem
+from engine.models.learned.posed_images import PAINTED, PaintedTexture
 from engine.models.learned.reconstruct import add_with, reconstruct_with, trained
 from engine.models.learned.registry import make_system
 from engine.models.learned.system import UVMap
@@ -33,7 +33,7 @@ from engine.pipeline import Options, add_photos, make_avatar
 from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
 from engine.tracking import track
-from engine.training.objective import capture_sample
+from engine.training.objective import posed_sample
 from tests.engine.models.learned.people import head, person, shelved, system
 
 COUNT = 5_000
@@ -63,10 +63,10 @@ def first(still) -> RememberedHead:
 
 
 @pytest.fixture(scope="module")
-def kept(first, tmp_path_factory) -> tuple[Path, Keepsake]:
+def kept(first, tmp_path_factory) -> tuple[Path, PhotoMemory]:
     path = tmp_path_factory.mktemp("kept") / "head.memory"
-    first.keepsake.save(path)
-    return path, Keepsake.load(path)
+    first.photo_memory.save(path)
+    return path, PhotoMemory.load(path)
 
 
 @pytest.fixture(scope="module")
@@ -75,13 +75,13 @@ def samples() -> PhotoSet:
 
 
 def test_a_photo_more_is_as_good_as_all_at_once():
-    """Tokens and appearance, given the same coat; by the network's own code and by two calls on captures."""
+    """Tokens and appearance, given the same texture; by the network's own code and by two calls on captures."""
     learned, texels = fresh(), len(UVMap(head(), PAINTED).triangles)
     shares = torch.rand(5, texels, generator=torch.Generator().manual_seed(0))
-    coat = Coat(torch.from_numpy(person().neutral), shares[:3].T, *shares[3:])
-    together, former, latter = (capture_sample(shelved(), views, coat, head()) for views in ([0, 1], [0], [1]))
-    at_once, one = learned.look(together).state, learned.look(former).state
-    then = learned.look(latter, one.memory).state
+    texture = PaintedTexture(torch.from_numpy(person().neutral), shares[:3].T, *shares[3:])
+    together, former, latter = (posed_sample(shelved(), views, texture, head()) for views in ([0, 1], [0], [1]))
+    at_once, one = learned.encode(together).state, learned.encode(former).state
+    then = learned.encode(latter, one.memory).state
     torch.testing.assert_close(then.memory.tokens, at_once.memory.tokens, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(one.appearance.features, at_once.appearance.features, atol=1e-3)
     torch.testing.assert_close(then.appearance.features, at_once.appearance.features, rtol=1e-3, atol=1e-4)
@@ -91,15 +91,15 @@ def test_a_photo_more_is_as_good_as_all_at_once():
 
 def test_what_is_kept_comes_back(first, kept):
     path, back = kept
-    known = first.keepsake
+    known = first.photo_memory
     assert torch.equal(back.tokens.tokens, known.tokens.tokens) and back.tokens.rows == known.tokens.rows
     assert torch.equal(TokenMemory.load(path).tokens, known.tokens.tokens)
     for name in ("neutral", "joints", "identity"):
         assert np.array_equal(getattr(back.tracked, name), getattr(known.tracked, name))
     for name in ("viewmat", "K", "expression", "joint_rotations"):
         assert np.array_equal(getattr(back.tracked.views[0], name), getattr(known.tracked.views[0], name))
-    assert torch.equal(back.coat.neutral, known.coat.neutral)
-    assert (back.coat.colors - known.coat.colors).abs().max() <= 0.5 / 255 + 1e-6
+    assert torch.equal(back.texture.neutral, known.texture.neutral)
+    assert (back.texture.colors - known.texture.colors).abs().max() <= 0.5 / 255 + 1e-6
     assert (back.photos, back.count, back.focal) == ((("0", "0" * 64),), COUNT, known.focal)
 
 
@@ -108,18 +108,18 @@ def test_a_photo_is_added_to_what_was_kept(kept, still):
     view, (_, known) = 1, kept
     photo, tracked = portrait(person(), view), true_tracking(person(), [view])
     made = add_with(still, known, [photo], tracked, head(), Progress())
-    assert torch.equal(made.rig.neutral, known.coat.neutral)
-    assert made.keepsake.tokens.tokens.shape[1] == 2
-    assert torch.equal(made.keepsake.tokens.tokens[:, :1], known.tokens.tokens)
-    assert [name for name, _ in made.keepsake.photos] == ["0", "1"] and len(made.keepsake.embeddings) == 2
-    seen, before = made.keepsake.coat.seen, known.coat.seen
+    assert torch.equal(made.rig.neutral, known.texture.neutral)
+    assert made.photo_memory.tokens.tokens.shape[1] == 2
+    assert torch.equal(made.photo_memory.tokens.tokens[:, :1], known.tokens.tokens)
+    assert [name for name, _ in made.photo_memory.photos] == ["0", "1"] and len(made.photo_memory.embeddings) == 2
+    seen, before = made.photo_memory.texture.seen, known.texture.seen
     assert torch.all(seen >= before) and (seen > before + 0.5).sum() > 50
     assert len(made.views) == 1 and made.gaussians.opacities.isfinite().all()
 
 
 def test_coats_are_weighed_by_how_squarely_photos_show_them(kept):
     """Where one photo alone sees, its colour comes through; the darker exposure of the other is evened out."""
-    known = kept[1].coat
+    known = kept[1].texture
     h, views = head(), true_tracking(person(), [1]).views
     rig = make_rig(h, known.neutral.numpy(), person().joints)
     photo = portrait(person(), 1)
@@ -173,7 +173,7 @@ def test_a_known_person_is_found_in_a_new_photo(first, samples):
     """About as well as when both photos are tracked together; the report's pixels agree with the solver's own."""
     one, other = samples.photos
     tracked = track([one], head(), Progress())
-    known = Keepsake.of(first.keepsake.tokens, tracked, first.keepsake.coat, COUNT, [one])
+    known = PhotoMemory.of(first.photo_memory.tokens, tracked, first.photo_memory.texture, COUNT, [one])
     placed, both = known.place([one, other], head()), track([one, other], head(), Progress())
     for row, view, expected in zip(placed.residuals, placed.views, both.residuals, strict=True):
         assert row[0] == view.name == expected[0]
@@ -185,7 +185,7 @@ def test_a_known_person_is_found_in_a_new_photo(first, samples):
 
 def test_only_new_photos_of_the_same_person_are_added(first, samples, tmp_path):
     photo = samples.photos[0]
-    known = first.keepsake
+    known = first.photo_memory
     tokens = replace(known.tokens, weights=trained("ffavatar").weights)
     embeddings = torch.from_numpy(photo.embedding)[None]
     replace(known, tokens=tokens, photos=((photo.name, photo.sha256),), embeddings=embeddings).save(
@@ -213,7 +213,7 @@ def test_a_photo_is_added_at_the_command_line(still, tmp_path, monkeypatch):
     assert [photo["name"] for photo in two.provenance["photos"]] == ["person_a_1.jpg", "person_a_2.jpg"]
     assert [view.name for view in two.views] == ["person_a_1.jpg", "person_a_2.jpg"]
     assert np.array_equal(one.vertices, two.vertices) and two.provenance["options"]["count"] == COUNT
-    kept = [Keepsake.load(tmp_path / f"{name}.memory") for name in ("one", "two")]
-    assert [len(keepsake.photos) for keepsake in kept] == [1, 2]
+    kept = [PhotoMemory.load(tmp_path / f"{name}.memory") for name in ("one", "two")]
+    assert [len(photo_memory.photos) for photo_memory in kept] == [1, 2]
     assert torch.equal(kept[1].tokens.tokens[:, :1], kept[0].tokens.tokens)
     assert main(["reconstruct", photos[1], "-o", heads[1], *words[2:]]) == EngineError.exit_code  # by surface

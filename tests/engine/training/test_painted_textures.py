@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.models.learned.capture import Coat
-from engine.training import coats
-from engine.training.coats import COUNTS, coat, sources
+from engine.models.learned.posed_images import PaintedTexture
+from engine.training import painted_textures
+from engine.training.painted_textures import COUNTS, painted_texture, sources
 from tests.engine.models.learned.people import SEED, captured, head, shelved
 
 
@@ -19,18 +19,18 @@ from tests.engine.models.learned.people import SEED, captured, head, shelved
 def painted(monkeypatch) -> list[int]:
     """Counts paintings; they take no time, since the first painted head is given again."""
     calls: list[int] = []
-    first = captured(1).coat
+    first = captured(1).texture
 
     def again(photos, *rest):
         calls.append(len(photos))
         return None
 
-    monkeypatch.setattr(coats, "paint", again)
-    monkeypatch.setattr(coats, "put_on", lambda painted: first)
+    monkeypatch.setattr(painted_textures, "paint", again)
+    monkeypatch.setattr(painted_textures, "put_on", lambda painted: first)
     return calls
 
 
-def near(one: Coat, other: Coat) -> None:
+def near(one: PaintedTexture, other: PaintedTexture) -> None:
     assert torch.equal(one.neutral, other.neutral)
     for name in ("colors", "seen", "presence"):
         stored, fresh = getattr(one, name), getattr(other, name)
@@ -40,25 +40,27 @@ def near(one: Coat, other: Coat) -> None:
 
 def test_a_kept_coat_is_the_fresh_one_within_rounding(painted, tmp_path):
     folder = tmp_path / "new" / "coats"
-    taken: list[Coat] = []
+    taken: list[PaintedTexture] = []
     for _ in range(3):
-        taken.append(coat(shelved(), [0], head(), folder))
-        near(taken[-1], captured(1).coat)
+        taken.append(painted_texture(shelved(), [0], head(), folder))
+        near(taken[-1], captured(1).texture)
     assert painted == [1]
     assert all(torch.equal(getattr(taken[0], name), getattr(taken[1], name)) for name in vars(taken[0]))
-    coat(shelved(), [0, 1], head(), folder)  # another subset is another coat
-    coat(replace(shelved(), seed=SEED + 1), [0], head(), folder)  # and so is another person
+    painted_texture(shelved(), [0, 1], head(), folder)  # another subset is another texture
+    painted_texture(replace(shelved(), seed=SEED + 1), [0], head(), folder)  # and so is another person
     assert painted == [1, 2, 1]
-    coat(shelved(), [0], head(), None)
+    painted_texture(shelved(), [0], head(), None)
     assert painted == [1, 2, 1, 1]
     assert {path.name for path in folder.iterdir()} == {f"{SEED}-1.npz", f"{SEED}-2.npz", f"{SEED + 1}-1.npz"}
 
 
 def test_white_that_is_too_bright_stays_white(painted, monkeypatch, tmp_path):
     """Eyes that no photo shows are painted beyond 1 on bright faces; as bytes that would be black."""
-    bright = replace(captured(1).coat, colors=torch.full_like(captured(1).coat.colors, 1.056))
-    monkeypatch.setattr(coats, "put_on", lambda painted: bright)
-    assert all((coat(shelved(), [0], head(), folder).colors == 1).all() for folder in (tmp_path, tmp_path, None))
+    bright = replace(captured(1).texture, colors=torch.full_like(captured(1).texture.colors, 1.056))
+    monkeypatch.setattr(painted_textures, "put_on", lambda painted: bright)
+    assert all(
+        (painted_texture(shelved(), [0], head(), folder).colors == 1).all() for folder in (tmp_path, tmp_path, None)
+    )
 
 
 def without_seen(path: Path) -> None:
@@ -78,14 +80,14 @@ def without_seen(path: Path) -> None:
     ],
 )
 def test_a_damaged_coat_is_painted_anew(painted, tmp_path, damage):
-    coat(shelved(), [0], head(), tmp_path)
+    painted_texture(shelved(), [0], head(), tmp_path)
     path = tmp_path / f"{SEED}-1.npz"
     whole = path.read_bytes()
     damage(path)
     assert path.read_bytes() != whole
-    near(coat(shelved(), [0], head(), tmp_path), captured(1).coat)
+    near(painted_texture(shelved(), [0], head(), tmp_path), captured(1).texture)
     assert painted == [1, 1]
-    near(coat(shelved(), [0], head(), tmp_path), captured(1).coat)
+    near(painted_texture(shelved(), [0], head(), tmp_path), captured(1).texture)
     assert painted == [1, 1] and len(list(tmp_path.iterdir())) == 1
 
 
