@@ -69,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     def add_options(sub: argparse.ArgumentParser) -> None:
         systems = "surface (default), match, ffavatar, avat3r, uika or flexavatar"
         sub.add_argument("--system", default="surface", help=f"reconstruction system: {systems}")
-        sub.add_argument("--head", default="makehuman", help="makehuman, or the path of a FLAME .pkl or .npz file")
+        sub.add_argument("--head", default="makehuman", help="makehuman (default), or the path of a head model's file")
         sub.add_argument(
             "--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians"
         )
@@ -316,7 +316,7 @@ def _options(options: argparse.Namespace):
 
 def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
     from engine import avatar, pipeline
-    from engine.formats.ply import write_ply
+    from engine.formats.splats.ply import write_ply
     from engine.report import photo_report, write_photo_sheet
 
     _check_output(options.output, (".npz",))
@@ -354,12 +354,13 @@ def _reconstruct(options: argparse.Namespace, progress: Progress) -> None:
 
 def _keep(made: Reconstruction, output: Path) -> Path | None:
     """Write what a later ``--add`` needs beside the avatar, where the system remembers; returns that file."""
-    from engine.models.learned.photo_memory import SUFFIX, RememberedHead
+    from engine.systems import system
 
-    if not isinstance(made.model, RememberedHead):
+    adding = system(made.avatar.provenance["options"]["system"]).adding
+    if adding is None or made.model.memory is None:
         return None
-    path = output.with_suffix(SUFFIX)
-    made.model.photo_memory.save(path)
+    path = output.with_suffix(adding.suffix)
+    made.model.memory.save(path)
     return path
 
 
@@ -445,13 +446,11 @@ def _inspect(options: argparse.Namespace, progress: Progress) -> None:
 
 def _export(options: argparse.Namespace, progress: Progress) -> None:
     from engine import avatar
-    from engine.formats.ply import write_ply
-    from engine.formats.splat import write_splat
+    from engine.formats.splats import splat_formats, write_splats
 
-    _check_output(options.output, (".ply", ".splat"))
+    _check_output(options.output, tuple(f".{name}" for name in splat_formats()))
     splats = avatar.drive(avatar.load(options.avatar), _expression(options.expression))
-    write = write_ply if options.output.suffix.lower() == ".ply" else write_splat
-    write(splats, options.output)
+    write_splats(splats, options.output)
 
 
 def _evaluate(options: argparse.Namespace, progress: Progress) -> None:
@@ -533,7 +532,7 @@ def _synthesise(options: argparse.Namespace, progress: Progress) -> None:
 
 def _edit(options: argparse.Namespace, progress: Progress) -> None:
     from engine import avatar
-    from engine.editing import bake, interpolate, replace_region, transfer
+    from engine.editing import interpolate, replace_region, transfer, with_expression
 
     _check_output(options.output, (".npz",))
     name = _name(options)
@@ -549,7 +548,7 @@ def _edit(options: argparse.Namespace, progress: Progress) -> None:
                 "There is no expression to carry over.", "Give --expression KEY=WEIGHT or --neutral FILE."
             )
         neutral = avatar.load(options.neutral) if options.neutral else second
-        made = transfer(first, bake(second, _expression(options.expression)), neutral, name)
+        made = transfer(first, with_expression(second, _expression(options.expression)), neutral, name)
     avatar.save(made.avatar, options.output)
     progress.finish()
     for note in made.notes:
@@ -578,12 +577,12 @@ def _train(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _ablate(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.pipeline import NETWORKS
+    from engine.systems import networks
     from engine.training.ablation import Study, ablate, markdown
 
     study = Study(options.out, options.samples, options.steps, options.seeds, options.people)
     say = functools.partial(CONSOLE.print, highlight=False, markup=False, soft_wrap=True)
-    findings = ablate(study, options.system or NETWORKS, say, progress)
+    findings = ablate(study, options.system or tuple(networks()), say, progress)
     print(markdown(findings), end="")
 
 
@@ -628,7 +627,7 @@ def _soak(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _benchmark_gpu(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.benchmark.gpu import TRAINING, benchmark_gpu, published
+    from engine.benchmark.gpu import benchmark_gpu, published, training_commands
     from engine.benchmark.rows import told
 
     rows = benchmark_gpu(options.output, progress)
@@ -640,4 +639,4 @@ def _benchmark_gpu(options: argparse.Namespace, progress: Progress) -> None:
             peak = "" if row.peak_gb is None else f"{row.peak_gb:.1f}"
             table.add_row(row.name, told(row), peak, published(row.name))
         Console().print(table, markup=False)
-        Console().print("Training runs to start:", *TRAINING, sep="\n", highlight=False, soft_wrap=True)
+        Console().print("Training runs to start:", *training_commands(), sep="\n", highlight=False, soft_wrap=True)

@@ -18,7 +18,7 @@ from engine.arkit import ARKIT_NAMES
 from engine.avatar import load
 from engine.cli import main
 from engine.formats.avatar_layout import is_name, plain_name
-from engine.formats.ply import read_ply
+from engine.formats.splats.ply import read_ply
 
 ROOT = Path(__file__).resolve().parents[2]
 

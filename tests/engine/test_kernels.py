@@ -20,7 +20,7 @@ if sys.argv[1] == "vanish":
     open(os.environ["NUMBA_CACHE_DIR"], "w").close()
 warm_up()
 assert kernels.threading_layer() in ("omp", "tbb", "workqueue")
-from engine.splatting.backends import numba_tiles
+from engine.splatting.kernels import tiles as numba_tiles
 compiled = [f for f in vars(numba_tiles).values() if hasattr(f, "stats")]
 print(sum(sum(f.stats.cache_hits.values()) for f in compiled), sum(bool(f.signatures) for f in compiled))
 """

@@ -15,7 +15,7 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, selec
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.surface.shoot import Shoot
+from engine.models.head_gaussians import Shoot
 from engine.models.surface.views import ViewGeometry, pixels_of, pose_rig, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numba import set_parallel_chunksize
 
-from engine.splatting.backends import numba_projection as projection, numba_tiles as tiles
+from engine.splatting.kernels import projection, tiles
+from engine.splatting.spec import BackendSpec
 
 _one_at_a_time = threading.Lock()
 """Numba's fallback threading layer ends the process when two threads enter parallel kernels at once."""
@@ -168,3 +169,6 @@ def rasterize(
     if backgrounds is not None:
         renders = renders + (1.0 - alphas) * torch.nn.functional.pad(backgrounds.float(), (0, 1))[:, None, None]
     return renders, alphas, {"radii": radii, "means2d": means2d, "depths": depths}
+
+
+SPEC = BackendSpec(name="numba", device="cpu", rasterize=rasterize, order=0)

@@ -31,7 +31,7 @@ def real(parts, addon, monkeypatch):
 
 
 def test_the_panel_offers_the_engines_systems(addon):
-    known = ask_engine("-c", "from engine.pipeline import SYSTEMS; print(*SYSTEMS)").split()
+    known = ask_engine("-c", "from engine.systems import systems; print(*systems())").split()
     settings = bpy.context.scene.gaussian_heads.reconstruct
     offered = settings.bl_rna.properties["system"].enum_items
     assert [item.identifier for item in offered] == known

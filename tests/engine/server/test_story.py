@@ -12,7 +12,7 @@ from PIL import Image
 
 from engine import assets
 from engine.avatar import drive, load
-from engine.formats.ply import read_ply
+from engine.formats.splats.ply import read_ply
 from engine.pipeline import Options
 from engine.rendering import Camera, orbit_camera, render_avatar
 

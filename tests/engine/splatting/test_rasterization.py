@@ -8,12 +8,13 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from engine.benchmark import cpu, scene
+from engine.benchmark import cpu
+from engine.models.kit import scene
 from engine.pipeline import Options
 from engine.progress import Progress
 from engine.splatting import rasterization, reference
 from engine.splatting.backends import gsplat_backend
-from engine.splatting.constants import ALPHA_CAP, ALPHA_MIN, EPS2D, TRANSMITTANCE_MIN
+from engine.splatting.kernels.constants import ALPHA_CAP, ALPHA_MIN, EPS2D, TRANSMITTANCE_MIN
 
 INPUTS = ("means", "quats", "scales", "opacities", "colors", "viewmats")
 WIDTH, HEIGHT = 61, 39

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from engine.splatting.backends.vectors import WIDE, Lanes
+from engine.splatting.kernels.vectors import WIDE, Lanes
 
 ROOT = Path(__file__).parents[3]
 

@@ -12,7 +12,7 @@ import torch
 from engine.models.learned.posed_images import PaintedTexture
 from engine.training import painted_textures
 from engine.training.painted_textures import COUNTS, painted_texture, sources
-from tests.engine.models.learned.people import SEED, captured, head, shelved
+from tests.engine.systems.people import SEED, captured, head, shelved
 
 
 @pytest.fixture

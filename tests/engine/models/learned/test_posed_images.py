@@ -8,7 +8,7 @@ import torch
 
 from engine.models.learned.posed_images import PosedImages, driving_code, pose_images
 from engine.synthetic.portraits import portrait, true_tracking
-from tests.engine.models.learned.people import SIZE, captured, head, person, shelved
+from tests.engine.systems.people import SIZE, captured, head, person, shelved
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,9 @@
-"""FFAvatar and Avat3r: Gaussians at points of the mesh, and at the pixels of the photos."""
+"""Avat3r (arXiv 2502.20220): turns the photos' pixels into Gaussians."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,81 +11,31 @@ from scipy.ndimage import distance_transform_edt
 from torch.nn import functional
 
 from engine.gaussians.binding import bind, pose, triangle_frames
+from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import BoundGaussians, Splats, concatenate, select
 from engine.heads.parametric import ParametricHead
 from engine.models.avat3r import Avat3r, Avat3rCache, Avat3rNetwork, PositionedViews
-from engine.models.ffavatar import Appearance, FFAvatar, FFAvatarNetwork, TrackedViews
-from engine.models.kit.memory import TokenMemory
-from engine.models.kit.points import SurfacePoints
+from engine.models.head_gaussians import HALF
+from engine.models.kit.rehearsal import (
+    Rehearsal,
+    built,
+    only,
+    shell_photos,
+    square,
+    then,
+)
+from engine.models.learned.density import Density
 from engine.models.learned.posed_images import INSIDE, PAINTED, PosedImages
-from engine.models.learned.system import Encoded, LearnedSystem, Paint, UVMap, bind_to_rig, person
-from engine.models.surface.texture import HALF
+from engine.models.learned.reconstruct import with_weights
+from engine.models.learned.system import Densified, Encoded, LearnedSystem, UVMap, bind_to_rig, person
+from engine.models.spec import Contrast, Data, Losses, NetworkSpec, SystemSpec
+from engine.models.surface import Painted
 
 FOOTPRINT = 0.65  # standard deviation of a pixel's Gaussian, in pixels
 BEYOND = 0.03  # m from the mesh within which a pixel beside it can still be hair
 SPOTS = 128  # per side of the UV map: where photos compete
 OUTDONE = 0.6, 0.9  # a pixel's squareness over the best at its spot: below, it counts nothing; above, in full
 GRAZING = 0.4  # cosine; pixels seen at a smaller one are widened no further
-
-
-@dataclass(frozen=True)
-class _Remembered:
-    appearance: Appearance
-    memory: TokenMemory
-
-
-class FFAvatarSystem(LearnedSystem):
-    """FFAvatar; a vertex's Gaussian is bound to one of the triangles at it.
-
-    Attributes:
-        weights: which file filled the network (its sha256); tokens are marked with it.
-    """
-
-    network: FFAvatarNetwork
-    moves = True
-    weights = ""
-
-    def __init__(self, config: FFAvatar, head: ParametricHead):
-        super().__init__()
-        self.config, self.photo_size = config, config.image_size
-        self.moves = config.residual_motion
-        self.network = FFAvatarNetwork(config)
-        self.texels = UVMap(head, config.resolution)
-        self.corners = torch.from_numpy(head.faces.astype(np.int64))[self.texels.triangles]
-        vertices, first = np.unique(head.faces, return_index=True)  # a face and corner for every vertex
-        assert len(vertices) == len(head.template)
-        at_vertices = torch.eye(3)[torch.from_numpy(first % 3)]
-        self.triangles = torch.cat((torch.from_numpy(first // 3), self.texels.triangles))
-        self.barycentrics = torch.cat((at_vertices, self.texels.barycentrics))
-        if config.points == "sparse":
-            self.triangles, self.barycentrics = self.triangles[: len(vertices)], self.barycentrics[: len(vertices)]
-        self.paint = Paint(head, self.triangles, self.barycentrics)
-
-    def encode(self, capture: PosedImages, known: TokenMemory | None = None) -> Encoded:
-        views = TrackedViews(
-            capture.images[None], capture.masks[None], capture.head_viewmats[None], capture.Ks[None],
-            capture.motions[None],
-        )  # fmt: skip
-        with self.precision():
-            memory = self.network.remember(views, self.weights)
-        if known is not None:
-            memory = known.extended(memory)
-        points = SurfacePoints(capture.rig.neutral, self.corners, self.texels.barycentrics)
-        texture = capture.texture
-        painted = self.paint.read(torch.cat((texture.colors, texture.seen[:, None]), dim=1))
-        with self.precision():
-            appearance = self.network.appear(memory, points, painted[None] if self.config.color == "mix" else None)
-        pairs = self.texels.pairs + len(capture.rig.neutral)
-        pairs = pairs[: 0 if self.config.points == "sparse" else None]
-        state = _Remembered(appearance, memory)
-        return Encoded(
-            capture.rig, self.triangles, self.barycentrics, self.texels.spread(capture.rig)[self.triangles],
-            self.paint.read(texture.presence), texture, state, painted[:, 3], pairs,
-        )  # fmt: skip
-
-    def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
-        with self.precision():
-            return person(self.network.move(encoded.state.appearance, code[None]))
 
 
 @dataclass(frozen=True)
@@ -176,6 +127,26 @@ class Avat3rSystem(LearnedSystem):
         backdrop = bind_to_rig(person(splats), rig, texels.triangles, texels.barycentrics, spread, texture.presence)
         return _Pixels(cache, backdrop, spread)
 
+    def densified(
+        self,
+        encoded: Encoded,
+        neutral: BoundGaussians,
+        eigenbasis: Eigenbasis | None,
+        painted: Painted,
+        shown: np.ndarray,
+    ) -> Densified:
+        """The pixels as they are, and behind them what they do not show, at full density."""
+        pixels = torch.arange(len(neutral)) < len(encoded.triangles)
+        unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0))
+        density, texture, state = Density(self.texels, painted), encoded.texture, encoded.state
+        backdrop = density.carried(state.backdrop, state.spread, texture.presence, texture.colors)
+        gaussians = concatenate(select(neutral, pixels), select(backdrop, unseen))
+        cover = torch.cat((encoded.spread, torch.from_numpy(painted.scales).float()[unseen]))
+        if eigenbasis is not None:
+            eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
+        nobody = torch.full((len(neutral),), -1)
+        return Densified(gaussians, eigenbasis, cover, encoded.seen, nobody, encoded.pairs.numpy())
+
 
 @torch.no_grad()
 def _place_pixels(capture: PosedImages) -> tuple[torch.Tensor, ...]:
@@ -215,3 +186,50 @@ def _place_pixels(capture: PosedImages) -> tuple[torch.Tensor, ...]:
         footprints.append((FOOTPRINT * depth / K[0, 0]).view(covered.shape) / stretch)
         squarenesses.append(cosine)
     return triangles, barycentrics, torch.stack(places), torch.stack(footprints), torch.stack(squarenesses)
+
+
+def _rehearse(config: Avat3r, count: int, device: torch.device) -> Rehearsal:
+    """Avat3r: encode once, decode in every frame. DUSt3R's maps are the shell's, Sapiens' features noise."""
+    height, width = square(config)
+    photos, side = shell_photos(count, height, width, device), height // config.patch
+    features = torch.randn(1, count, config.feature_width, side, side, device=device)
+    confidence = photos.where.mask[:, :, 0]
+    views = PositionedViews(photos.images, photos.positions, confidence, photos.viewmats, photos.Ks, features)
+    motion = torch.rand(1, config.motion_width, device=device)
+    network = built(Avat3rNetwork, config, device)
+
+    def decode(cache: Any) -> Splats:
+        splats, keep = only(network.decode(cache, motion)), cache.keep[0]
+        return Splats(*(field[keep] for field in vars(splats).values()))
+
+    return Rehearsal((network,), then(lambda: network.encode(views), decode), decode)
+
+
+NETWORK = NetworkSpec(
+    config=Avat3r,
+    system=Avat3rSystem,
+    losses=Losses(lpips=0.1),  # the paper's LPIPS, 0.01 late in 3.5 million steps, does nothing in a short training
+    data=Data(timesteps="random"),
+    contrasts=(
+        Contrast("with > without position skip", {"position_skip": "false"}),
+        Contrast("with > without colour skip", {"color_skip": "false"}),
+        Contrast("random > same timesteps, photos of different expressions", data={"timesteps": "same"}, photos=(4,)),
+    ),
+    rehearse=_rehearse,
+    published={
+        "1 photo, create": "Avat3r 1.15 s (1-shot)",
+        "4 photos, create": "Avat3r 12.3 s, most of it DUSt3R's",
+        "1 photo, frame": "Avat3r 53 FPS (1-shot)",
+        "4 photos, frame": "Avat3r 7.9 FPS (4-shot)",
+    },
+)
+SPEC = SystemSpec(
+    name="avat3r",
+    label="Avat3r",
+    description="Network that turns the photos' pixels into Gaussians. For outlines and hair off the mesh; Gaussians "
+    "also change with the expression",
+    reconstruct=with_weights("avat3r", NETWORK),
+    seconds=16.0,
+    network=NETWORK,
+    order=3,
+)

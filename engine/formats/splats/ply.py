@@ -6,7 +6,6 @@ and faces a camera at the identity.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from plyfile import PlyData, PlyElement
 
 from engine.atomic import atomic_write
 from engine.errors import AvatarError
+from engine.formats.spec import SplatFormat
 from engine.formats.viewers import turn_over, visible
 from engine.gaussians.gaussians import Splats
 
@@ -26,7 +26,7 @@ PROPERTIES = (
 OPAQUE = 1 - 1e-6  # the logit of 1 is infinite
 
 
-def write_ply(splats: Splats, path: str | os.PathLike[str]) -> None:
+def write_ply(splats: Splats, path: Path) -> None:
     """Write splats that can be seen (opacity ≥ 1/255), binary little-endian.
 
     Args:
@@ -55,13 +55,12 @@ def write_ply(splats: Splats, path: str | os.PathLike[str]) -> None:
         PlyData([PlyElement.describe(rows, "vertex")], byte_order="<").write(str(temporary))
 
 
-def read_ply(path: str | os.PathLike[str]) -> Splats:
+def read_ply(path: Path) -> Splats:
     """Read splats into the engine's axes; spherical harmonics above degree 0 are left out.
 
     Raises:
         AvatarError: the file is missing, damaged, or holds no Gaussians.
     """
-    path = Path(path)
     way_out = "Export the .ply again, as 3D Gaussian Splatting writes it."
     try:
         rows = PlyData.read(str(path))["vertex"].data
@@ -84,3 +83,6 @@ def read_ply(path: str | os.PathLike[str]) -> Splats:
     if not all(torch.isfinite(value).all() for value in vars(splats).values()):
         raise AvatarError(f"{path.name} holds numbers that are not finite.", way_out)
     return turn_over(splats)
+
+
+SPEC = SplatFormat(name="ply", label="3D Gaussian Splatting", write=write_ply, order=0)

@@ -12,15 +12,15 @@ import torch
 from engine.arkit import ARKIT_NAMES
 from engine.errors import EngineError
 from engine.heads.atlas import make_atlas, position_map
-from engine.models.learned.point_systems import Avat3rSystem, _place_pixels
 from engine.models.learned.posed_images import PAINTED, PosedImages, driving_code
-from engine.models.learned.registry import make_system
 from engine.models.learned.system import Paint, UVMap
 from engine.models.surface import surface
 from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
+from engine.systems import make_system
+from engine.systems.avat3r import Avat3rSystem, _place_pixels
 from engine.training.objective import posed_sample
-from tests.engine.models.learned.people import (
+from tests.engine.systems.people import (
     NAMES,
     SIZE,
     acted,

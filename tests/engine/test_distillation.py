@@ -10,22 +10,21 @@ import torch
 
 from engine.arkit import ARKIT_NAMES
 from engine.avatar import drive, drive_view, load, save
+from engine.distillation import GEMSystem, around, only
 from engine.errors import PhotoError
 from engine.gaussians.gaussians import BoundGaussians
+from engine.models.head_gaussians import HeadGaussians, Shoot
 from engine.models.kit.conditions import MOTION
 from engine.models.kit.eigenbasis import fidelity
-from engine.models.learned.gem import GEMSystem, around, only
 from engine.models.learned.posed_images import PosedImages
-from engine.models.learned.reconstruct import bake, reconstruct_with
+from engine.models.learned.reconstruct import fit_eigenbasis, reconstruct_with
 from engine.models.learned.system import Encoded
-from engine.models.learned.uv_systems import MatchSystem
 from engine.models.match import MATCH
-from engine.models.surface import HeadGaussians
-from engine.models.surface.shoot import Shoot
 from engine.pipeline import Options, make_avatar
 from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
-from tests.engine.models.learned.people import VIEWS, captured, decibels, drawn, head, person, shelved, system
+from engine.systems.match import MatchSystem
+from tests.engine.systems.people import VIEWS, captured, decibels, drawn, head, person, shelved, system
 
 STEPS, COUNT, FRAMES = 150, 15_000, 24
 JAW, SMILE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthSmileLeft")
@@ -82,7 +81,7 @@ def test_a_planted_motion_is_driven_but_for_static_parts_and_the_mouths_looks(pl
     assert torch.equal(acted.colors[teeth], mean.colors[teeth]) and not torch.equal(acted.offsets, mean.offsets)
     torch.testing.assert_close((acted.offsets - mean.offsets)[teeth][:1], (acted.offsets - mean.offsets)[lips][:1])
 
-    rest, eigenbasis, _ = bake(planted, encoded, rest, Progress())
+    rest, eigenbasis, _ = fit_eigenbasis(planted, encoded, rest, Progress())
     codes = sequence.motions[::4]
     follows = fidelity(eigenbasis, rest, [planted.animate(encoded, each) for each in codes], codes)
     assert follows > 6

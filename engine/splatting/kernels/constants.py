@@ -1,7 +1,6 @@
 """Numbers that every rasteriser backend shares. Source of all: gsplat 1.5.3's kernels (``gsplat/cuda/csrc``).
 
-Numba compiles them into the CPU kernels, and its cache looks only at the kernels' own files: after a change here,
-delete ``backends/__pycache__/*.nbi``.
+Numba compiles them into the CPU kernels; its cache looks at this whole folder (see :mod:`engine.kernels`).
 """
 
 ALPHA_CAP = 0.999

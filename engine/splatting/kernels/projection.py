@@ -9,7 +9,7 @@ import numpy as np
 from numba import prange
 
 from engine.kernels import njit
-from engine.splatting.constants import ALPHA_MIN, EPS2D, FAR_PLANE, FRUSTUM_MARGIN
+from engine.splatting.kernels.constants import ALPHA_MIN, EPS2D, FAR_PLANE, FRUSTUM_MARGIN
 
 FLAGS = {"reassoc", "contract", "arcp", "nsz"}
 """Fast-math without the licence to assume that no NaN or infinity occurs."""

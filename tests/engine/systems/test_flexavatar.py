@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from engine.errors import Cancelled
-from engine.models.learned import refinement
-from engine.models.learned.refinement import refined
-from engine.models.learned.uv_systems import FlexAvatarSystem
 from engine.progress import Progress
-from tests.engine.models.learned.people import captured, decibels, drawn, head, posed, system
+from engine.systems import flexavatar
+from engine.systems.flexavatar import FlexAvatarSystem, refined
+from tests.engine.systems.people import captured, decibels, drawn, head, posed, system
 
 FEW = 8
 LONG = 1e6  # s
@@ -33,7 +32,7 @@ def before() -> dict[str, torch.Tensor]:
 def own(before) -> FlexAvatarSystem:
     """Refined for the person's first photo."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(refinement, "ITERATIONS", FEW)
+        patch.setattr(flexavatar, "ITERATIONS", FEW)
         return refined(fresh(), captured(1), LONG, Progress())
 
 
@@ -66,10 +65,10 @@ def test_the_mouth_has_no_say():
     with torch.no_grad():
         gaussians = learned.animate(learned.encode(captured(1)), captured(1).motions[0])
     lips = torch.from_numpy(head().face_region("lips"))[gaussians.triangles]
-    mouth = refinement.mouth_texels(learned)
+    mouth = flexavatar.mouth_texels(learned)
     assert torch.all(mouth[lips]) and lips.sum() > 300 and mouth.float().mean() < 0.3
     colors = gaussians.colors.clone().requires_grad_()
-    refinement.without_say(replace(gaussians, colors=colors), mouth).colors.sum().backward()
+    flexavatar.without_say(replace(gaussians, colors=colors), mouth).colors.sum().backward()
     assert colors.grad is not None
     assert torch.equal(colors.grad, (~mouth).float()[:, None].expand(-1, 3))
 

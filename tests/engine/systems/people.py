@@ -12,11 +12,11 @@ from engine.heads import load_head
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
 from engine.models.learned.posed_images import PosedImages, driving_code
-from engine.models.learned.registry import make_system
 from engine.models.learned.system import LearnedSystem
 from engine.splatting import rasterization
 from engine.synthetic import SyntheticSample, sample
 from engine.synthetic.shelf import ShelvedSample
+from engine.systems import make_system
 from engine.training.objective import posed_sample
 from engine.training.painted_textures import painted_texture
 

@@ -13,14 +13,15 @@ from engine.errors import HeadModelError, PhotoError
 from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import JOINTS, ParametricHead
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.kit.gem import GEM, TRAINING_STEPS, Regressor, eigenmodel, train_regressor
 from engine.models.learned.posed_images import PosedImages
 from engine.models.learned.reconstruct import reconstruct_with, trained
 from engine.models.learned.system import Encoded
-from engine.models.learned.uv_systems import MatchSystem, TexelSystem
-from engine.models.surface import HeadGaussians
+from engine.models.learned.texel_system import TexelSystem
 from engine.photos.photo import Photo
 from engine.progress import Progress
+from engine.systems.match import NETWORK, MatchSystem
 from engine.tracking.tracked import Tracked
 
 COMPONENTS = 150  # arXiv 2603.15811, distillation; fewer frames give fewer
@@ -133,7 +134,7 @@ def distil(
         PhotoError: there is but one photo. HeadModelError: another head. AssetError: there are no weights.
         Cancelled: the user asked to stop.
     """
-    match = trained("match")
+    match = trained("match", NETWORK)
     assert isinstance(match, MatchSystem)
     if head.name != match.texels.head.name:
         raise HeadModelError(

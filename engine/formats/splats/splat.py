@@ -1,22 +1,23 @@
 """Writes the 32-byte records of .splat (https://github.com/antimatter15/splat), which web viewers stream.
 
-World axes in the file are COLMAP's, as in :mod:`engine.formats.ply`.
+World axes in the file are COLMAP's, as in :mod:`engine.formats.splats.ply`.
 """
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 
 import numpy as np
 
 from engine.atomic import atomic_write
+from engine.formats.spec import SplatFormat
 from engine.formats.viewers import turn_over, visible
 from engine.gaussians.gaussians import Splats
 
 RECORD = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4), ("rotation", "u1", 4)])
 
 
-def write_splat(splats: Splats, path: str | os.PathLike[str]) -> None:
+def write_splat(splats: Splats, path: Path) -> None:
     """Write splats that can be seen (opacity ≥ 1/255), the largest and most opaque first: viewers load from the front.
 
     Args:
@@ -40,3 +41,6 @@ def write_splat(splats: Splats, path: str | os.PathLike[str]) -> None:
 
 def _byte(values: np.ndarray) -> np.ndarray:
     return values.round().clip(0, 255).astype(np.uint8)
+
+
+SPEC = SplatFormat(name="splat", label="the same, smaller, for viewers in browsers", write=write_splat, order=1)

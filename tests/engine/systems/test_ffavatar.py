@@ -19,22 +19,23 @@ from engine.cli import main
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads.atlas import texels_for_count
 from engine.heads.rig import make_rig
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.kit.memory import TokenMemory
 from engine.models.learned import reconstruct
-from engine.models.learned.photo_memory import PhotoMemory, RememberedHead, lay_over
-from engine.models.learned.point_systems import FFAvatarSystem
+from engine.models.learned.photo_memory import PhotoMemory, lay_over
 from engine.models.learned.posed_images import PAINTED, PaintedTexture
-from engine.models.learned.reconstruct import add_with, reconstruct_with, trained
-from engine.models.learned.registry import make_system
+from engine.models.learned.reconstruct import reconstruct_with, trained
 from engine.models.learned.system import UVMap
 from engine.models.surface import paint_on
 from engine.photos import PhotoSet, load_photos
 from engine.pipeline import Options, add_photos, make_avatar
 from engine.progress import Progress
 from engine.synthetic.portraits import portrait, true_tracking
+from engine.systems import ffavatar, make_system
+from engine.systems.ffavatar import NETWORK, FFAvatarSystem, add_with
 from engine.tracking import track
 from engine.training.objective import posed_sample
-from tests.engine.models.learned.people import head, person, shelved, system
+from tests.engine.systems.people import head, person, shelved, system
 
 COUNT = 5_000
 
@@ -47,7 +48,7 @@ def fresh() -> FFAvatarSystem:
 
 @pytest.fixture(scope="module")
 def still() -> FFAvatarSystem:
-    """Fresh, and without motion: nothing to bake."""
+    """Fresh, and without motion: nothing to fit a basis to."""
     torch.manual_seed(0)
     learned = make_system("ffavatar", "small", head(), {"residual_motion": "false"}).eval().requires_grad_(False)
     assert isinstance(learned, FFAvatarSystem)
@@ -55,17 +56,17 @@ def still() -> FFAvatarSystem:
 
 
 @pytest.fixture(scope="module")
-def first(still) -> RememberedHead:
+def first(still) -> HeadGaussians:
     tracked = true_tracking(person(), [0])
     made = reconstruct_with(still, [portrait(person(), 0)], tracked, head(), Progress(), COUNT)
-    assert isinstance(made, RememberedHead)
+    assert isinstance(made.memory, PhotoMemory)
     return made
 
 
 @pytest.fixture(scope="module")
 def kept(first, tmp_path_factory) -> tuple[Path, PhotoMemory]:
     path = tmp_path_factory.mktemp("kept") / "head.memory"
-    first.photo_memory.save(path)
+    first.memory.save(path)
     return path, PhotoMemory.load(path)
 
 
@@ -75,7 +76,7 @@ def samples() -> PhotoSet:
 
 
 def test_a_photo_more_is_as_good_as_all_at_once():
-    """Tokens and appearance, given the same texture; by the network's own code and by two calls on captures."""
+    """Tokens and appearance, given the same texture; by the network's own code and by two calls on posed images."""
     learned, texels = fresh(), len(UVMap(head(), PAINTED).triangles)
     shares = torch.rand(5, texels, generator=torch.Generator().manual_seed(0))
     texture = PaintedTexture(torch.from_numpy(person().neutral), shares[:3].T, *shares[3:])
@@ -91,7 +92,7 @@ def test_a_photo_more_is_as_good_as_all_at_once():
 
 def test_what_is_kept_comes_back(first, kept):
     path, back = kept
-    known = first.photo_memory
+    known = first.memory
     assert torch.equal(back.tokens.tokens, known.tokens.tokens) and back.tokens.rows == known.tokens.rows
     assert torch.equal(TokenMemory.load(path).tokens, known.tokens.tokens)
     for name in ("neutral", "joints", "identity"):
@@ -109,15 +110,15 @@ def test_a_photo_is_added_to_what_was_kept(kept, still):
     photo, tracked = portrait(person(), view), true_tracking(person(), [view])
     made = add_with(still, known, [photo], tracked, head(), Progress())
     assert torch.equal(made.rig.neutral, known.texture.neutral)
-    assert made.photo_memory.tokens.tokens.shape[1] == 2
-    assert torch.equal(made.photo_memory.tokens.tokens[:, :1], known.tokens.tokens)
-    assert [name for name, _ in made.photo_memory.photos] == ["0", "1"] and len(made.photo_memory.embeddings) == 2
-    seen, before = made.photo_memory.texture.seen, known.texture.seen
+    assert made.memory.tokens.tokens.shape[1] == 2
+    assert torch.equal(made.memory.tokens.tokens[:, :1], known.tokens.tokens)
+    assert [name for name, _ in made.memory.photos] == ["0", "1"] and len(made.memory.embeddings) == 2
+    seen, before = made.memory.texture.seen, known.texture.seen
     assert torch.all(seen >= before) and (seen > before + 0.5).sum() > 50
     assert len(made.views) == 1 and made.gaussians.opacities.isfinite().all()
 
 
-def test_coats_are_weighed_by_how_squarely_photos_show_them(kept):
+def test_textures_are_weighed_by_how_squarely_photos_show_them(kept):
     """Where one photo alone sees, its colour comes through; the darker exposure of the other is evened out."""
     known = kept[1].texture
     h, views = head(), true_tracking(person(), [1]).views
@@ -165,6 +166,8 @@ def test_nothing_is_added_to_what_does_not_fit(first, kept, tmp_path):
     refused("damaged")
     shutil.copyfile(kept[0], path)
     refused("other weights")  # a fresh network's, which has no file
+    ours = replace(kept[1].tokens, weights=trained("ffavatar", NETWORK).weights)
+    replace(kept[1], tokens=ours).save(path)
     save(replace(made, vertices=made.vertices + np.float32(0.001)), avatar)
     refused("belongs to another head")
 
@@ -173,7 +176,7 @@ def test_a_known_person_is_found_in_a_new_photo(first, samples):
     """About as well as when both photos are tracked together; the report's pixels agree with the solver's own."""
     one, other = samples.photos
     tracked = track([one], head(), Progress())
-    known = PhotoMemory.of(first.photo_memory.tokens, tracked, first.photo_memory.texture, COUNT, [one])
+    known = PhotoMemory.of(first.memory.tokens, tracked, first.memory.texture, COUNT, [one])
     placed, both = known.place([one, other], head()), track([one, other], head(), Progress())
     for row, view, expected in zip(placed.residuals, placed.views, both.residuals, strict=True):
         assert row[0] == view.name == expected[0]
@@ -185,8 +188,8 @@ def test_a_known_person_is_found_in_a_new_photo(first, samples):
 
 def test_only_new_photos_of_the_same_person_are_added(first, samples, tmp_path):
     photo = samples.photos[0]
-    known = first.photo_memory
-    tokens = replace(known.tokens, weights=trained("ffavatar").weights)
+    known = first.memory
+    tokens = replace(known.tokens, weights=trained("ffavatar", NETWORK).weights)
     embeddings = torch.from_numpy(photo.embedding)[None]
     replace(known, tokens=tokens, photos=((photo.name, photo.sha256),), embeddings=embeddings).save(
         tmp_path / "head.memory"
@@ -200,7 +203,8 @@ def test_only_new_photos_of_the_same_person_are_added(first, samples, tmp_path):
 
 def test_a_photo_is_added_at_the_command_line(still, tmp_path, monkeypatch):
     """One photo after the other, with a network that knows nothing and need not be baked."""
-    monkeypatch.setattr(reconstruct, "trained", lambda name: still)
+    for module in (reconstruct, ffavatar):
+        monkeypatch.setattr(module, "trained", lambda name, network: still)
     photos = [str(assets.path(f"samples/person_a_{i}.jpg")) for i in (1, 2)]
     heads = [str(tmp_path / f"{name}.npz") for name in ("one", "two")]
     words = ["--system", "ffavatar", "--gaussians", str(COUNT)]
@@ -214,6 +218,6 @@ def test_a_photo_is_added_at_the_command_line(still, tmp_path, monkeypatch):
     assert [view.name for view in two.views] == ["person_a_1.jpg", "person_a_2.jpg"]
     assert np.array_equal(one.vertices, two.vertices) and two.provenance["options"]["count"] == COUNT
     kept = [PhotoMemory.load(tmp_path / f"{name}.memory") for name in ("one", "two")]
-    assert [len(photo_memory.photos) for photo_memory in kept] == [1, 2]
+    assert [len(memory.photos) for memory in kept] == [1, 2]
     assert torch.equal(kept[1].tokens.tokens[:, :1], kept[0].tokens.tokens)
     assert main(["reconstruct", photos[1], "-o", heads[1], *words[2:]]) == EngineError.exit_code  # by surface

@@ -13,7 +13,8 @@ from numba import extending, prange, types
 from numba.core import cgutils
 
 from engine.kernels import njit
-from engine.splatting.backends.numba_projection import (
+from engine.splatting.kernels.constants import ALPHA_CAP, ALPHA_MIN, TILE, TRANSMITTANCE_MIN
+from engine.splatting.kernels.projection import (
     BLUE,
     DEPTH,
     FLAGS,
@@ -36,8 +37,7 @@ from engine.splatting.backends.numba_projection import (
     X,
     Y,
 )
-from engine.splatting.backends.vectors import F32, WIDE, Lanes
-from engine.splatting.constants import ALPHA_CAP, ALPHA_MIN, TILE, TRANSMITTANCE_MIN
+from engine.splatting.kernels.vectors import F32, WIDE, Lanes
 
 ZERO, HALF = np.float32(0.0), np.float32(0.5)
 PIXELS = TILE * TILE
