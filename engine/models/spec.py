@@ -84,7 +84,7 @@ class Losses:
 
     Attributes:
         l1, ssim, lpips: of the picture; LPIPS is AlexNet's (ours: VGG's is fifteen times dearer) and of one target.
-        matte: L1 of the alpha (ours). mouth: further L1 at the mouth (FlexAvatar has LPIPS there).
+        matte: L1 of the alpha (ours). mouth: further L1 at the mouth (arXiv 2512.17717 has LPIPS there).
         offset: mean squared offset from the anchors, in cm².
     """
 
