@@ -12,7 +12,7 @@ import torch
 from engine.errors import HeadModelError, PhotoError
 from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import BoundGaussians
-from engine.heads.parametric import JOINTS, ParametricHead
+from engine.heads.parametric import JOINTS, MOUTH_INSIDE, ParametricHead
 from engine.models.head_gaussians import HeadGaussians
 from engine.models.kit.gem import GEM, TRAINING_STEPS, Regressor, eigenmodel, train_regressor
 from engine.models.learned.posed_images import PosedImages
@@ -26,7 +26,6 @@ from engine.tracking.tracked import Tracked
 
 COMPONENTS = 150  # arXiv 2603.15811, distillation; fewer frames give fewer
 STILL = ("neck", "scalp", "torso")
-MOUTH = ("mouth_interior", "teeth", "tongue")
 SEED = 0  # of the regressor's training
 LOOKED, LEARNED = 0.3, 0.5  # shares of the stage between which frames are looked at, as ``reconstruct_with`` counts
 
@@ -78,7 +77,7 @@ class GEMSystem(TexelSystem):
             one = self.match.encode(only(capture, sorted({number, *companions})))
             frames.append(self.match.animate(one, codes[number]))
             self.progress.update(LOOKED + (LEARNED - LOOKED) * 0.8 * (number + 1) / count)
-        still, mouth = (self._texels_of(regions) for regions in (STILL, MOUTH))
+        still, mouth = (self._texels_of(regions) for regions in (STILL, MOUTH_INSIDE))
         gem = eigenmodel(frames, self.components, still, mouth)
         before_end = LEARNED - (LEARNED - LOOKED) * 0.2
         regressor = train_regressor(

@@ -17,10 +17,10 @@ import engine
 from engine.avatar import Avatar, SourceView, load
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
+from engine.heads.atlas import DEFAULT_TEXELS
 from engine.heads.parametric import ParametricHead
 from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts import close_lids, furnish
-from engine.models.surface import COUNT
 from engine.photos import load_photos
 from engine.photos.check import STEEP, too_steep
 from engine.photos.outliers import SAME_PERSON
@@ -49,7 +49,7 @@ class Quality:
 
 QUALITIES = {
     "draft": Quality(20, 40_000),
-    "normal": Quality(ITERATIONS, COUNT),
+    "normal": Quality(ITERATIONS, DEFAULT_TEXELS),
     "high": Quality(200, 300_000),
 }
 

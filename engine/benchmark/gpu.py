@@ -17,6 +17,7 @@ from engine.benchmark import networks, splatting
 from engine.benchmark.context import PHOTOS, context_cost
 from engine.benchmark.rows import Row, Task, markdown, run
 from engine.errors import EngineError
+from engine.models.kit.scene import COUNT
 from engine.models.match import MATCH
 from engine.progress import Progress
 from engine.splatting import rasterization
@@ -51,7 +52,7 @@ class Sizes:
         frames, passes: repeats of frames and of whole networks.
     """
 
-    counts: Sequence[int] = (130_000, 1_000_000)
+    counts: Sequence[int] = (COUNT, 1_000_000)
     image: int = 512
     photos: Sequence[int] = (1, 4)
     systems: Mapping[str, networks.Build] = field(default_factory=paper_sized)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.gaussians.gaussians import Splats
+from engine.heads.parametric import MOUTH
 from engine.models.kit.activation import OBSERVED, GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import Block, BlockConfig
 from engine.models.kit.conditions import MOTION
@@ -22,7 +23,6 @@ from engine.models.kit.upsample import Upsampler
 POSITION_UNIT = 0.1  # metres that are 1 to the UNet (ours)
 CODE_WIDTH = 16  # channels of a motion code as a map, where it replaces the position map (ours)
 EYES = ("eyes", "lids", "lashes", "brows")
-MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
 
 
 @dataclass(frozen=True)

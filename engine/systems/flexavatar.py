@@ -11,8 +11,8 @@ import torch
 
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians, Splats
-from engine.heads.parametric import ParametricHead
-from engine.models.flexavatar import MOUTH, FlexAvatar, FlexAvatarNetwork, StaticHead, Texels, dynamic_texels
+from engine.heads.parametric import MOUTH, ParametricHead
+from engine.models.flexavatar import FlexAvatar, FlexAvatarNetwork, StaticHead, Texels, dynamic_texels
 from engine.models.kit.rehearsal import (
     Rehearsal,
     built,

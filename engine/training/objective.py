@@ -11,7 +11,7 @@ from torch import nn
 from engine.evaluation.synthetic import draw, floats, planes
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
-from engine.heads.parametric import ParametricHead
+from engine.heads.parametric import MOUTH, ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.learned.posed_images import PaintedTexture, PosedImages, assemble, driving_code
 from engine.perceptual import LPIPS
@@ -25,7 +25,6 @@ from engine.training.painted_textures import COUNTS, painted_texture, sources
 
 TARGETS = 3  # views compared per step: one of the sources, the others new
 OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
-MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
 
 
 class Objective(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,7 +110,9 @@ def toys(tmp_path, monkeypatch):
 
 @pytest.fixture
 def avatar_file(tmp_path) -> Path:
-    save(shell_avatar(50, torch.device("cpu")), tmp_path / "head.npz")
+    about = {"photos": [], "head_model": {"name": "shell", "licence": "none"}, "versions": {}, "options": {}}
+    about |= {"metrics": {}, "created": "2026-01-01"}
+    save(replace(shell_avatar(50, torch.device("cpu")), provenance=about), tmp_path / "head.npz")
     return tmp_path / "head.npz"
 
 

@@ -11,9 +11,10 @@ import torch
 from engine.arkit import ARKIT_NAMES
 from engine.avatar import Avatar
 from engine.gaussians.gaussians import BoundGaussians, Splats
+from engine.heads.atlas import DEFAULT_TEXELS
 from engine.heads.parametric import JOINTS
 
-COUNT, SIZE = 130_000, 512
+COUNT, SIZE = DEFAULT_TEXELS, 512
 """The scene's Gaussians, and the edge of its image in pixels."""
 
 HEAD_RADII = (0.08, 0.12, 0.10)

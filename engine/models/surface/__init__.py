@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 from engine.curves import smoothstep
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.gaussians import PARTS, BoundGaussians
-from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
+from engine.heads.atlas import DEFAULT_TEXELS, make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
@@ -30,7 +30,6 @@ from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.tracked import Tracked, View
 
-COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, arXiv 2601.07603, UV decoder)
 OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along the surface, one through it
 OPACITY = 0.97
 LARGEST = 0.004  # m, of a standard deviation
@@ -101,7 +100,7 @@ def _paint(
 
 
 def surface(
-    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int = COUNT
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int = DEFAULT_TEXELS
 ) -> HeadGaussians:
     """Photos and their tracking to Gaussians.
 

@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from engine.gaussians.binding import STRETCH, bind, nearest_triangles, pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians, Splats
-from engine.gaussians.rotations import matrix_to_quat, quat_multiply, quat_to_matrix, rotvec_to_matrix
+from engine.gaussians.rotations import matrix_to_quat, quat_multiply, rotvec_to_matrix
+from tests.engine.rotations import quat_to_matrix
 
 
 @pytest.fixture(scope="module")
