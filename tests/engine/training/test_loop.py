@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,8 +153,7 @@ def test_two_processes_hold_the_same_weights_and_learn_from_both_batches(tmp_pat
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     seen = []
-    stand_in = SimpleNamespace(Objective=lambda *given: seen.append(given) or Linear())
-    monkeypatch.setitem(sys.modules, "engine.training.objective", stand_in)
+    monkeypatch.setattr("engine.commands.train.Objective", lambda *given: seen.append(given) or Linear())
     words = ["train", "--system", "uika", "--out", str(tmp_path / "run")]
     assert main([*words, "--steps", "25", "--variant", "aggregation=no", "--variant", "size=a=b"]) == 0
     (system, preset, config), = seen  # fmt: skip
