@@ -11,9 +11,12 @@ from rich.table import Table
 
 from engine.commands.shared import add_json_option, check_output, show_result
 from engine.progress import Progress
+from engine.splatting.backends import backends
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    drawn_by = (f"{spec.name} on {spec.device}" for spec in backends().values())
+    parser.epilog = f"Rasterisers: {', '.join(drawn_by)}."
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="what more photos cost attention, as a picture (.png)"
     )

@@ -13,8 +13,12 @@ from engine.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("avatar", type=Path)
-    parser.add_argument("-o", "--output", type=Path, required=True, help=".ply (3DGS) or .splat")
+    parser.add_argument("-o", "--output", type=Path, required=True, help=_kinds())
     parser.add_argument("--expression", nargs="*", default=[], metavar="KEY=WEIGHT")
+
+
+def _kinds() -> str:
+    return "; ".join(f".{name}: {found.label}" for name, found in splat_formats().items())
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 
 from engine.commands.shared import listed
+from engine.heads import DEFAULT
+from engine.heads.models import head_models
 from engine.pipeline import Options
 from engine.systems import DEFAULT_SYSTEM, systems
 
@@ -13,7 +15,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that :func:`chosen` reads, but for ``--frames``, which means something else to every command."""
     names = [f"{name} (default)" if name == DEFAULT_SYSTEM else name for name in systems()]
     parser.add_argument("--system", default=DEFAULT_SYSTEM, help=f"reconstruction system: {listed(names)}")
-    parser.add_argument("--head", default="makehuman", help="makehuman (default), or the path of a head model's file")
+    heads = [
+        f"{name} (default)" if name == DEFAULT else name for name, spec in head_models().items() if not spec.suffixes
+    ]
+    files = [f"{spec.label} ({' '.join(spec.suffixes)})" for spec in head_models().values() if spec.suffixes]
+    parser.add_argument(
+        "--head", default=DEFAULT, help=f"{', '.join(heads)}, or the path of a file: {', '.join(files)}"
+    )
     parser.add_argument("--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians")
     parser.add_argument("--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none")
     parser.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", type=Path, help="photos and clips of one person")
     parser.add_argument("-o", "--output", type=Path, required=True, help="avatar file to write (.npz)")
     parser.add_argument("--name", help="the avatar's name (default: the output's)")
-    parser.add_argument("--add", type=Path, metavar="HEAD", help="put the photos into this head of ffavatar's (.npz)")
+    parser.add_argument("--add", type=Path, metavar="HEAD", help="put the photos into this head, if its system can")
     parser.add_argument("--frames", type=int, default=4, metavar="N", help="frames taken from each clip (default 4)")
     parser.add_argument("--ply", type=Path, help="also write a standard 3DGS .ply")
     parser.add_argument("--sheet", type=Path, help="also write a contact sheet .png")

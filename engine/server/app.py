@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 import engine
 from engine.formats.splats import splat_formats
 from engine.heads import DEFAULT
-from engine.heads.models import head_models
+from engine.heads.models import built_in
 from engine.kernels import threading_layer
 from engine.server import head_routes, job_routes, refusals
 from engine.server.guard import Guard
@@ -98,7 +98,7 @@ def health(parts: Parts) -> Health:
             )
             for spec in systems().values()
         ],
-        head_models=[name for name, spec in head_models().items() if not spec.suffixes],
+        head_models=built_in(),
         backends=list(backends()),
         formats={name: spec.label for name, spec in splat_formats().items()},
         busy=parts.jobs.busy,

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel
 
 from engine.formats.avatar_layout import is_name
 from engine.heads import DEFAULT
-from engine.heads.models import head_models
+from engine.heads.models import built_in
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.server.answers import BINARY, BYTES
@@ -53,9 +53,8 @@ def _avatar_name(name: str) -> str:
 
 
 def _head_model(source: str) -> str:
-    named = [name for name, spec in head_models().items() if not spec.suffixes]
-    if "\0" in source or not (source in named or Path(source).is_absolute()):
-        raise ValueError(f"{' or '.join(named)}, or the absolute path of a head model's file, is expected")
+    if "\0" in source or not (source in built_in() or Path(source).is_absolute()):
+        raise ValueError(f"{' or '.join(built_in())}, or the absolute path of a head model's file, is expected")
     return source
 
 

@@ -149,7 +149,7 @@ def test_a_rasteriser_is_one_file(capsys):
     one, eye = torch.ones(1, 3, device="meta"), torch.eye(4, device="meta")[None]
     _, _, meta = rasterization(one, torch.ones(1, 4, device="meta"), one, one[:, 0], one, eye, eye[:, :3, :3], 4, 3)
     assert meta["drawn"] is one
-    assert said_by_health()["backends"] == ["numba", "gsplat", "toydraw"] and "toydraw" in help_of(capsys, "serve")
+    assert said_by_health()["backends"] == ["numba", "gsplat", "toydraw"] and "toydraw" in help_of(capsys, "benchmark")
 
 
 def test_a_format_is_one_file(tmp_path, capsys, avatar_file: Path):

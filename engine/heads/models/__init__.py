@@ -18,6 +18,11 @@ def head_models() -> Mapping[str, HeadModelSpec]:
     return discover(__name__, __path__)
 
 
+def built_in() -> list[str]:
+    """Names of the models that come with the engine and need no file."""
+    return [name for name, spec in head_models().items() if not spec.suffixes]
+
+
 def model_of(source: str | Path) -> tuple[HeadModelSpec, Path | None]:
     """The model that ``source`` asks for, and the file that it is to be read from: a name, or the path of a file."""
     named = head_models().get(str(source))
