@@ -15,6 +15,8 @@ from bpy.props import (
     StringProperty,
 )
 
+from .compat import HAS_NATIVE_SPLATS
+
 # Gaussians on the surface per quality; hair and torso come on top.
 QUALITIES = (
     ("DRAFT", "Draft", "40 000 Gaussians, fitted in 20 steps: a quick look"),
@@ -156,7 +158,7 @@ class ViewportSettings(bpy.types.PropertyGroup):
     show_splats: BoolProperty(
         name="Splats",
         description="Draw the heads' Gaussians in the 3D View",
-        default="type" not in bpy.types.PointCloud.bl_rna.properties,  # from 5.3 on Blender draws splats itself
+        default=not HAS_NATIVE_SPLATS,
         update=_redraw_viewports,
     )
     occlude: BoolProperty(

@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from ..compat import can_write_depth
 from ..rig.heads import find_head
 from . import shader
 from .bones import draw_bones
@@ -54,7 +55,7 @@ class Drawing:
         backdrop = context.preferences.themes[0].view_3d.space.gradients.high_gradient
         frame = PREVIEW.frame(context, seen, [place.obj for place in here]) if settings.engine_preview else None
         own = [place for place in here if frame is None or place.uid != frame.uid]
-        behind = settings.occlude and shader.can_occlude()
+        behind = settings.occlude and can_write_depth()
         if settings.show_splats and own:
             target = self._drawn_splats(context, every, own, seen)
             shader.blit(target.color, backdrop, target.depth if behind else None, seen.window)

@@ -40,7 +40,7 @@ np.save(sys.argv[2], cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)[..., [2, 1, 0
 @pytest.fixture
 def part(addon) -> Callable[[str], ModuleType]:
     """Imports a module of the add-on by its name below the package; the GPU is ready."""
-    importlib.import_module(addon + ".viewport.shader").start_in_background()
+    importlib.import_module(addon + ".compat").start_gpu()
     return lambda name: importlib.import_module(f"{addon}.{name}")
 
 
