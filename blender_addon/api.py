@@ -18,9 +18,9 @@ from pathlib import Path
 import bpy
 
 from .animation import capture, expressions, performance, performing, poses
-from .engine_client.client import DEFAULT_HEAD, JobOptions
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
+from .engine_client.messages import DEFAULT_HEAD, JobOptions
 from .errors import AddonError
 from .files import atomic_write
 from .paths import resolve

@@ -12,8 +12,9 @@ from typing import Generic, TypeVar
 
 from ..errors import AddonError
 from ..files import atomic_write, keep_newest
-from .client import Client, EngineLost, JobOptions, JobStatus
+from .client import Client
 from .engine import Engine
+from .messages import EngineLost, JobOptions, JobStatus
 
 POLL_SECONDS = 0.2
 HEADS_KEPT = 10

@@ -5,8 +5,8 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.jobs import JobSnapshot
+from ..engine_client.messages import DEFAULT_HEAD, JobOptions
 from ..errors import AddonError
 from ..paths import resolve
 from ..preferences import flame_path

@@ -5,9 +5,9 @@ from typing import Any
 
 import bpy
 
-from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
+from ..engine_client.messages import DEFAULT_HEAD, JobOptions
 from ..errors import AddonError
 from ..paths import ending_of
 from ..properties import QUALITY_NAMES, Photo, ReconstructSettings

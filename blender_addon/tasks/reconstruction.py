@@ -14,9 +14,9 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
-from ..engine_client.client import MAX_PHOTOS, JobOptions
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot, ReconstructionJob
+from ..engine_client.messages import MAX_PHOTOS, JobOptions
 from ..errors import AddonError
 from ..preferences import engine_settings
 from ..rig.avatar_file import AvatarFile, read_avatar

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..engine_client.client import Client, EngineLost, EngineRefusal, PreviewRequest
+from ..engine_client.client import Client
 from ..engine_client.engine import Engine
+from ..engine_client.messages import EngineLost, EngineRefusal, PreviewRequest
 from ..errors import AddonError
 from .camera import EngineCamera
 

@@ -16,7 +16,7 @@ def photo(tmp_path):
 
 
 def make_job(parts, engine, paths, parse=bytes.upper, **options):
-    return parts.jobs.ReconstructionJob(engine, paths, "Ada / B", parts.client.JobOptions(), parse, **options)
+    return parts.jobs.ReconstructionJob(engine, paths, "Ada / B", parts.messages.JobOptions(), parse, **options)
 
 
 def test_progress_up_to_the_parsed_and_kept_avatar(parts, engine, settings, photo):

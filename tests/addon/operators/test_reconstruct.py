@@ -92,7 +92,7 @@ def press_reconstruct(parts):
     """What the button does; without a window, Blender would let the operator wait."""
     items = bpy.context.scene.gaussian_heads.photos.items
     photos = tuple(parts.photo_files.photo_file(item) for item in items)
-    request = parts.reconstruction.Request(photos, "Ada", parts.client.JobOptions(count=20_000, refine_seconds=0))
+    request = parts.reconstruction.Request(photos, "Ada", parts.messages.JobOptions(count=20_000, refine_seconds=0))
     parts.reconstruction.start(bpy.context, request)
 
 

@@ -39,8 +39,8 @@ class FakeClient:
 
 @pytest.fixture
 def engine(part):
-    client = part("engine_client.client")
-    fake = FakeClient(client.Frame, client.EngineRefusal)
+    messages = part("engine_client.messages")
+    fake = FakeClient(messages.Frame, messages.EngineRefusal)
     status = SimpleNamespace(client=fake, message="The engine is not running.", state="ready")
     return SimpleNamespace(client=fake, status=status, state="ready", explain=lambda error, client: error)
 
@@ -92,21 +92,21 @@ def test_a_head_that_the_engine_forgot_is_sent_again(part, engine, worker):
 
 
 def test_a_lost_engine_is_said_and_another_one_serves(part, engine, worker):
-    client = part("engine_client.client")
+    messages = part("engine_client.messages")
     worker.give_head("ada", b"avatar")
-    engine.client.error = client.EngineLost("The engine died.", "Wait.")
+    engine.client.error = messages.EngineLost("The engine died.", "Wait.")
     worker.want(wish(part))
     assert wait_for(lambda: worker.problem(1))
     assert worker.problem(1).text == "The engine died. Wait."
     assert not worker.problem(1).refused
 
-    engine.client = FakeClient(client.Frame, client.EngineRefusal)
+    engine.client = FakeClient(messages.Frame, messages.EngineRefusal)
     worker.want(wish(part))
     assert wait_for(worker.take)
     assert worker.problem(1) is None
     assert "ada" in engine.client.heads
 
-    engine.client.error = client.EngineRefusal("No orthographic views.", "Turn.", "ViewError", 422)
+    engine.client.error = messages.EngineRefusal("No orthographic views.", "Turn.", "ViewError", 422)
     worker.want(wish(part, state=("ortho",)))
     assert wait_for(lambda: worker.problem(1))
     assert worker.problem(1).refused
