@@ -160,6 +160,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    PREVIEW.stop()
     bpy.app.handlers.load_post.remove(_loaded)
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
     DRAWING.clear()
