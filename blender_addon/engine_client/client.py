@@ -20,10 +20,10 @@ from .address import check_url, is_loopback
 from .messages import (
     MAX_PHOTOS,
     EngineLost,
-    Frame,
     JobOptions,
     JobStatus,
     PhotoVerdict,
+    PreviewFrame,
     PreviewRequest,
     not_understood,
     read_answer,
@@ -114,13 +114,13 @@ class Client:
         """Makes an avatar resident for previews and exports. ``head_id``: 1 to 64 letters, digits, _ and -."""
         self._request("PUT", f"/heads/{head_id}", avatar, "application/octet-stream", TRANSFER_SECONDS)
 
-    def preview(self, head_id: str, request: PreviewRequest) -> Frame:
+    def preview(self, head_id: str, request: PreviewRequest) -> PreviewFrame:
         """Draws one frame of a resident head."""
-        wish = {item.name: getattr(request, item.name) for item in fields(request)}
-        body, headers = self._request("POST", f"/heads/{head_id}/preview", json.dumps(wish), "application/json")
+        question = {item.name: getattr(request, item.name) for item in fields(request)}
+        body, headers = self._request("POST", f"/heads/{head_id}/preview", json.dumps(question), "application/json")
         try:
             pixels = np.frombuffer(body, np.uint8).reshape(request.height, request.width, 4)
-            return Frame(pixels, int(headers["X-Sequence"]), float(headers["X-Milliseconds"]))
+            return PreviewFrame(pixels, int(headers["X-Sequence"]), float(headers["X-Milliseconds"]))
         except (ValueError, KeyError) as error:
             raise not_understood(error) from error
 
@@ -128,9 +128,9 @@ class Client:
         self, head_id: str, kind: str, expression: dict[str, float], joint_rotations: dict[str, tuple[float, ...]]
     ) -> bytes:
         """A resident head in one pose as the bytes of a ``ply`` or ``splat`` file."""
-        wish = {"format": kind, "expression": expression, "joint_rotations": joint_rotations}
+        question = {"format": kind, "expression": expression, "joint_rotations": joint_rotations}
         return self._request(
-            "POST", f"/heads/{head_id}/export", json.dumps(wish), "application/json", TRANSFER_SECONDS
+            "POST", f"/heads/{head_id}/export", json.dumps(question), "application/json", TRANSFER_SECONDS
         )[0]
 
     def _session(self) -> requests.Session:

@@ -121,7 +121,7 @@ class PreviewRequest:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PreviewFrame:
     """Pixels uint8 [H, W, 4], premultiplied sRGB, top row first; ``milliseconds`` the engine spent."""
 
     pixels: np.ndarray

@@ -67,9 +67,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self._is_allowed():
             return
         if self.path.endswith("/preview"):
-            wish = json.loads(body)
-            pixels = bytes([7]) * (wish["width"] * wish["height"] * 4)
-            self._answer(200, pixels, {"X-Sequence": str(wish["sequence"]), "X-Milliseconds": "1.5"})
+            request = json.loads(body)
+            pixels = bytes([7]) * (request["width"] * request["height"] * 4)
+            self._answer(200, pixels, {"X-Sequence": str(request["sequence"]), "X-Milliseconds": "1.5"})
             return
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = list(email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts())
