@@ -20,13 +20,14 @@ import bpy
 from .animation import capture, expressions, performance, performing, poses
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
-from .engine_client.messages import DEFAULT_HEAD, JobOptions
+from .engine_client.messages import JobOptions
 from .errors import AddonError
 from .files import atomic_write
 from .paths import resolve
 from .rig import avatar_file, build, extract
 from .rig.heads import Head, active_head, all_heads, find_head
 from .rig.linked import require_local
+from .systems import DEFAULT_HEAD, DEFAULT_SYSTEM
 from .viewport.render import RenderOptions, render_splats
 
 __all__ = [
@@ -53,8 +54,8 @@ def reconstruct(
     photos: Sequence[str | Path],
     name: str = "Head",
     *,
-    system: str = "surface",
-    head_model: str = "makehuman",
+    system: str = DEFAULT_SYSTEM,
+    head_model: str = DEFAULT_HEAD,
     quality: str = "normal",
     refine_seconds: float | None = None,
     count: int | None = None,
@@ -64,8 +65,8 @@ def reconstruct(
 
     Args:
         photos: image files and clips, the best first.
-        system: how photos become Gaussians: ``surface``, or one of the networks ``match``, ``ffavatar``, ``avat3r``,
-            ``uika`` and ``flexavatar``, which were trained on synthetic heads.
+        system: how photos become Gaussians: ``surface``, or the name of a network in the panel's list. Networks were
+            trained on synthetic heads; docs/systems.md describes them.
         head_model: ``makehuman``, or the path of a FLAME file; networks only know the former.
         quality: ``draft``, ``normal`` or ``high``: how long the Gaussians are fitted to the photos, and how many.
         refine_seconds: the most that the fitting may take for one photo, 0 to 3600; 0 skips it, None lets it end.

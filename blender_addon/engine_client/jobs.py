@@ -12,6 +12,7 @@ from typing import Generic, TypeVar
 
 from ..errors import AddonError
 from ..files import atomic_write, keep_newest
+from ..systems import require_head
 from .client import Client
 from .engine import Engine
 from .messages import EngineLost, JobOptions, JobStatus
@@ -211,6 +212,9 @@ class ReconstructionJob(EngineJob[T]):
         parse: turns the avatar's bytes into what the caller builds from; runs in the job's thread, and its
             AddonError becomes the job's.
         prepare: writes those of ``paths`` that are no files yet; runs in the job's thread first.
+
+    Raises:
+        AddonError: the system does not know the head model.
     """
 
     def __init__(
@@ -223,6 +227,7 @@ class ReconstructionJob(EngineJob[T]):
         prepare: Callable[[], None] = lambda: None,
     ):
         super().__init__(engine, paths)
+        require_head(options.system, options.head, engine.health)
         self.name = name
         self._options = options
         self._parse = parse

@@ -10,10 +10,9 @@ import numpy as np
 
 from .. import plain_json
 from ..errors import AddonError
+from ..systems import DEFAULT_HEAD, DEFAULT_SYSTEM
 
 MAX_PHOTOS = 64
-SURFACE = "surface"  # the one system that is no network
-DEFAULT_HEAD = "makehuman"
 
 T = TypeVar("T")
 
@@ -54,30 +53,20 @@ class JobOptions:
     """How to reconstruct.
 
     Attributes:
-        system: one of the engine's, see :meth:`Client.health`.
+        system: one of the engine's, see :mod:`..systems`.
         head: ``makehuman``, or the path of a FLAME file on the engine's machine.
         quality: ``draft``, ``normal`` or ``high``: how long the Gaussians are fitted to the photos, and how many.
         refine_seconds: the most that the fitting may take for one photo; 0 skips it, None lets it end.
         count: Gaussians on the surface instead of the quality's; networks have their own number.
         frames: frames taken from each clip.
-
-    Raises:
-        AddonError: a network and a FLAME file.
     """
 
-    system: str = SURFACE
+    system: str = DEFAULT_SYSTEM
     head: str = DEFAULT_HEAD
     quality: str = "normal"
     refine_seconds: float | None = None
     count: int | None = None
     frames: int = 4
-
-    def __post_init__(self) -> None:
-        if self.system != SURFACE and self.head != DEFAULT_HEAD:
-            raise AddonError(
-                f"The system {self.system} is a network that only knows the default head.",
-                "Choose the default head, or the system surface.",
-            )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 STUB: empty (jobs are done after a few questions), slow (jobs never end), silent (never ready), crash (dies at start),
 babble (says something else first, and is slow), refuse (says why it cannot start). STUB_AVATAR: the file that every job
-results in.
+results in. STUB_HEALTH: JSON that its health says as well.
 """
 
 import email
@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
                         "environment": environment,
                         "typical_seconds": {"surface": {k: [s * (1 + len(jobs)) for s in v] for k, v in slow.items()}},
                     }
+                    | json.loads(os.environ.get("STUB_HEALTH", "{}"))
                 )
             elif parts == ["seen"]:
                 self._json(seen)
