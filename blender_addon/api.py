@@ -83,8 +83,7 @@ def reconstruct(
     paths = [resolve(photo) for photo in photos]
     job = ReconstructionJob(ENGINE, paths, name, options, avatar_file.read_avatar)
     job.start()
-    job.wait_done()
-    return build.build(job.result, bpy.context)
+    return build.build(job.wait_done(), bpy.context)
 
 
 def import_head(path: str | Path) -> Head:
@@ -104,7 +103,7 @@ def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool =
     """
     _require_names(head, expression, head.keys, "shape key")
     require_local(head)
-    expressions.set_weights(head, dict.fromkeys(head.keys, 0.0) | expression if reset else expression)
+    expressions.set_weights(head, {**dict.fromkeys(head.keys, 0.0), **expression} if reset else expression)
 
 
 def set_pose(head: Head, joint_rotations: Mapping[str, Sequence[float]]) -> None:
@@ -181,9 +180,7 @@ def animate_from_clip(
     """
     require_local(head)
     job = performing.start(resolve(clip), smoothing, neutral)
-    job.wait_done()
-    assert job.result is not None
-    return performance.import_capture(head, job.result, bpy.context.scene, start, strength, parts)
+    return performance.import_capture(head, job.wait_done(), bpy.context.scene, start, strength, parts)
 
 
 def render(

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import bpy
 import gpu
@@ -28,7 +29,7 @@ RADIANCE = "radiance:base"  # (color - 0.5) / SH_C0 and the opacity, see rig.poi
 VIDEO_FORMATS = {"FFMPEG", "AVI_JPEG", "AVI_RAW"}
 
 
-def assigned_channels(data: bpy.types.AnimData, create: bool = False):
+def assigned_channels(data: bpy.types.AnimData, create: bool = False) -> Any:
     """What holds the F-curves (``.fcurves``, ``.groups``) of animation data that have an action; None where none does.
 
     Args:
@@ -44,7 +45,7 @@ def assigned_channels(data: bpy.types.AnimData, create: bool = False):
     return _slot_channels(action, data.action_slot, create)
 
 
-def new_channels(action: bpy.types.Action, id_type: str, name: str):
+def new_channels(action: bpy.types.Action, id_type: str, name: str) -> Any:
     """The same of a new slot that no data-block has yet. Without slots, all that an action animates is together.
 
     Args:
@@ -63,7 +64,7 @@ def all_curves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
     return [curve for holder in holders if holder is not None for curve in holder.fcurves]
 
 
-def _slot_channels(action: bpy.types.Action, slot, create: bool = False):
+def _slot_channels(action: bpy.types.Action, slot: Any, create: bool = False) -> Any:
     """The channel bag of a slot."""
     if not action.layers or not action.layers[0].strips:
         if not create:
@@ -73,7 +74,7 @@ def _slot_channels(action: bpy.types.Action, slot, create: bool = False):
     return action.layers[0].strips[0].channelbag(slot, ensure=create)
 
 
-def sequencer_strips(editor: bpy.types.SequenceEditor):
+def sequencer_strips(editor: bpy.types.SequenceEditor) -> Any:
     """The strips of a sequence editor's top level."""
     return editor.strips if hasattr(editor, "strips") else editor.sequences
 

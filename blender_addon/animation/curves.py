@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import bpy
 import numpy as np
 
@@ -25,7 +27,7 @@ _FIELDS = (
 SAME_FRAME = 1e-3  # frames: closer keys are the same key
 
 
-def channels(owner: bpy.types.ID, create: bool = False):
+def channels(owner: bpy.types.ID, create: bool = False) -> Any:
     """What holds the F-curves (``.fcurves``, ``.groups``) that animate a data-block; None where there is no such thing.
 
     Args:

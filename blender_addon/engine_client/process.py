@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -218,10 +219,9 @@ def _ready(client: Client, pid: int | None) -> EngineStatus:
 
 def _end(process: subprocess.Popen) -> None:
     """The end of its input asks it to leave; what does not leave is killed."""
-    try:
+    assert process.stdin is not None
+    with suppress(OSError):  # it is dead already, and so is the pipe
         process.stdin.close()
-    except OSError:
-        pass  # it is dead already, and so is the pipe
     try:
         process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:

@@ -37,7 +37,7 @@ class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
         column.enabled = not is_running
         for name in ("head_name", "system", "head_model", "quality", "refine_seconds", "frames"):
             column.prop(settings, name)
-        if is_running:
+        if running is not None and is_running:
             _draw_progress(layout, context, running)
         else:
             wrong = obstacle(settings, ENGINE.status.health)

@@ -93,9 +93,9 @@ def content_key(head: Head) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for key in head.mesh.data.shape_keys.key_blocks:
         digest.update(key.name.encode())
-        digest.update(_coordinates(key.data))
+        digest.update(_coordinates(key.data).data)
     for name in ("gs_offset", "gs_quat", "gs_scale", RADIANCE):
-        digest.update(read_attribute(head.splats.data, name))
+        digest.update(read_attribute(head.splats.data, name).data)
     return digest.hexdigest()
 
 

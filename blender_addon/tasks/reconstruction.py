@@ -133,8 +133,7 @@ def run(context: bpy.types.Context, request: Request, show: Callable[[JobSnapsho
         job.cancel()
         raise
     show(job.snapshot())
-    job.wait_done()
-    head = build(job.result, context)
+    head = build(job.wait_done(), context)
     arrive(head, context.scene)
     bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
     return head
@@ -225,7 +224,7 @@ def _advance(running: Reconstruction) -> float | None:
         if holding:
             return TICK_SECONDS
         if running.steps is None:
-            running.steps = build_steps(running.job.result, bpy.context)
+            running.steps = build_steps(running.job.wait_done(0), bpy.context)
         try:
             next(running.steps)
         except StopIteration as done:

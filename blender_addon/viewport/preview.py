@@ -74,7 +74,7 @@ class Preview:
 
     def __init__(self) -> None:
         self.problem = ""
-        self._worker: PreviewWorker | None = None
+        self._thread: PreviewWorker | None = None
         self._viewports: dict[int, _Viewport] = {}
         self._contents: dict[int, _Content] = {}
         self._poses: dict[int, tuple[tuple, Pose]] = {}
@@ -87,9 +87,15 @@ class Preview:
         self._timer = self.tick  # one object: Blender tells timers apart by identity
 
     @property
+    def _worker(self) -> PreviewWorker:
+        """The thread, between :meth:`_start` and :meth:`stop`."""
+        assert self._thread is not None
+        return self._thread
+
+    @property
     def frames_per_second(self) -> float:
         """How many frames the engine manages; 0 before the first."""
-        seconds = self._worker.frame_seconds if self._worker else 0.0
+        seconds = self._thread.frame_seconds if self._thread else 0.0
         return 1.0 / seconds if seconds else 0.0
 
     def texture(self, context: bpy.types.Context, seen: View, here: Sequence[bpy.types.Object]) -> ShownTexture | None:
@@ -163,8 +169,8 @@ class Preview:
         return viewport
 
     def _start(self) -> None:
-        if self._worker is None:
-            self._worker = PreviewWorker(ENGINE)
+        if self._thread is None:
+            self._thread = PreviewWorker(ENGINE)
             self._failures = 0
             if ENGINE.state == "stopped":
                 start_engine()
@@ -173,10 +179,10 @@ class Preview:
 
     def stop(self) -> None:
         """End the thread and give everything back."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker.join(1.0)
-            self._worker = None
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread.join(1.0)
+            self._thread = None
         if bpy.app.timers.is_registered(self._timer):
             bpy.app.timers.unregister(self._timer)
         self._viewports.clear()

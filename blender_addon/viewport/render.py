@@ -82,7 +82,7 @@ def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generat
         try:
             yield Progress(0, len(frames), notes=tuple(cast.left_out))
             for done, frame in enumerate(frames, 1):
-                mean, metres = None, None
+                picture = mean = metres = np.zeros(1, np.float32)
                 if frame is not None or len(exposure) > 1:
                     _go_to(scene, now if frame is None else frame)
                 own = _own_picture(context, options)
@@ -90,7 +90,7 @@ def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generat
                     if len(exposure) > 1:
                         _go_to(scene, (now if frame is None else frame) + later)
                     picture, metres = _frame(context, options, splats, cast, point, own is not None)
-                    mean = to_linear(picture) / len(exposure) + (0.0 if mean is None else mean)
+                    mean = mean + to_linear(picture) / len(exposure)
                     if number < len(exposure) - 1:
                         yield Progress(done - 1 + (number + 1) / len(exposure), len(frames), notes=tuple(cast.left_out))
                 picture = picture if len(exposure) == 1 else to_display(mean)
@@ -157,9 +157,9 @@ class _Cast:
 
     def __enter__(self) -> _Cast:
         if self._hidden:
-            self._stage = bpy.data.scenes.new(STAGE)
+            stage = self._stage = bpy.data.scenes.new(STAGE)
             for part in (part for head in self._hidden for part in head.parts):
-                self._stage.collection.objects.link(part)
+                stage.collection.objects.link(part)
                 if part.hide_viewport:  # for any scene
                     part.hide_viewport = False
                     self._disabled.append(part)

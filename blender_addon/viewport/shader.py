@@ -223,6 +223,7 @@ def blit(
     program.uniform_sampler("image", image)
     program.uniform_float("backdrop", backdrop)
     if depths is not None:
+        assert window is not None
         program.uniform_float("lens", (window[2][2], window[2][3], window[3][2], window[3][3]))
         program.uniform_sampler("depths", depths)
     quad().draw(program)
