@@ -6,7 +6,7 @@ import argparse
 
 from engine.commands.shared import listed
 from engine.heads import DEFAULT
-from engine.heads.models import head_models
+from engine.heads.models import built_in, head_models
 from engine.pipeline import Options
 from engine.systems import DEFAULT_SYSTEM, systems
 
@@ -15,9 +15,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options that :func:`chosen` reads, but for ``--frames``, which means something else to every command."""
     names = [f"{name} (default)" if name == DEFAULT_SYSTEM else name for name in systems()]
     parser.add_argument("--system", default=DEFAULT_SYSTEM, help=f"reconstruction system: {listed(names)}")
-    heads = [
-        f"{name} (default)" if name == DEFAULT else name for name, spec in head_models().items() if not spec.suffixes
-    ]
+    heads = [f"{name} (default)" if name == DEFAULT else name for name in built_in()]
     files = [f"{spec.label} ({' '.join(spec.suffixes)})" for spec in head_models().values() if spec.suffixes]
     parser.add_argument(
         "--head", default=DEFAULT, help=f"{', '.join(heads)}, or the path of a file: {', '.join(files)}"
