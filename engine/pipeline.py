@@ -42,7 +42,7 @@ def _surface(
 
 
 def _network(name: str) -> System:
-    """One of the learned systems; PyTorch's and transformers' larger parts are only loaded when it runs."""
+    """One of the learned systems; their modules are only loaded when one runs."""
 
     def run(
         photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, options: Options
