@@ -87,7 +87,7 @@ def save_and_open(path) -> None:
 
 
 def test_without_an_engine_the_built_in_ones_are_the_engines(systems):
-    known = ask_engine("-c", "from engine.pipeline import SYSTEMS; print(*SYSTEMS)").split()
+    known = ask_engine("-c", "from engine.systems import systems; print(*systems())").split()
     assert menu() == BUILT_IN == known
     assert settings().system == "surface"
     for name in BUILT_IN[1:]:
