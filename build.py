@@ -5,8 +5,9 @@ On Windows the word for it is ``py build.py …``.
 
 demo     installs what is needed, fetches the data files and makes two heads from photos, into out/demo
 test     the checks (ruff, pyright, import contracts) and the tests: the engine's, the add-on's in Blender as a module,
-         and, where the machine can host them, the artist's in a real Blender, and both on Windows' Python under Wine
-         (--windows: only these); further arguments go to pytest and leave only the engine's tests
+         and, where the machine can host them, the artist's in a real Blender, and both on Windows' Python under Wine;
+         with --fast, the checks and those of the engine's tests that take no seconds, in two minutes; with --lane, one
+         of these parts; further arguments go to pytest and leave only checks and the engine's tests
 looks    makes heads of all people of a folder (of the samples, without one) and judges them, into out/looks
 assets   only fetches the data files
 architecture  draws the pictures in docs/architecture.md anew from the imports
@@ -24,9 +25,9 @@ import json
 import sys
 from pathlib import Path
 
-from building import environments, locks, wheels
+from building import environments, locks, testing, wheels
 from building.environments import BLENDER_LIBRARIES, ENGINE, check_libraries, pin, pins
-from building.shell import BUILD, ROOT, run, run_together, step
+from building.shell import ROOT, run, step
 from engine import assets
 
 DEMO = {
@@ -42,7 +43,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands.add_parser("demo", help="two heads from photos, from a fresh clone")
     sub = commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
-    sub.add_argument("--windows", action="store_true", help="only those on Windows' own Python, under Wine")
+    which = sub.add_mutually_exclusive_group()
+    which.add_argument("--fast", action="store_true", help="only the checks and the engine's fast tests")
+    which.add_argument("--lane", choices=testing.LANES, help="only one part of them")
     sub = commands.add_parser("looks", help="many people's heads, judged: a table, and a sheet of each")
     sub.add_argument("people", type=Path, nargs="?", help="every subfolder with photos, and every photo, is one person")
     sub = commands.add_parser("assets", help="fetch the data files")
@@ -62,14 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     sub.add_argument("--accelerator", choices=("cpu", "cuda"), default="cpu")
     sub.add_argument("--output", type=Path, default=ROOT / "dist", metavar="FOLDER")
     options, rest = parser.parse_known_args(arguments)
-    if rest and options.command != "test":
+    if rest and (options.command != "test" or options.fast or options.lane):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if sys.version_info < (3, 11):  # noqa: UP036 - whoever starts this file with an older Python shall be told
         raise SystemExit("Python 3.11 or newer is needed.")
     if options.command == "demo":
         return demo()
     if options.command == "test":
-        return test_on_windows() if options.windows else test(rest)
+        return test(rest, options.fast, options.lane)
     if options.command == "looks":
         return looks(options.people)
     if options.command == "architecture":
@@ -147,99 +150,29 @@ def summary(name: str, report: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test(arguments: list[str]) -> int:
-    """Run all checks, then the tests; the exit code is 0 only where all of them passed."""
-    if not arguments:
-        check_libraries(BLENDER_LIBRARIES)
+def test(arguments: list[str], fast: bool, lane: str | None) -> int:
+    """Run all checks and tests, the fast ones, one lane, or the engine's with words for pytest.
+
+    Returns:
+        The exit code, 0 only where all of them passed.
+    """
     ENGINE.install(pins("engine", "dev", "package"))
     if code := fetch("samples"):
         return code
+    if fast:
+        return testing.run_lanes(("checks", "fast"))
     if fetch("clips"):
         print("Tests that need these clips will be skipped.")
-    engine_only = ("--ignore=tests/addon", "--ignore=tests/gui", "--ignore=tests/windows")
-    # Two processes of one thread each: most tests are Python, and threads of two processes would wait for each other.
-    together = () if arguments else ("-n", "2", "--dist", "loadfile")
-    threads = {} if arguments else {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    checks = {
-        "ruff check": (ENGINE.python, "-m", "ruff", "check", "."),
-        "ruff format": (ENGINE.python, "-m", "ruff", "format", "--check", "."),
-        "pyright": (ENGINE.python, "-m", "pyright"),
-        "import contracts": (ENGINE.bin / "lint-imports", "--no-logo"),
-        "default head": (ENGINE.python, "-m", "engine.heads"),  # built once, not by each of the processes
-        "pytest": (ENGINE.python, "-m", "pytest", *engine_only, *together, *arguments),
-    }
-    failed = []
-    skipped = []
-    for name, command in checks.items():
-        step(name)
-        if run(*command, environment=threads if name == "pytest" else None):
-            failed.append(name)
-    if not arguments:
-        lanes = {"add-on": test_addon, "real Blender": test_real_blender, "Windows": test_windows}
-        for name, tests in lanes.items():
-            outcome = tests()
-            failed += [name] if outcome is False else []
-            skipped += [f"{name}: {outcome}"] if isinstance(outcome, str) else []
-    for reason in skipped:
-        print(f"\nSKIPPED {reason}", file=sys.stderr)
-    if failed:
-        print(f"\nFailed: {', '.join(failed)}", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def test_addon() -> bool | str:
-    """The add-on's tests in every Blender that comes as a module; a text says why they could not run."""
-    commands = {}
-    for group in ("blender-45", "blender-50"):
-        if (environment := environments.blender(group)) is None:
-            return "Blender as a module needs Python 3.11."
-        commands[f"pytest in {environment.folder.name}"] = (environment.python, "-m", "pytest", "tests/addon")
-    step(f"{' and '.join(commands)}, side by side")
-    return not any(run_together(commands).values())
-
-
-def test_real_blender() -> bool | str:
-    """An artist's way through a real Blender with the built zip; a text says why it could not run here."""
-    from building.extension import package
-    from tests.gui import real_blender
-
-    if reason := real_blender.why_not():
-        return reason
-    step("Setting up a real Blender")
-    blender = real_blender.RealBlender(BUILD / "real-blender")
-    blender.set_up()
-    # The plain registry has PyTorch for Linux only with CUDA; without a GPU it runs on the CPU.
-    archive = package("linux-x64", [blender.python()], "cuda", BUILD / "real-blender-zip")
-    step("pytest in the real Blender")
-    environment = {real_blender.ROOT_VARIABLE: str(blender.root), real_blender.ZIP_VARIABLE: str(archive)}
-    return run(ENGINE.python, "-m", "pytest", "tests/gui", environment=environment) == 0
-
-
-def test_windows() -> bool | str:
-    """The add-on's tests, and an artist's day with the built zip, on Windows' own Python; a text says why not here."""
-    from building.extension import package
-    from tests.windows import wine
-
-    if reason := wine.why_not():
-        return reason
-    step("Setting up Windows' Python under Wine")
-    windows = wine.WindowsPython(BUILD / "windows")
-    windows.set_up()
-    archive = package("windows-x64", ["3.11"], "cpu", BUILD / "windows-zip")
-    step("pytest on Windows")
-    environment = {wine.ROOT_VARIABLE: str(windows.root), "GAUSSIAN_HEADS_WINDOWS_ZIP": str(archive)}
-    return run(ENGINE.python, "-m", "pytest", "-rA", "tests/windows", environment=environment) == 0
-
-
-def test_on_windows() -> int:
-    """The Windows lane alone; nothing is passed where it cannot run."""
-    ENGINE.install(pins("engine", "dev", "package"))
-    if code := fetch("samples"):
-        return code
-    outcome = test_windows()
-    if isinstance(outcome, str):
-        print(f"\nSKIPPED Windows: {outcome}", file=sys.stderr)
-    return 0 if outcome is True else 1
+    if lane:
+        return testing.run_lane(lane)
+    if arguments:
+        passed = testing.checks()
+        return 0 if testing.engine(*arguments) and passed else 1
+    check_libraries(BLENDER_LIBRARIES)
+    for group in ("blender-45", "blender-50"):  # here, and the next too, since several lanes would get them at once
+        environments.blender(group)
+    wheels.installer()
+    return testing.run_lanes([name for name in testing.LANES if name != "fast"])
 
 
 def fetch(*groups: str) -> int:

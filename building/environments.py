@@ -112,14 +112,14 @@ def pin(name: str, group: str = "engine") -> str:
 
 def blender(group: str) -> Environment | None:
     """An environment with Blender as a module, the version that an optional group pins; None without its Python."""
-    if (interpreter := _blender_python()) is None:
+    if (interpreter := blender_python()) is None:
         return None
     environment = Environment(BUILD / pin("bpy", group).replace("==", "-"))
     environment.install(pins(group, "addon"), interpreter, group)
     return environment
 
 
-def _blender_python() -> str | None:
+def blender_python() -> str | None:
     """A Python of Blender's version: this one, one on the PATH, or one that Windows' launcher knows."""
     if sys.version_info[:2] == BLENDER_PYTHON:
         return sys.executable

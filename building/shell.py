@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,18 +29,31 @@ def run(*command: str | Path, environment: dict[str, str] | None = None) -> int:
     return subprocess.run([str(word) for word in command], cwd=ROOT, env=variables, check=False).returncode
 
 
-def run_together(commands: Mapping[str, Sequence[str | Path]]) -> dict[str, int]:
-    """Run commands side by side, showing the output of each, under its name, when it has ended; their exit codes."""
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and after how many seconds."""
 
-    def one(name: str) -> int:
+    code: int
+    seconds: float
+
+
+def run_together(commands: Mapping[str, Sequence[str | Path]], at_once: int) -> dict[str, Ended]:
+    """Run commands side by side, so many at a time, showing the output of each, under its name, when it has ended."""
+
+    def one(name: str) -> Ended:
+        began = time.monotonic()
         words = [str(word) for word in commands[name]]
         ended = subprocess.run(words, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         with showing:
             step(name)
             sys.stdout.buffer.write(ended.stdout)
             sys.stdout.flush()
-        return ended.returncode
+        return Ended(ended.returncode, time.monotonic() - began)
 
     showing = threading.Lock()
-    with ThreadPoolExecutor(len(commands)) as pool:
-        return dict(zip(commands, pool.map(one, commands), strict=True))
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            return dict(zip(commands, pool.map(one, commands), strict=True))
+        except KeyboardInterrupt:  # has reached those that run; the others shall not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

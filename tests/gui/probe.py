@@ -1,4 +1,4 @@
-"""Runs inside the real Blender beside the artist: writes down, five times a second, what a person could see.
+"""Runs inside the real Blender beside the artist: writes down, ten times a second, what a person could see.
 
 Into ``/share/state.json``; also the longest time that Blender's main thread did not come round, since the last request
 (a file ``/share/forget_stalls``, removed when heeded).
@@ -27,7 +27,7 @@ def watch() -> float:
     now = time.perf_counter()
     stalls.append(now - last - TICK)
     last = now
-    if now - written > 0.2:
+    if now - written > 0.1:
         if os.path.exists(f"{SHARE}/forget_stalls"):
             stalls.clear()
             os.remove(f"{SHARE}/forget_stalls")

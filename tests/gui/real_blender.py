@@ -203,7 +203,7 @@ class Window:
         self._do("import -window root png:-", stdout=path)
 
     def wait_for(self, is_true, seconds: float) -> None:
-        """Wait until ``is_true()``, asked every fifth of a second.
+        """Wait until ``is_true()``, asked twenty times a second.
 
         Raises:
             AssertionError: Blender ended, or the time is over; with the end of what Blender printed.
@@ -212,7 +212,7 @@ class Window:
         while not is_true():
             assert self._process.poll() is None, f"Blender ended:\n{self.log[-3000:]}"
             assert time.monotonic() < end, f"Nothing came in {seconds} s. Blender said:\n{self.log[-3000:]}"
-            time.sleep(0.2)
+            time.sleep(0.05)
 
     def _do(self, script: str, check: bool = True, stdout: Path | None = None) -> int:
         """Outside of Blender's own mounts: the X server's socket is a file, so none are needed."""

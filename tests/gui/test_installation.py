@@ -5,10 +5,13 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from engine import assets
 from tests.gui.real_blender import RealBlender, Window
+
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
 
 UNPACK = """
 import importlib, json, pathlib, sys, bpy

@@ -10,6 +10,8 @@ from engine import assets
 from tests.gui.artist import SCREEN, Artist, pictures_folder
 from tests.gui.real_blender import RealBlender, Window
 
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
+
 MENUS = (0, 20, 300, 50)
 MENU = (0, 50, 400, 500)
 FILES = (100, 0, 1220, 700)  # Blender's file view
@@ -56,7 +58,7 @@ def test_from_a_photo_to_a_rendered_saved_animation(artist: Artist, blender: Rea
 
     artist.forget_stalls()
     artist.click("Reconstruct Head")
-    artist.see("left", seconds=60)  # "about 12 s left"
+    artist.see("left")  # "about 12 s left"
     artist.show("reconstructing")
     stalls = [artist.state["stall"]]
     artist.wait(lambda state: stalls.append(state["stall"]) or state["heads"], 240)

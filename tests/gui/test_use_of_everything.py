@@ -11,6 +11,8 @@ from tests.addon.engine import sample_avatar
 from tests.gui.artist import SCREEN, Artist, pictures_folder
 from tests.gui.real_blender import RealBlender, Window
 
+pytestmark = [pytest.mark.gui, pytest.mark.slow]
+
 BESIDE, ON_HEAD = (300, 850), (652, 420)  # in the 3D View: nothing, and the head's face
 LEFT_OUT = (
     "gaussian_heads.open_engine_log",  # starts another program

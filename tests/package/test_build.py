@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import build
-from building import environments, locks, shell
+from building import environments, locks, shell, testing
 from building.environments import Environment
 from building.locks import Lock
+from building.shell import Ended
 
 
 def test_every_dependency_is_pinned_exactly() -> None:
@@ -93,8 +94,8 @@ def test_one_failed_check_fails_the_test_command(failing: str, monkeypatch: pyte
         return int(failing in ran[-1].split())
 
     monkeypatch.setattr(build, "run", run)
+    monkeypatch.setattr(shell, "run", run)
     monkeypatch.setattr(Environment, "install", lambda self, wanted: None)
-    monkeypatch.setattr(build, "check_libraries", lambda libraries: None)
     assert build.main(["test", "-k", "nose"]) == 1
     assert ran[-1].endswith("-k nose")
 
@@ -102,22 +103,58 @@ def test_one_failed_check_fails_the_test_command(failing: str, monkeypatch: pyte
 def test_commands_that_run_together_tell_their_output_one_after_the_other(capfd: pytest.CaptureFixture) -> None:
     say = "import sys, time; [print(sys.argv[1], flush=True) or time.sleep(0.05) for _ in range(5)]; sys.exit({})"
     commands = {name: (sys.executable, "-c", say.format(code), name) for name, code in (("one", 0), ("two", 3))}
-    assert shell.run_together(commands) == {"one": 0, "two": 3}
+    ended = shell.run_together(commands, 2)
+    assert {name: end.code for name, end in ended.items()} == {"one": 0, "two": 3}
+    assert all(end.seconds >= 0.25 for end in ended.values())
     words = [line for line in capfd.readouterr().out.split() if line in commands]
     assert (
         sorted(words) == ["one"] * 6 + ["two"] * 6 and sum(a != b for a, b in zip(words, words[1:], strict=False)) == 1
     )
 
 
-@pytest.mark.parametrize(("outcome", "code"), [(True, 0), (False, 1), ("this needs root.", 0)])
-def test_blenders_tests_count_and_what_cannot_run_is_said(
-    outcome: bool | str, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+@pytest.fixture
+def lanes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Ended]:
+    """How each lane ends that is run; any other ends well."""
+    outcomes: dict[str, Ended] = {}
+
+    def run_together(commands, at_once: int) -> dict[str, Ended]:
+        assert {words[-1] for words in commands.values()} == set(commands)
+        return {name: outcomes.get(name, Ended(0, 90.0)) for name in commands}
+
+    monkeypatch.setattr(shell, "run_together", run_together)
+    monkeypatch.setattr(testing, "REPORTS", tmp_path)
+    monkeypatch.setattr(testing, "LANES", {name: testing.Lane(lambda: True) for name in testing.LANES})
+    return outcomes
+
+
+def test_one_failed_lane_fails_them_all(lanes: dict[str, Ended], capfd: pytest.CaptureFixture) -> None:
+    assert testing.run_lanes(["engine", "windows"]) == 0
+    lanes["windows"] = Ended(1, 90.0)
+    assert testing.run_lanes(["engine", "windows"]) == 1
+    assert capfd.readouterr().err.endswith("Failed: windows\n")
+
+
+def test_what_cannot_run_is_said_and_passes_alone_nothing(
+    lanes: dict[str, Ended], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(build, "run", lambda *command, environment=None: 0)
-    monkeypatch.setattr(Environment, "install", lambda self, wanted: None)
-    monkeypatch.setattr(build, "check_libraries", lambda libraries: None)
-    monkeypatch.setattr(build, "test_addon", lambda: True)
-    monkeypatch.setattr(build, "test_windows", lambda: True)
-    monkeypatch.setattr(build, "test_real_blender", lambda: outcome)
-    assert build.main(["test"]) == code
-    assert ("SKIPPED real Blender: this needs root." in capfd.readouterr().err) == isinstance(outcome, str)
+    monkeypatch.setitem(testing.LANES, "windows", testing.Lane(lambda: True, lambda: "this needs root."))
+    assert testing.run_lanes(["engine", "windows"]) == 0
+    assert testing.run_lane("windows") == 1
+    told = capfd.readouterr()
+    assert told.err.count("SKIPPED windows: this needs root.") == 2
+    assert "windows" not in told.out  # no time is told of it
+
+
+def test_the_table_names_the_slowest_tests_of_all_lanes(tmp_path: Path) -> None:
+    for lane, times in (("engine", range(20)), ("windows", (15.5,))):
+        cases = "".join(f'<testcase classname="tests.a" name="b{time}" time="{time}"/>' for time in times)
+        (tmp_path / f"{lane}.xml").write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+    lines = testing.table({name: Ended(0, 61.7) for name in ("engine", "windows", "checks")}, tmp_path)
+    head, slowest = lines[: lines.index("")], lines[lines.index("") + 1 :]
+    assert [line.split() for line in head] == [
+        ["62", "s", "engine", "20"], ["62", "s", "windows", "1"], ["62", "s", "checks"],
+    ]  # fmt: skip
+    assert len(slowest) == testing.SLOWEST
+    assert [line.split() for line in slowest[3:5]] == [
+        ["16.0", "s", "engine", "tests.a::b16"], ["15.5", "s", "windows", "tests.a::b15.5"],
+    ]  # fmt: skip

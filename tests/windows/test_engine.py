@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from engine import assets
-from tests.windows.wine import ROOT_VARIABLE, WindowsPython
+from tests.windows.wine import ROOT_VARIABLE, ZIP_VARIABLE, WindowsPython
 
-ZIP_VARIABLE = "GAUSSIAN_HEADS_WINDOWS_ZIP"
 PROFILE = 119  # characters of the user's folder, far more than a user's name makes
 INSTALLABLE = 60  # characters of the longest user's folder into which Blender can install the zip
 MAX_PATH = 259

@@ -27,6 +27,7 @@ from pathlib import Path
 from building.environments import BLENDER_PYTHON, ENGINE, pin, pins
 
 ROOT_VARIABLE = "GAUSSIAN_HEADS_WINDOWS"  # tells the tests where it is
+ZIP_VARIABLE = "GAUSSIAN_HEADS_WINDOWS_ZIP"  # and which zip to unpack
 SOURCES = Path(__file__).parent
 SUITE = "trixie"  # Wine 10
 PACKAGES = ("wine64", "gcc-mingw-w64-x86-64-win32", "xvfb", "libgl1", "libgl1-mesa-dri")
