@@ -9,6 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from engine.benchmark.context import context_costs, write_plot
+from engine.benchmark.cpu import benchmark
+from engine.benchmark.gpu import benchmark_gpu, published, training_commands
+from engine.benchmark.rows import told
 from engine.commands.shared import add_json_option, check_output, show_result
 from engine.progress import Progress
 from engine.splatting.backends import backends
@@ -31,12 +35,6 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _measure_processor(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.benchmark.context import (
-        context_costs,
-        write_plot,
-    )  # late: transformers takes seconds, --help should not
-    from engine.benchmark.cpu import benchmark
-
     if options.plot:
         check_output(options.plot, (".png",))
     figures = benchmark(progress)
@@ -57,8 +55,6 @@ def _show(figures: Mapping[str, object], costs: Sequence[Mapping[str, float]]) -
 
 
 def _measure_gpu(options: argparse.Namespace, progress: Progress) -> None:
-    from engine.benchmark.gpu import benchmark_gpu, published, training_commands  # late, as above
-    from engine.benchmark.rows import told
 
     rows = benchmark_gpu(options.output, progress)
 
