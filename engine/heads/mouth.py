@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from engine.gaussians.mesh_raster import rasterize_mesh
 from engine.heads.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
 from engine.heads.parametric import MOUTH_INSIDE, ParametricHead
-from engine.heads.register import Correspondence, Surface, similarity_between
+from engine.heads.register import Registration, Surface, similarity_between
 from engine.heads.transfer import skin_frames
 
 LOCAL = 0.04  # metres around the lips whose landmarks place the teeth
@@ -39,7 +39,7 @@ class Mouth:
     yielding: np.ndarray
 
 
-def fit_mouth(source: ParametricHead, target: Surface, correspondence: Correspondence) -> Mouth:
+def fit_mouth(source: ParametricHead, target: Surface, correspondence: Registration) -> Mouth:
     """Place the source's mouth in the target's head.
 
     Teeth and tongue keep their shape (one similarity from the landmarks around the lips) and stay as far behind the

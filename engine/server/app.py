@@ -18,9 +18,9 @@ from engine.formats.splats import splat_formats
 from engine.heads import DEFAULT
 from engine.heads.models import built_in
 from engine.kernels import threading_layer
-from engine.server import head_routes, job_routes, refusals
+from engine.server import errors, head_routes, job_routes
+from engine.server.errors import documented
 from engine.server.guard import Guard
-from engine.server.refusals import documented
 from engine.server.services import Parts, Services
 from engine.server.uploads import FILE_BYTES, REQUEST_BYTES
 from engine.splatting.backends import backends
@@ -139,7 +139,7 @@ def create_app(services: Services, token: str) -> ASGIApp:
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )
     app.state.services = services
-    refusals.install(app)
+    errors.install(app)
     for part in (router, job_routes.router, head_routes.router):
         app.include_router(part)
     return Guard(app, token, body_limit)

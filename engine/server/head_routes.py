@@ -18,8 +18,8 @@ from engine.avatar import Avatar
 from engine.formats.splats import splat_formats, write_splats
 from engine.rendering import Camera
 from engine.server.answers import BINARY, BYTES
+from engine.server.errors import Refusal, documented
 from engine.server.heads import Pose, Shot
-from engine.server.refusals import Refusal, documented
 from engine.server.services import Parts
 
 router = APIRouter(prefix="/heads/{head_id}", responses=documented())

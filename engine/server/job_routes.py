@@ -16,8 +16,8 @@ from engine.heads.models import built_in
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.server.answers import BINARY, BYTES
+from engine.server.errors import documented
 from engine.server.jobs import AVATAR, TAKE, JobStatus
-from engine.server.refusals import documented
 from engine.server.services import Parts
 from engine.server.uploads import MAX_FILES, Stored, store
 from engine.server.worker import Acting, replace_names

@@ -12,7 +12,7 @@ import torch
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians, Splats
 from engine.heads.parametric import MOUTH, ParametricHead
-from engine.models.flexavatar import FlexAvatar, FlexAvatarNetwork, StaticHead, Texels, dynamic_texels
+from engine.models.flexavatar import FlexAvatar, FlexAvatarNetwork, HeadTexels, StaticHead, dynamic_texels
 from engine.models.kit.rehearsal import (
     Rehearsal,
     built,
@@ -40,7 +40,7 @@ L1_WEIGHT, SSIM_WEIGHT, LPIPS_WEIGHT = 0.8, 0.2, 0.05
 @dataclass(frozen=True)
 class _Static:
     head: StaticHead
-    texels: Texels
+    texels: HeadTexels
 
 
 class FlexAvatarSystem(TexelSystem):
@@ -57,7 +57,7 @@ class FlexAvatarSystem(TexelSystem):
 
     def encode(self, capture: PosedImages) -> Encoded:
         where = self.texels
-        texels = Texels(where.valid, where.positions(capture.rig.neutral)[where.valid], self.dynamic)
+        texels = HeadTexels(where.valid, where.positions(capture.rig.neutral)[where.valid], self.dynamic)
         painted = self.painted(capture)[None] if self.config.color == "mix" else None
         with self.precision():
             static = self.network.encode(capture.images[None], texels, painted)
@@ -150,7 +150,7 @@ def _rehearse(config: FlexAvatar, count: int, device: torch.device) -> Rehearsal
     """FlexAvatar: encode once, the UNet in every frame, at all texels."""
     photos = shell_photos(count, *square(config), device)
     valid, surface, anchors = texels_of_shell(config.resolution, device)
-    texels = Texels(valid, surface, torch.ones(len(surface), dtype=torch.bool, device=device))
+    texels = HeadTexels(valid, surface, torch.ones(len(surface), dtype=torch.bool, device=device))
     driving = torch.zeros(*valid.shape, 3, device=device).masked_scatter(valid[..., None], surface).movedim(-1, 0)[None]
     network = built(FlexAvatarNetwork, config, device)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from engine.gaussians.gaussians import Splats
-from engine.models.flexavatar import EYES, MOUTH, FlexAvatar, FlexAvatarNetwork, Texels, dynamic_texels
+from engine.models.flexavatar import EYES, MOUTH, FlexAvatar, FlexAvatarNetwork, HeadTexels, dynamic_texels
 from engine.models.kit.encoders import DinoConfig
 from engine.models.kit.unet import UNet, UNetConfig
 from tests.engine.models.training import close, not_learning, parameters, shaken, starts_on
@@ -30,11 +30,11 @@ def seed() -> None:
 
 
 @pytest.fixture
-def texels() -> Texels:
+def texels() -> HeadTexels:
     """A disc of texels; those of the right half move."""
     y, x = torch.meshgrid(torch.arange(R), torch.arange(R), indexing="ij")
     valid = (x - R / 2) ** 2 + (y - R / 2) ** 2 < (R / 2) ** 2
-    return Texels(valid, 0.1 * torch.randn(int(valid.sum()), 3), (x > R // 2)[valid])
+    return HeadTexels(valid, 0.1 * torch.randn(int(valid.sum()), 3), (x > R // 2)[valid])
 
 
 def pick(splats: Splats, mask: torch.Tensor) -> Splats:
