@@ -142,6 +142,7 @@ class NetworkSpec:
         photos: counts that an ablation compares one with the next.
         rehearse: a config, a number of photos and a device to what a benchmark times.
         published: the paper's figure by the end of a benchmark row's name, such as "1 photo, frame".
+        caution: what users should know of the weights that come with the engine, for tooltips.
     """
 
     config: Any
@@ -152,6 +153,7 @@ class NetworkSpec:
     photos: tuple[int, ...] = ()
     rehearse: Callable[[Any, int, torch.device], Rehearsal] | None = None
     published: Mapping[str, str] = field(default_factory=dict)
+    caution: str = "Trained on synthetic heads only: try Surface too. Needs the default head"
 
     def build(self, preset: str, head: ParametricHead, variant: Mapping[str, str]) -> LearnedSystem:
         """The system with fresh weights; its Gaussians start on the surface.
@@ -194,6 +196,11 @@ class SystemSpec:
     network: NetworkSpec | None = None
     adding: Adding | None = None
     order: int = 100
+
+    @property
+    def tooltip(self) -> str:
+        """The description, and what users should know beside it."""
+        return self.description if self.network is None else f"{self.description}. {self.network.caution}"
 
 
 def changed(choices: Any, variant: Mapping[str, str], whose: str) -> Any:

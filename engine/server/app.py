@@ -92,7 +92,7 @@ def health(parts: Parts) -> Health:
             SystemDetails(
                 name=spec.name,
                 label=spec.label,
-                description=spec.description,
+                description=spec.tooltip,
                 network=spec.network is not None,
                 heads=None if spec.network is None else [DEFAULT],
             )
