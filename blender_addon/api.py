@@ -23,6 +23,7 @@ from .engine_client.jobs import ReconstructionJob
 from .engine_client.messages import JobOptions
 from .errors import AddonError
 from .files import atomic_write
+from .formats import AVATAR, require_ending
 from .paths import resolve
 from .rig import avatar_file, build, extract
 from .rig.heads import Head, active_head, all_heads, find_head
@@ -46,8 +47,6 @@ __all__ = [
     "set_expression",
     "set_pose",
 ]
-
-SPLAT_FILES = (".ply", ".splat")
 
 
 def reconstruct(
@@ -207,7 +206,8 @@ def export(head: Head, path: str | Path) -> None:
     """Write a head to a file, chosen by its ending.
 
     Args:
-        path: ``.npz`` for an avatar file; ``.ply`` or ``.splat`` for the head as it looks now, for other programs.
+        path: ``.npz`` for an avatar file; ``.ply``, ``.splat`` or another ending that the running
+            engine writes, for the head as it looks now, for other programs.
 
     Raises:
         AddonError: another ending, no engine (splat files only), or the file cannot be written.
@@ -217,10 +217,9 @@ def export(head: Head, path: str | Path) -> None:
 
 def prepare_export(head: Head, path: Path) -> Callable[[], None]:
     """Take from Blender what :func:`export` needs; the function that comes back writes, in any thread."""
-    if path.suffix not in (".npz", *SPLAT_FILES):
-        raise AddonError(f"{path.name} is of an unknown kind.", "Choose a name that ends in .npz, .ply or .splat.")
+    require_ending(path, ENGINE.status.health)
     avatar = extract.extract(head)
-    if path.suffix not in SPLAT_FILES:
+    if path.suffix == AVATAR:
         return lambda: _write(path, avatar)
     key = extract.content_key(head)
     pose = extract.pose_state(head, bpy.context.evaluated_depsgraph_get())

@@ -9,7 +9,7 @@ COMMANDS = {
     "batch": "A folder of people to a folder of avatars.",
     "render": "An avatar as PNG, or as a turntable MP4.",
     "inspect": "What is in an avatar file.",
-    "export": "An avatar as .ply or .splat for other programs.",
+    "export": "An avatar's splats for other programs.",
     "evaluate": "Measure likeness by self-reenactment.",
     "perform": "An actor's face in a clip to a take: ARKit weights and turns, as CSV.",
     "serve": "Serve Blender on this machine: one JSON line on stdout when ready.",

@@ -88,7 +88,7 @@ def save_and_open(path) -> None:
 
 def test_without_an_engine_the_built_in_ones_are_the_engines(systems):
     known = ask_engine("-c", "from engine.systems import systems; print(*systems())").split()
-    assert menu() == BUILT_IN == known
+    assert menu() == BUILT_IN == known[: len(BUILT_IN)]  # an engine may have more, and says so once it runs
     assert settings().system == "surface"
     for name in BUILT_IN[1:]:
         assert "synthetic heads" in shown(name).description and "default head" in shown(name).description
