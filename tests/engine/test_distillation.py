@@ -26,6 +26,8 @@ from engine.synthetic.portraits import portrait, true_tracking
 from engine.systems.match import MatchSystem
 from tests.engine.systems.people import VIEWS, captured, decibels, drawn, head, person, shelved, system
 
+pytestmark = pytest.mark.slow
+
 STEPS, COUNT, FRAMES = 150, 15_000, 24
 JAW, SMILE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthSmileLeft")
 

@@ -10,6 +10,8 @@ import pytest
 
 from engine import caches, kernels
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import os, sys
 from engine.splatting import warm_up

@@ -28,6 +28,8 @@ from engine.splatting import backends, rasterization
 from engine.synthetic.portraits import portrait, true_tracking
 from tests.engine.systems.people import head, person
 
+pytestmark = pytest.mark.slow
+
 TOY_SYSTEM = '''
 """Everything in grey."""
 

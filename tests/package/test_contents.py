@@ -50,6 +50,7 @@ def loaded() -> list[str]:
     return [inside for _, inside in (part for part in parts if len(part) == 2)]
 
 
+@pytest.mark.slow
 def test_all_that_the_engine_loads_is_unpacked(loaded: list[str]) -> None:
     assert len(loaded) > 1000
     assert {"cv2", "torch", "scipy", "onnxruntime", "safetensors"} <= {path.split("/")[0] for path in loaded}

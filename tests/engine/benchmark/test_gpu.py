@@ -71,6 +71,7 @@ TOY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", list(TOY))
 def test_networks_give_the_gaussians_of_their_system(system):
     """Counted by hand from the toy sizes; the second photo must not change how many there are, but for pixels."""
@@ -120,6 +121,7 @@ def test_the_rig_carries_a_networks_gaussians_as_it_carries_an_avatars():
     torch.testing.assert_close(carried.scales, driven.scales, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 def test_parity_sees_agreement_and_every_kind_of_disagreement():
     scenes = [splatting.random_scene(seed, 60, 31, 23) for seed in range(3)]
 
@@ -183,6 +185,7 @@ SIZES = gpu.Sizes(
 WHERE = {"device": "toy", "torch": "1"}
 
 
+@pytest.mark.slow
 def test_the_table_is_whole_and_resumed(tmp_path, monkeypatch):
     def broken(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate everything")

@@ -2,8 +2,12 @@
 
 import json
 
+import pytest
+
 from engine.benchmark.soak import FEWEST, WARM, Round, grown
 from engine.cli import main
+
+pytestmark = pytest.mark.slow
 
 
 def rounds(**growth: float) -> list[Round]:

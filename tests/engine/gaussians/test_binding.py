@@ -59,6 +59,7 @@ def pose_one_by_one(bound: BoundGaussians, vertices: np.ndarray, faces: np.ndarr
     return posed
 
 
+@pytest.mark.slow
 def test_posing_at_rest_gives_back_what_was_bound(mesh):
     splats = random_splats(500, seed=1)
     posed = pose(bound_to(mesh, splats), *mesh, triangle_frames(*mesh)[1])

@@ -103,6 +103,7 @@ def covered_cells(uv: np.ndarray, faces: np.ndarray, resolution: int) -> np.ndar
     return count
 
 
+@pytest.mark.slow
 def test_head_is_laid_out_once_and_upright(head: Unwrapped) -> None:
     a, b, c = head.uv.astype(np.float64)[head.uv_faces].transpose(1, 0, 2)
     area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
@@ -146,6 +147,7 @@ def test_islands_keep_two_texels_of_512_apart(head: Unwrapped) -> None:
     assert not atlas.mask[[0, -1]].any() and not atlas.mask[:, [0, -1]].any()
 
 
+@pytest.mark.slow
 def test_unwrapping_is_deterministic(made_up: Unwrapped) -> None:
     uv, uv_faces = unwrap(made_up.vertices, made_up.faces, made_up.regions)
     np.testing.assert_array_equal(uv, made_up.uv)

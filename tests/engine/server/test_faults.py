@@ -21,6 +21,8 @@ import requests
 from engine.server.connections import MOST
 from tests.engine.server.engines import PATIENCE, ROOT, TOKEN, answer, family, is_running, launch, running, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 def long_job(engine, portrait) -> str:
     """One that would go on for minutes, in the middle of its work."""

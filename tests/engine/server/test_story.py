@@ -16,6 +16,8 @@ from engine.formats.splats.ply import read_ply
 from engine.pipeline import Options
 from engine.rendering import Camera, orbit_camera, render_avatar
 
+pytestmark = pytest.mark.slow
+
 SMILE = {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.3}
 TURN = {"neck": [0.0, 0.2, 0.0]}
 

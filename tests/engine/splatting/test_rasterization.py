@@ -70,6 +70,7 @@ def test_image_and_gradients_equal_the_specification(seed, needle):
         assert error < 1e-4, (name, float(error))
 
 
+@pytest.mark.slow
 def test_specification_gradients_equal_finite_differences():
     inputs, Ks = random_scene(4, n=4)
     inputs[0] *= 0.2
@@ -229,6 +230,7 @@ def test_order_of_gaussians_does_not_matter_and_alpha_stays_in_range(seed, n):
     assert not alphas.any()
 
 
+@pytest.mark.slow
 def test_benchmarks_opponent_draws_the_same_image():
     splats = scene.head_shell(3000)
     viewmats, Ks = scene.portrait_camera(96)

@@ -13,6 +13,8 @@ from numba.extending import intrinsic
 
 from engine.splatting.kernels.vectors import WIDE, Lanes
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 
 

@@ -37,6 +37,8 @@ from engine.tracking import track
 from engine.training.objective import posed_sample
 from tests.engine.systems.people import head, person, shelved, system
 
+pytestmark = pytest.mark.slow
+
 COUNT = 5_000
 
 

@@ -13,6 +13,8 @@ from engine.systems import flexavatar
 from engine.systems.flexavatar import FlexAvatarSystem, refined
 from tests.engine.systems.people import captured, decibels, drawn, head, posed, system
 
+pytestmark = pytest.mark.slow
+
 FEW = 8
 LONG = 1e6  # s
 

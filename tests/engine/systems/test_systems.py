@@ -34,6 +34,8 @@ from tests.engine.systems.people import (
     system,
 )  # fmt: skip
 
+pytestmark = pytest.mark.slow
+
 MOUTH = ("mouth_interior", "teeth", "tongue")
 
 

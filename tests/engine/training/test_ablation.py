@@ -82,6 +82,7 @@ def test_a_study_trains_once_and_goes_on_where_it_was(trained, tmp_path):
     assert run(tmp_path) == first and trained[4:] == [({"position_map": "false"}, 1, 2, "samples", "out")]
 
 
+@pytest.mark.slow
 def test_a_real_network_is_trained_and_measured(monkeypatch, tmp_path):
     """Whole against itself by another name: what the part costs is then exactly nothing."""
     contrast_with(monkeypatch, Contrast("same", {"position_map": "true"}))

@@ -15,6 +15,8 @@ from engine.training.painted_textures import COUNTS
 from tests.engine.models.training import shaken
 from tests.engine.systems.people import NAMES, captured, head, person, shelved
 
+pytestmark = pytest.mark.slow
+
 STEP = 3
 
 

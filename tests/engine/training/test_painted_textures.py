@@ -38,6 +38,7 @@ def near(one: PaintedTexture, other: PaintedTexture) -> None:
         assert (stored - fresh).abs().max() <= 0.5 / 255 + 1e-6, name
 
 
+@pytest.mark.slow
 def test_a_kept_coat_is_the_fresh_one_within_rounding(painted, tmp_path):
     folder = tmp_path / "new" / "coats"
     taken: list[PaintedTexture] = []

@@ -16,6 +16,7 @@ def taken() -> PosedImages:
     return captured(4)
 
 
+@pytest.mark.slow
 def test_photos_of_the_pipeline_become_the_capture_that_training_sees(taken):
     """Enlarged to photos of the pipeline and back: the same cameras, and pictures but for the enlarging's blur."""
     photos = [portrait(shelved(), view) for view in range(2)]
