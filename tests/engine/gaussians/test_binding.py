@@ -166,6 +166,16 @@ def test_closest_triangles_agree_with_trimesh_on_every_triangle(mesh):
         torch.testing.assert_close(barycentrics.sum(1), torch.ones(60, dtype=torch.float64))
 
 
+@pytest.mark.parametrize("third", [-0.7, 0.0, 0.3, 1.0, 1.7])
+def test_a_triangle_without_area_is_as_near_as_its_longest_edge(third):
+    start, end = torch.tensor([[0.1, 0.2, -0.1], [0.3, -0.1, 0.2]], dtype=torch.float64)
+    vertices = torch.stack((start, end, start + third * (end - start)))
+    points = random_splats(40, seed=7).means
+    _, barycentrics = nearest_triangles(points, vertices, torch.tensor([[0, 1, 2]]))
+    along = ((points - start) @ (end - start) / (end - start).square().sum()).clamp(min(0.0, third), max(1.0, third))
+    torch.testing.assert_close(barycentrics @ vertices, start + along[:, None] * (end - start), atol=1e-12, rtol=0)
+
+
 @given(rotvecs=st.lists(st.tuples(*[st.floats(-np.pi, np.pi)] * 3), min_size=2, max_size=2))
 def test_rotations_agree_with_scipy(rotvecs):
     expected = Rotation.from_rotvec(rotvecs)
