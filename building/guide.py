@@ -36,6 +36,8 @@ pre {{ overflow-x: auto; padding: .6rem; background: #f4f4f4 }}
 def make(folder: Path) -> None:
     """Write README as :data:`START`, every page of docs beside it, and the pictures that they show.
 
+    Pictures that are drawn from text are left out: no browser draws them by itself.
+
     Args:
         folder: is made.
 
@@ -43,10 +45,10 @@ def make(folder: Path) -> None:
         FileNotFoundError: a page shows a picture or leads to a page that does not exist.
     """
     folder.mkdir(parents=True)
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    pages = _pages()
     markdown = MarkdownIt("commonmark").enable("table")
     for page in pages:
-        tokens = markdown.parse(page.read_text("utf-8"))
+        tokens = [token for token in markdown.parse(page.read_text("utf-8")) if token.info != "mermaid"]
         for token in _all(tokens):
             if token.type == "image":
                 picture = _inside(page, str(token.attrs["src"]))
@@ -57,6 +59,10 @@ def make(folder: Path) -> None:
         title = re.sub(r"[#*`]", "", page.read_text("utf-8").splitlines()[0]).strip()
         body = RendererHTML().render(tokens, markdown.options, {})
         (folder / _name(page)).write_text(PAGE.format(title=html.escape(title), body=body), "utf-8")
+
+
+def _pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def _all(tokens: Sequence[Token]) -> list[Token]:
@@ -73,7 +79,7 @@ def _turn(page: Path, token: Token) -> None:
     if link.scheme or not link.path:
         return
     target = _inside(page, link.path)
-    if target.suffix == ".md" and target.parent in (ROOT, ROOT / "docs"):
+    if target in _pages():
         token.attrs["href"] = _name(target) + (f"#{link.fragment}" if link.fragment else "")
     else:
         del token.attrs["href"]

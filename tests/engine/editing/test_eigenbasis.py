@@ -122,13 +122,13 @@ def test_partners_on_other_triangles_move_in_those_triangles_frames(pair):
         torch.testing.assert_close(getattr(told, name), getattr(wanted, name), rtol=1e-5, atol=1e-6)
 
 
-def test_baking_takes_the_motion_along(pair):
+def test_a_new_resting_face_takes_the_motion_along(pair):
     head = pair[0]
-    baked = with_expression(head, SMILE)
-    rest, driven = drive(baked, {}), drive(head, SMILE)
+    smiling = with_expression(head, SMILE)
+    rest, driven = drive(smiling, {}), drive(head, SMILE)
     for name in ("means", "quats", "scales", "opacities", "colors"):
         torch.testing.assert_close(getattr(rest, name), getattr(driven, name), rtol=1e-3, atol=2e-6)
-    assert baked.eigenbasis is None and "baked" in baked.provenance["notes"][-1]
+    assert smiling.eigenbasis is None and "resting face" in smiling.provenance["notes"][-1]
     assert "notes" not in with_expression(replace(head, eigenbasis=None), SMILE).provenance
 
 
