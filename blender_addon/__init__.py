@@ -1,6 +1,6 @@
 """Gaussian Heads: from portrait photos to a rigged, animatable head of Gaussian splats. This file only registers."""
 
-from . import preferences, properties, viewport
+from . import preferences, properties
 from .animation import performing, symmetry
 from .operators import (
     animation as animation_operators,
@@ -28,6 +28,7 @@ from .panels import (
     render as render_panel,
 )
 from .tasks import changes, photo_checks, reconstruction, together, watch
+from .viewport import draw
 
 # In the order of registration; panels come last.
 MODULES = (
@@ -38,7 +39,7 @@ MODULES = (
     reconstruction,
     changes,
     together,
-    viewport,
+    draw,
     photos_operators,
     reconstruct_operators,
     engine_operators,

@@ -18,15 +18,17 @@ from pathlib import Path
 import bpy
 
 from .animation import capture, expressions, performance, performing, poses
-from .engine_client.client import DEFAULT_HEAD, JobOptions
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
+from .engine_client.messages import JobOptions
 from .errors import AddonError
 from .files import atomic_write
+from .formats import AVATAR, require_ending
 from .paths import resolve
 from .rig import avatar_file, build, extract
 from .rig.heads import Head, active_head, all_heads, find_head
 from .rig.linked import require_local
+from .systems import DEFAULT_HEAD, DEFAULT_SYSTEM
 from .viewport.render import RenderOptions, render_splats
 
 __all__ = [
@@ -46,15 +48,13 @@ __all__ = [
     "set_pose",
 ]
 
-SPLAT_FILES = (".ply", ".splat")
-
 
 def reconstruct(
     photos: Sequence[str | Path],
     name: str = "Head",
     *,
-    system: str = "surface",
-    head_model: str = "makehuman",
+    system: str = DEFAULT_SYSTEM,
+    head_model: str = DEFAULT_HEAD,
     quality: str = "normal",
     refine_seconds: float | None = None,
     count: int | None = None,
@@ -64,8 +64,8 @@ def reconstruct(
 
     Args:
         photos: image files and clips, the best first.
-        system: how photos become Gaussians: ``surface``, or one of the networks ``match``, ``ffavatar``, ``avat3r``,
-            ``uika`` and ``flexavatar``, which were trained on synthetic heads.
+        system: how photos become Gaussians: ``surface``, or the name of a network in the panel's list. Networks were
+            trained on synthetic heads; docs/systems.md describes them.
         head_model: ``makehuman``, or the path of a FLAME file; networks only know the former.
         quality: ``draft``, ``normal`` or ``high``: how long the Gaussians are fitted to the photos, and how many.
         refine_seconds: the most that the fitting may take for one photo, 0 to 3600; 0 skips it, None lets it end.
@@ -82,8 +82,7 @@ def reconstruct(
     paths = [resolve(photo) for photo in photos]
     job = ReconstructionJob(ENGINE, paths, name, options, avatar_file.read_avatar)
     job.start()
-    job.wait_done()
-    return build.build(job.result, bpy.context)
+    return build.build(job.wait_done(), bpy.context)
 
 
 def import_head(path: str | Path) -> Head:
@@ -103,7 +102,7 @@ def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool =
     """
     _require_names(head, expression, head.keys, "shape key")
     require_local(head)
-    expressions.set_weights(head, dict.fromkeys(head.keys, 0.0) | expression if reset else expression)
+    expressions.set_weights(head, {**dict.fromkeys(head.keys, 0.0), **expression} if reset else expression)
 
 
 def set_pose(head: Head, joint_rotations: Mapping[str, Sequence[float]]) -> None:
@@ -180,9 +179,7 @@ def animate_from_clip(
     """
     require_local(head)
     job = performing.start(resolve(clip), smoothing, neutral)
-    job.wait_done()
-    assert job.result is not None
-    return performance.import_capture(head, job.result, bpy.context.scene, start, strength, parts)
+    return performance.import_capture(head, job.wait_done(), bpy.context.scene, start, strength, parts)
 
 
 def render(
@@ -209,7 +206,8 @@ def export(head: Head, path: str | Path) -> None:
     """Write a head to a file, chosen by its ending.
 
     Args:
-        path: ``.npz`` for an avatar file; ``.ply`` or ``.splat`` for the head as it looks now, for other programs.
+        path: ``.npz`` for an avatar file; ``.ply``, ``.splat`` or another ending that the running
+            engine writes, for the head as it looks now, for other programs.
 
     Raises:
         AddonError: another ending, no engine (splat files only), or the file cannot be written.
@@ -219,10 +217,9 @@ def export(head: Head, path: str | Path) -> None:
 
 def prepare_export(head: Head, path: Path) -> Callable[[], None]:
     """Take from Blender what :func:`export` needs; the function that comes back writes, in any thread."""
-    if path.suffix not in (".npz", *SPLAT_FILES):
-        raise AddonError(f"{path.name} is of an unknown kind.", "Choose a name that ends in .npz, .ply or .splat.")
+    require_ending(path, ENGINE.status.health)
     avatar = extract.extract(head)
-    if path.suffix not in SPLAT_FILES:
+    if path.suffix == AVATAR:
         return lambda: _write(path, avatar)
     key = extract.content_key(head)
     pose = extract.pose_state(head, bpy.context.evaluated_depsgraph_get())

@@ -8,9 +8,10 @@ from pathlib import Path
 import bpy
 from bpy.props import EnumProperty, StringProperty
 
-from .engine_client.client import check_url, is_loopback
-from .engine_client.engine import ENGINE, EngineSettings
+from .engine_client.address import check_url, is_loopback
+from .engine_client.engine import ENGINE
 from .engine_client.runtime import sweep_after_uninstall
+from .engine_client.status import EngineSettings
 from .errors import AddonError
 from .paths import resolve
 from .text import draw_text

@@ -15,6 +15,10 @@ from bpy.props import (
     StringProperty,
 )
 
+from . import systems
+from .compat import HAS_NATIVE_SPLATS
+from .engine_client.engine import ENGINE
+
 # Gaussians on the surface per quality; hair and torso come on top.
 QUALITIES = (
     ("DRAFT", "Draft", "40 000 Gaussians, fitted in 20 steps: a quick look"),
@@ -22,45 +26,6 @@ QUALITIES = (
     ("HIGH", "High", "300 000 Gaussians, fitted in 200 steps: for close-ups"),
 )
 QUALITY_NAMES = {"DRAFT": "draft", "STANDARD": "normal", "HIGH": "high"}  # the engine's
-
-NETWORK = "Trained on synthetic heads only: try Surface too. Needs the default head"
-SYSTEMS = (
-    (
-        "surface",
-        "Surface",
-        "Projects the photos onto a fitted head. The safe choice: for any photos, either head and every machine",
-    ),
-    (
-        "match",
-        "MATCH",
-        "Network that corrects what the photos paint on the head. For sharp photos from several sides; Gaussians only "
-        f"follow the mesh. {NETWORK}",
-    ),
-    (
-        "ffavatar",
-        "FFAvatar",
-        "Network that gathers photos and frames into one look, in any order. For clips and mixed sets; Gaussians also "
-        f"change with the expression. {NETWORK}",
-    ),
-    (
-        "avat3r",
-        "Avat3r",
-        "Network that turns the photos' pixels into Gaussians. For outlines and hair off the mesh; Gaussians also "
-        f"change with the expression. {NETWORK}",
-    ),
-    (
-        "uika",
-        "UIKA",
-        "Network that weighs the photos against each other all over the skin. For few photos, and sides that none "
-        f"shows; Gaussians only follow the mesh. {NETWORK}",
-    ),
-    (
-        "flexavatar",
-        "FlexAvatar",
-        "Network that completes a head from what is there. For a single photo; Gaussians of face, eyes and mouth also "
-        f"change with the expression. {NETWORK}",
-    ),
-)
 
 
 class Photo(bpy.types.PropertyGroup):
@@ -90,16 +55,39 @@ class PhotoSettings(bpy.types.PropertyGroup):
     active: IntProperty(name="Active Photo", description="The selected photo of the list", min=0)
 
 
+def _system_items(self: bpy.types.PropertyGroup | None, context: bpy.types.Context | None) -> list[systems.Item]:
+    """Blender asks for the menu whenever it reads the choice, which it keeps as a number."""
+    if self is None:  # of the property as such
+        kept: tuple[str, ...] = ()
+    elif self.system_name:
+        kept = (self.system_name,)
+    elif self.is_property_set("system"):  # in a file from before names were kept, and so one of the built-in systems
+        kept = tuple(system.name for system in systems.BUILT_IN)
+    else:
+        kept = (systems.DEFAULT_SYSTEM,)
+    return systems.menu_items(systems.known(ENGINE.health), kept)
+
+
+def _keep_system_name(self: bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    self.system_name = self.system
+
+
 class ReconstructSettings(bpy.types.PropertyGroup):
-    """The reconstruct panel."""
+    """The reconstruct panel.
+
+    Attributes:
+        system_name: the system again, so that a choice that no engine here knows can still be named.
+    """
 
     head_name: StringProperty(name="Name", description="Name of the new head", default="Head", maxlen=63)
     system: EnumProperty(
         name="System",
         description="How photos become Gaussians",
-        items=SYSTEMS,
-        default="surface",
+        items=_system_items,
+        default=systems.number(systems.DEFAULT_SYSTEM),
+        update=_keep_system_name,
     )
+    system_name: StringProperty(options={"HIDDEN"})
     head_model: EnumProperty(
         name="Head",
         description="The head model that carries the Gaussians",
@@ -156,7 +144,7 @@ class ViewportSettings(bpy.types.PropertyGroup):
     show_splats: BoolProperty(
         name="Splats",
         description="Draw the heads' Gaussians in the 3D View",
-        default="type" not in bpy.types.PointCloud.bl_rna.properties,  # from 5.3 on Blender draws splats itself
+        default=not HAS_NATIVE_SPLATS,
         update=_redraw_viewports,
     )
     occlude: BoolProperty(

@@ -38,13 +38,11 @@ LEFT_OUT = (
     # tools, tests and parts for other systems. Those of oneDNN, libuv, libnop and clog, which are linked in, are kept.
     r"torch-[^/]+\.dist-info/licenses/third_party/"
     r"(?!(ideep/mkl-dnn|tensorpipe/third_party/lib(uv|nop)|cpuinfo/deps/clog)/[^/]+$)[^/]+/.+/.+",
-    # What the engine never imports. Of transformers it takes DINOv3, whose base classes name the other two.
-    r"transformers/models/(?!__init__\.py$|(auto|dinov3_vit|encoder_decoder)/).*",
+    # What the engine never imports.
     r"onnxruntime/(backend|datasets|quantization|tools|transformers)/.*",
     r"onnxruntime/capi/(lib)?onnxruntime[.\d]*(dll|dylib|so)[.\d]*",  # for C; the module for Python has its own copy
     r"igl/(copyleft|cycodebase|embree|predicates|spectra|triangle)/.*",
     r"torchgen/packaged/.*",  # templates for building PyTorch
-    r"transformers/utils/dummy_essentia.*",
     r"torch/_functorch/_activation_checkpointing/remat_.*",  # this and the next two: of torch.compile
     r"torch/_inductor/codegen/cutlass/lib_extensions/.*",
     r"torch/_inductor/kernel/(vendored_templates/|templates/triton_blackwell).*",

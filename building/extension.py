@@ -82,7 +82,7 @@ def stage_assets(folder: Path) -> None:
         source, target = assets.path(member.name), folder / member.name
         for file in [f for f in source.iterdir() if f.is_file()] if source.is_dir() else [source]:
             _link(file, target / file.relative_to(source))
-    code = [*sorted((ROOT / "engine" / "heads").glob("*.py")), ROOT / "engine" / "assets" / "pins.toml"]
+    code = [*sorted((ROOT / "engine" / "heads").rglob("*.py")), ROOT / "engine" / "assets" / "pins.toml"]
     made = BUILD / "heads" / hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:16]
     if not made.exists():
         step("Building the default head (half a minute)")

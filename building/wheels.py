@@ -42,10 +42,7 @@ NOT_SHIPPED = (
     "triton",  # 190 MB for torch.compile
     "networkx",  # for torch.compile
     "ninja",  # for compiling gsplat's kernels: no launcher of ours would be on the PATH of who does
-    "hf-xet",  # a transfer client for Hugging Face, with sockets of its own
-    "fsspec",  # Hugging Face as a file system
-    "typer",  # for the command lines of Hugging Face and transformers
-    "shellingham",  # for typer
+    "fsspec",  # file systems of others, for torch.distributed's checkpoints
     "flatbuffers",  # for onnxruntime's tools
     "markdown-it-py",  # Markdown in rich
     "mdurl",  # for markdown-it-py

@@ -17,8 +17,6 @@ VARIABLES = {
     # The engine sends nothing anywhere: no usage metrics, no look-ups.
     "ORT_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
-    "HF_HUB_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
     # The first of these that a system has; workqueue, the last resort, allows kernels in one thread only.
     "NUMBA_THREADING_LAYER_PRIORITY": "omp tbb workqueue",
 }

@@ -11,6 +11,7 @@ import torch
 
 from engine.errors import EngineError
 from engine.splatting import rasterization
+from engine.splatting.backends import backend_for
 
 LOG = logging.getLogger(__name__)
 AUTO = "auto"
@@ -23,7 +24,7 @@ class Device:
     """Where Gaussians are drawn.
 
     Attributes:
-        torch: the device of their tensors. name: "cpu", or what the GPU is called. backend: "numba" or "gsplat".
+        torch: the device of their tensors. name: "cpu", or what the GPU is called. backend: the rasteriser's name.
         reason: why no GPU draws; empty where one does or the user chose the CPU.
     """
 
@@ -35,7 +36,7 @@ class Device:
 
 def on_cpu(reason: str = "") -> Device:
     """The CPU, and why."""
-    return Device(torch.device("cpu"), "cpu", "numba", reason)
+    return Device(torch.device("cpu"), "cpu", backend_for("cpu").name, reason)
 
 
 def find_gpu(wanted: str = AUTO) -> Device:
@@ -58,7 +59,7 @@ def find_gpu(wanted: str = AUTO) -> Device:
         _try(device)
     except Exception as error:  # drivers, compilers and torch raise anything
         return on_cpu(_why(error))
-    return Device(device, name, "gsplat")
+    return Device(device, name, backend_for("cuda").name)
 
 
 def check_wanted(wanted: str) -> str:

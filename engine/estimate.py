@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from engine.pipeline import QUALITIES, SYSTEMS, Options
+from engine.pipeline import QUALITIES, Options
 from engine.refinement import SHARE_OF_FURTHER_PHOTO
+from engine.systems import system, systems
 
 REFINEMENT = "refinement"
-OF_SYSTEM = {"match": 8.0, "uika": 7.5, "ffavatar": 9.5, "avat3r": 16.0, "flexavatar": 16.5}
-"""Seconds of a network with the baking of its motion; the others' is ``surface``'s."""
-OWN_REFINEMENT = 12.0  # s of FlexAvatar's
 PACE_PRIOR = 1.0  # expected seconds that count as measured before anything is: the first stages tell little
 SMOOTHING = 0.3  # weight of a new estimate against the one shown
 OVERDUE = 0.5  # of the time that a silent stage took too long: what it is then said to take still
@@ -26,12 +24,14 @@ def typical_seconds(options: Options, images: int, clips: int) -> dict[str, floa
     photos = images + clips * options.frames
     further = 1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)
     iteration = 0.17 + 1.03e-6 * options.gaussians  # hair and torso included
-    own = min(OWN_REFINEMENT, options.own_seconds)
+    spec = system(options.system)
+    own = min(spec.own_refinement, options.own_seconds)
+    gaussians = spec.seconds + spec.seconds_per_gaussian * options.gaussians
     return {
         "photos": 0.6 * photos + 4.0 * clips,
         "head model": 0.3,
         "tracking": 0.3 + 0.1 * photos,
-        options.system: OF_SYSTEM.get(options.system, 0.8 + 19e-6 * options.gaussians) + 0.4 * photos + own,
+        options.system: gaussians + 0.4 * photos + own,
         REFINEMENT: min(options.iterations * iteration, options.rest_seconds) * further,
         "avatar": 0.1,
         "files": 1.0,
@@ -45,12 +45,12 @@ def typical_table() -> dict[str, dict[str, tuple[float, float, float]]]:
         return sum(typical_seconds(options, images, clips).values())
 
     table: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for system in SYSTEMS:
+    for name in systems():
         for quality in QUALITIES:
-            options = Options(system, quality=quality)
+            options = Options(name, quality=quality)
             one = total(options, 1, 0)
             row = one, total(options, 2, 0) - one, total(options, 1, 1) - one
-            table.setdefault(system, {})[quality] = row
+            table.setdefault(name, {})[quality] = row
     return table
 
 

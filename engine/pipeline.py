@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,46 +17,23 @@ import engine
 from engine.avatar import Avatar, SourceView, load
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
+from engine.heads.atlas import DEFAULT_TEXELS
 from engine.heads.parametric import ParametricHead
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts import close_lids, furnish
-from engine.models.surface import COUNT, HeadGaussians, surface
 from engine.photos import load_photos
 from engine.photos.check import STEEP, too_steep
 from engine.photos.outliers import SAME_PERSON
 from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
 from engine.progress import Progress
 from engine.refinement import ITERATIONS, refine
+from engine.systems import DEFAULT_SYSTEM, system, systems
 from engine.tracking import track
 from engine.tracking.tracked import Tracked, View
 
 if TYPE_CHECKING:
-    from engine.models.learned.photo_memory import PhotoMemory
+    from engine.models.spec import KnownPerson
 
-System = Callable[[Sequence[Photo], Tracked, ParametricHead, Progress, "Options"], HeadGaussians]
-
-
-def _surface(
-    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, options: Options
-) -> HeadGaussians:
-    return surface(photos, tracked, head, progress, options.gaussians)
-
-
-def _network(name: str) -> System:
-    """One of the learned systems; PyTorch's and transformers' larger parts are only loaded when it runs."""
-
-    def run(
-        photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, options: Options
-    ) -> HeadGaussians:
-        from engine.models.learned.reconstruct import learned
-
-        return learned(name, photos, tracked, head, progress, options.gaussians, options.own_seconds)
-
-    return run
-
-
-NETWORKS = ("match", "ffavatar", "avat3r", "uika", "flexavatar")
-"""Systems that need trained weights and the default head."""
-SYSTEMS: dict[str, System] = {"surface": _surface} | {name: _network(name) for name in NETWORKS}
 SEEN = 0.5  # from which a Gaussian counts as shown by a photo
 USEFUL = 0.003  # of these, the share that a photo has to show best
 ENOUGH = 0.8  # of refinement's rounds, after which more would hardly be seen
@@ -72,7 +49,7 @@ class Quality:
 
 QUALITIES = {
     "draft": Quality(20, 40_000),
-    "normal": Quality(ITERATIONS, COUNT),
+    "normal": Quality(ITERATIONS, DEFAULT_TEXELS),
     "high": Quality(200, 300_000),
 }
 
@@ -82,7 +59,7 @@ class Options:
     """What a user may choose.
 
     Attributes:
-        system: a key of :data:`SYSTEMS`.
+        system: a name of :func:`engine.systems.systems`.
         head: ``makehuman`` or the path of a FLAME file.
         quality: a key of :data:`QUALITIES`.
         refine_seconds: the most that refinement may take for one photo, the system's own included, however far it came;
@@ -91,7 +68,7 @@ class Options:
         frames: frames taken from each clip.
     """
 
-    system: str = "surface"
+    system: str = DEFAULT_SYSTEM
     head: str = DEFAULT
     quality: str = "normal"
     refine_seconds: float | None = None
@@ -116,20 +93,18 @@ class Options:
     @property
     def own_seconds(self) -> float:
         """What of :attr:`cap` the system may spend on itself; the Gaussians' refinement has the rest."""
-        return self.cap / 2 if self.system == "flexavatar" else 0.0
+        return self.cap / 2 if system(self.system).own_refinement else 0.0
 
     @property
     def rest_seconds(self) -> float:
         """What of :attr:`cap` the Gaussians' refinement has."""
-        return self.cap / 2 if self.system == "flexavatar" else self.cap
+        return self.cap - self.own_seconds if math.isfinite(self.cap) else self.cap
 
     def __post_init__(self) -> None:
-        if self.system not in SYSTEMS:
-            raise EngineError(f"There is no system called {self.system}.", f"Choose one of: {', '.join(SYSTEMS)}.")
-        if self.system in NETWORKS and self.head != DEFAULT:
+        if system(self.system).network is not None and self.head != DEFAULT:
             raise EngineError(
                 f"The network {self.system} was trained on the default head alone.",
-                "Choose the system surface, or the default head.",
+                f"Choose the system {DEFAULT_SYSTEM}, or the default head.",
             )
         if self.quality not in QUALITIES:
             raise EngineError(f"There is no quality {self.quality}.", f"Choose one of: {', '.join(QUALITIES)}.")
@@ -182,7 +157,8 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     tracked = track(photos, head, progress)
     photos = _warned(photos, tracked)
     progress.start(options.system)
-    model = furnish(SYSTEMS[options.system](photos, tracked, head, progress, options), photos, head)
+    made = system(options.system).reconstruct(photos, tracked, head, progress, options.gaussians, options.own_seconds)
+    model = furnish(made, photos, head)
     photos = _compared(photos, model)
     progress.start("refinement")
     model, views = refine(model, photos, model.views, head, progress, options.iterations, options.rest_seconds)
@@ -235,7 +211,7 @@ def _cut_short(photos: Sequence[Photo], model: HeadGaussians) -> tuple[Photo, ..
 
 
 def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, progress: Progress) -> Reconstruction:
-    """New photos or clips into a head that ``ffavatar`` made, without its old photos (arXiv 2606.30347).
+    """New photos or clips into a head of a system that remembers its photos (``ffavatar``), without the old ones.
 
     The head keeps its rig and its density. Refinement sees the new photos only.
 
@@ -245,37 +221,35 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     Raises:
         AvatarError: that is missing, damaged, made by other weights, or of another head.
         PhotoError: no photo is usable, new and of the same person.
-        EngineError: another system than ffavatar, or another head model than the default one.
+        EngineError: the system cannot add photos, or another head model than the default one.
         Cancelled: the user asked to stop.
     """
-    from engine.models.learned.photo_memory import SUFFIX, PhotoMemory
-    from engine.models.learned.reconstruct import add, known_to
-
-    if options.system != "ffavatar" or options.head != DEFAULT:
-        raise EngineError("Only ffavatar on the default head can add photos.", "Choose --system ffavatar.")
-    avatar, photo_memory = load(old), PhotoMemory.load(old.with_suffix(SUFFIX))
+    adding = system(options.system).adding
+    if adding is None or options.head != DEFAULT:
+        able = " or ".join(name for name, spec in systems().items() if spec.adding)
+        raise EngineError(f"Only {able} on the default head can add photos.", f"Choose --system {able}.")
+    avatar, file = load(old), old.with_suffix(adding.suffix)
     progress.start("head model")
     head = load_head(options.head)
+    known = adding.load(file, head)
     listed = [(photo.get("name"), photo.get("sha256")) for photo in avatar.provenance["photos"]]
-    same_rig = np.array_equal(avatar.vertices, photo_memory.texture.neutral.numpy())
-    if not same_rig or listed != list(photo_memory.photos):
+    if not np.array_equal(avatar.vertices, known.neutral) or listed != list(known.photos):
         raise AvatarError(
-            f"{old.with_suffix(SUFFIX).name} belongs to another head than {old.name}.",
+            f"{file.name} belongs to another head than {old.name}.",
             "Put the right one beside the avatar, or reconstruct the head from all its photos.",
         )
-    known_to(photo_memory, head)
     progress.start("photos")
-    chosen = _new(load_photos(paths, progress, frames=options.frames), photo_memory)
+    chosen = _new(load_photos(paths, progress, frames=options.frames), known)
     progress.start("tracking")
-    tracked = photo_memory.place(chosen.photos, head)
+    tracked = known.place(chosen.photos, head)
     progress.start(options.system)
-    model = furnish(add(photo_memory, chosen.photos, tracked, head, progress), chosen.photos, head)
+    model = furnish(adding.add(known, chosen.photos, tracked, head, progress), chosen.photos, head)
     progress.start("refinement")
     model, views = refine(model, chosen.photos, model.views, head, progress, options.iterations, options.cap)
     progress.start("avatar")
     model = close_lids(model, head)
     tracked = replace(tracked, views=views)
-    made = make_avatar(name, head, model, chosen.photos, tracked, replace(options, count=photo_memory.count))
+    made = make_avatar(name, head, model, chosen.photos, tracked, replace(options, count=known.count))
     photos = [*avatar.provenance["photos"], *made.provenance["photos"]]
     made = replace(made, views=avatar.views + made.views, provenance={**made.provenance, "photos": photos})
     progress.finish()
@@ -283,13 +257,13 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     return Reconstruction(made, added, chosen.set_aside, tracked, model, head, dict(progress.seconds))
 
 
-def _new(chosen: PhotoSet, photo_memory: PhotoMemory) -> PhotoSet:
+def _new(chosen: PhotoSet, known: KnownPerson) -> PhotoSet:
     """The photos that show the known person and are not in the head yet; clips' frames are told apart by name."""
     photos, set_aside = [], list(chosen.set_aside)
-    known = photo_memory.embeddings.numpy()
+    faces = known.embeddings.numpy()
     for photo in chosen.photos:
-        similarity = float((known @ photo.embedding).max())
-        if (photo.name, photo.sha256) in photo_memory.photos:
+        similarity = float((faces @ photo.embedding).max())
+        if (photo.name, photo.sha256) in known.photos:
             reason = f"{photo.name} is in the head already. Add another photo."
         elif similarity < SAME_PERSON:
             reason = f"{photo.name} shows another person (similarity {similarity:.2f}). Reconstruct it on its own."

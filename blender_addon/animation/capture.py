@@ -153,7 +153,9 @@ def parse_capture(
 
 
 def write_capture(
-    times: Sequence[float], weights: Mapping[str, Sequence[float]], angles: Mapping[str, np.ndarray]
+    times: Sequence[float] | np.ndarray,
+    weights: Mapping[str, Sequence[float] | np.ndarray],
+    angles: Mapping[str, np.ndarray],
 ) -> str:
     """A performance as the text of a Live Link Face CSV.
 

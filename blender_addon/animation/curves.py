@@ -1,10 +1,13 @@
-"""F-curves of a data-block as arrays, the same for slotted actions (4.4 and later) and for those before."""
+"""F-curves of a data-block as arrays."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import bpy
 import numpy as np
 
+from ..compat import assigned_channels
 from ..errors import AddonError
 
 # Everything that a keyframe has, so that keys outside of a replaced range keep their shape: name, dtype, components.
@@ -24,7 +27,7 @@ _FIELDS = (
 SAME_FRAME = 1e-3  # frames: closer keys are the same key
 
 
-def channels(owner: bpy.types.ID, create: bool = False):
+def channels(owner: bpy.types.ID, create: bool = False) -> Any:
     """What holds the F-curves (``.fcurves``, ``.groups``) that animate a data-block; None where there is no such thing.
 
     Args:
@@ -46,29 +49,7 @@ def channels(owner: bpy.types.ID, create: bool = False):
             f"The action “{data.action.name}” of “{owner.name}” is linked from another file.",
             "Make the action local, or unlink it, and try again.",
         )
-    return action_channels(data, create)
-
-
-def action_channels(data: bpy.types.AnimData, create: bool = False):
-    """The same for animation data that have an action."""
-    action = data.action
-    if not hasattr(action, "slots"):
-        return action
-    if data.action_slot is None:
-        if not create:
-            return None
-        data.action_slot = action.slots.new(data.id_data.id_type, data.id_data.name)
-    return slot_channels(action, data.action_slot, create)
-
-
-def slot_channels(action: bpy.types.Action, slot, create: bool = False):
-    """The channel bag of a slot (4.4 and later)."""
-    if not action.layers or not action.layers[0].strips:
-        if not create:
-            return None
-        layer = action.layers[0] if action.layers else action.layers.new("Layer")
-        layer.strips.new(type="KEYFRAME")
-    return action.layers[0].strips[0].channelbag(slot, ensure=create)
+    return assigned_channels(data, create)
 
 
 def find_curve(owner: bpy.types.ID, path: str, index: int = 0) -> bpy.types.FCurve | None:

@@ -53,7 +53,7 @@ def add(head: Head, distance: float = 1.0, influence: float = 1.0) -> bpy.types.
         constraint.mute = True
     bpy.context.view_layer.update()
     middle = sum((bone.head for bone in bones), Vector()) / len(bones)
-    ahead = sum((bone.z_axis for bone in bones), Vector()).normalized()
+    ahead = Vector(sum((bone.z_axis for bone in bones), Vector())).normalized()
     empty.matrix_basis.identity()
     empty.location = head.armature.matrix_local @ (middle + distance * ahead)
     for bone in bones:
@@ -69,8 +69,7 @@ def remove(head: Head) -> bool:
     empty, found = target(head), constraints(head)
     for joint in EYES:
         bone = head.armature.pose.bones.get(joint)
-        constraint = bone.constraints.get(NAME) if bone is not None else None
-        if constraint is not None:
+        if bone is not None and (constraint := bone.constraints.get(NAME)) is not None:
             bone.constraints.remove(constraint)
     if empty is not None and empty.parent == head.root and empty.library is None:
         bpy.data.objects.remove(empty)

@@ -11,6 +11,7 @@ import numpy as np
 from mathutils import Quaternion
 
 from ..arkit import ARKIT_NAMES
+from ..compat import sequencer_strips
 from ..errors import AddonError
 from ..rig.heads import Head
 from .capture import Capture
@@ -110,7 +111,7 @@ def import_capture(
 def add_sound(scene: bpy.types.Scene, clip: Path, start: float) -> bool:
     """Put a clip's sound into the scene's sequencer, in step with the keys; whether it has any. Once for each clip."""
     editor = scene.sequence_editor_create()
-    strips = editor.strips if hasattr(editor, "strips") else editor.sequences  # below Blender 4.4
+    strips = sequencer_strips(editor)
     taken = {strip.channel for strip in strips}
     for strip in strips:
         if strip.type == "SOUND" and bpy.path.abspath(strip.sound.filepath) == str(clip):

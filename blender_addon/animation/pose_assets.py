@@ -11,9 +11,10 @@ import bpy
 import numpy as np
 from mathutils import Euler, Quaternion
 
+from ..compat import all_curves, new_channels
 from ..errors import AddonError
 from ..rig.heads import Head
-from .curves import ensure_curve, replace_keys, slot_channels
+from .curves import ensure_curve, replace_keys
 from .poses import JOINTS
 from .symmetry import key_path
 from .transfer import Snapshot, copy_pose, paste_pose
@@ -31,13 +32,12 @@ def create(head: Head, name: str, with_bones: bool = True) -> bpy.types.Action:
     """
     snapshot = copy_pose(head, with_bones)
     action = bpy.data.actions.new(name)
-    slotted = hasattr(action, "slots")
     if snapshot.turns:  # first: Blender's own pose library reads the first slot
-        holder = slot_channels(action, action.slots.new("OBJECT", "rig"), create=True) if slotted else action
+        holder = new_channels(action, "OBJECT", "rig")
         for joint, turn in snapshot.turns.items():
             for index, angle in enumerate(turn.to_euler("XYZ")):
                 _hold(ensure_curve(holder, _EULER.format(joint), index, joint), angle)
-    holder = slot_channels(action, action.slots.new("KEY", "head"), create=True) if slotted else action
+    holder = new_channels(action, "KEY", "head")
     for key, weight in snapshot.weights.items():
         _hold(ensure_curve(holder, key_path(key)), weight)
     action.use_fake_user = True
@@ -96,16 +96,9 @@ def _hold(curve: bpy.types.FCurve, value: float) -> None:
     replace_keys(curve, np.array([FRAME]), np.array([value]))
 
 
-def _curves(action: bpy.types.Action) -> list[bpy.types.FCurve]:
-    if not hasattr(action, "slots"):
-        return list(action.fcurves)
-    holders = (slot_channels(action, slot) for slot in action.slots)
-    return [curve for holder in holders if holder is not None for curve in holder.fcurves]
-
-
 def _read(action: bpy.types.Action) -> Snapshot:
     frame = action.frame_range[0]
-    values = {(curve.data_path, curve.array_index): curve.evaluate(frame) for curve in _curves(action)}
+    values = {(curve.data_path, curve.array_index): curve.evaluate(frame) for curve in all_curves(action)}
     weights = {
         bpy.utils.unescape_identifier(path[len('key_blocks["') : -len('"].value')]): value
         for (path, _), value in values.items()

@@ -65,16 +65,16 @@ def _after_update(scene: bpy.types.Scene, depsgraph: bpy.types.Depsgraph) -> Non
         if any(shape_keys.session_uid not in _seen for shape_keys in keys):
             _look()
         for shape_keys in keys:
-            if _seen[shape_keys.session_uid] is None:
+            before = _seen[shape_keys.session_uid]
+            if before is None:
                 continue
             if _enabled(scene) and not _playing():
-                _follow(shape_keys, scene)
+                _follow(shape_keys, before, scene)
             accept(shape_keys)
 
 
-def _follow(shape_keys: bpy.types.Key, scene: bpy.types.Scene) -> None:
-    values, before = _values(shape_keys), _seen[shape_keys.session_uid]
-    blocks = shape_keys.key_blocks
+def _follow(shape_keys: bpy.types.Key, before: np.ndarray, scene: bpy.types.Scene) -> None:
+    values, blocks = _values(shape_keys), shape_keys.key_blocks
     if len(values) != len(before):  # keys were added or removed
         return
     moved = {blocks[i].name for i in np.flatnonzero(np.abs(values - before) > EPS).tolist()}

@@ -12,8 +12,10 @@ from typing import Generic, TypeVar
 
 from ..errors import AddonError
 from ..files import atomic_write, keep_newest
-from .client import Client, EngineLost, JobOptions, JobStatus
+from ..systems import require_head
+from .client import Client
 from .engine import Engine
+from .messages import EngineLost, JobOptions, JobStatus
 
 POLL_SECONDS = 0.2
 HEADS_KEPT = 10
@@ -63,15 +65,13 @@ class EngineJob(Generic[T]):
         paths: the files, the best first.
 
     Attributes:
-        content: the bytes that the engine made, once done.
-        result: what the job made of them.
+        result: what was made of the engine's bytes, once done.
     """
 
     sending = "Sending photos"
     work = "reconstruction"
 
     def __init__(self, engine: Engine, paths: Sequence[Path]):
-        self.content: bytes | None = None
         self.result: T | None = None
         self._engine = engine
         self._paths = list(paths)
@@ -90,8 +90,8 @@ class EngineJob(Generic[T]):
         """Sends the files; returns the engine's id of the job."""
         raise NotImplementedError
 
-    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[bytes, T, str]:
-        """Fetches what is done: its bytes, what is made of them, and a sentence. May raise :class:`AddonError`."""
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[T, str]:
+        """Fetches what is done, and a sentence about it. May raise :class:`AddonError`."""
         raise NotImplementedError
 
     def start(self) -> None:
@@ -110,11 +110,8 @@ class EngineJob(Generic[T]):
         """Blocks until the job is over, however it ended, or the time is up; whether it is over."""
         return self._over.wait(timeout)
 
-    def wait_done(self, timeout: float | None = None) -> bytes:
-        """Blocks until the job is over.
-
-        Returns:
-            The bytes that the engine made.
+    def wait_done(self, timeout: float | None = None) -> T:
+        """Blocks until the job is over; returns its result.
 
         Raises:
             AddonError: it failed, was cancelled, or is not over after ``timeout`` seconds.
@@ -122,9 +119,9 @@ class EngineJob(Generic[T]):
         if not self.wait(timeout):
             raise AddonError(f"The {self.work} is still running.", "Wait for it, or cancel it.")
         snapshot = self._snapshot
-        if self.content is None or snapshot.state != "done":
+        if self.result is None or snapshot.state != "done":
             raise AddonError(snapshot.message, snapshot.hint or "Start it again when you like.")
-        return self.content
+        return self.result
 
     def join(self, timeout: float) -> None:
         """Waits until the thread is gone, for the end of Blender."""
@@ -153,8 +150,7 @@ class EngineJob(Generic[T]):
             job_id = self._send(client, paths)
             status = self._follow(client, job_id)
             if status is not None:
-                content, self.result, message = self._receive(client, job_id, status)
-                self.content = content
+                self.result, message = self._receive(client, job_id, status)
                 self._finish(state="done", message=message, fraction=1.0, eta_s=None)
             client.cancel(job_id)  # or, once done, forget: the result is here
             self._engine.ask_again(client)
@@ -210,6 +206,9 @@ class ReconstructionJob(EngineJob[T]):
         parse: turns the avatar's bytes into what the caller builds from; runs in the job's thread, and its
             AddonError becomes the job's.
         prepare: writes those of ``paths`` that are no files yet; runs in the job's thread first.
+
+    Raises:
+        AddonError: the system does not know the head model.
     """
 
     def __init__(
@@ -222,6 +221,7 @@ class ReconstructionJob(EngineJob[T]):
         prepare: Callable[[], None] = lambda: None,
     ):
         super().__init__(engine, paths)
+        require_head(options.system, options.head, engine.health)
         self.name = name
         self._options = options
         self._parse = parse
@@ -230,7 +230,7 @@ class ReconstructionJob(EngineJob[T]):
     def _send(self, client: Client, paths: Sequence[Path]) -> str:
         return client.create_job(paths, self.name, self._options, self._cancelled.is_set)
 
-    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[bytes, T, str]:
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[T, str]:
         self._show(stage="Receiving the head", eta_s=0.0)
         avatar = client.avatar(job_id)
         try:
@@ -238,7 +238,7 @@ class ReconstructionJob(EngineJob[T]):
         except AddonError as error:  # the head can still be imported
             self._show(warnings=(*status.warnings, str(error)))
         count = len(status.photos)
-        return avatar, self._parse(avatar), f"Made from {count} photo{'s' if count != 1 else ''}."
+        return self._parse(avatar), f"Made from {count} photo{'s' if count != 1 else ''}."
 
 
 class PerformanceJob(EngineJob[T]):
@@ -259,9 +259,8 @@ class PerformanceJob(EngineJob[T]):
     def _send(self, client: Client, paths: Sequence[Path]) -> str:
         return client.create_performance(paths[0], self._smoothing, self._neutral, self._cancelled.is_set)
 
-    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[bytes, T, str]:
-        take = client.take(job_id)
-        return take, self._parse(take), "Read."
+    def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[T, str]:
+        return self._parse(client.take(job_id)), "Read."
 
 
 def keep_avatar(avatar: bytes, folder: Path, name: str) -> Path:

@@ -169,6 +169,7 @@ def sweep_after_uninstall(extension_dir: Path, local_dir: Path) -> subprocess.Po
     command = [sys.executable, "-I", "-c", words, str(extension_dir), str(local_dir)]
     hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=tempfile.gettempdir(), **hidden)
+    assert process.stdin is not None
     atexit.register(process.stdin.close)  # open until Blender ends, though nothing of this extension is kept till then
     return process
 

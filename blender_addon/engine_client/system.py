@@ -76,6 +76,7 @@ def library_folders(blender_dir: Path | None) -> list[Path]:
 
 def dll_version(path: Path) -> tuple[int, ...]:
     """The version of a Windows library, such as ``(14, 44, 35211, 0)``; empty where there is none."""
+    assert sys.platform == "win32"
     api = ctypes.WinDLL("version")
     size = api.GetFileVersionInfoSizeW(str(path), None)
     data, fixed, length = ctypes.create_string_buffer(size), ctypes.c_void_p(), ctypes.c_uint()
@@ -83,6 +84,7 @@ def dll_version(path: Path) -> tuple[int, ...]:
         return ()
     if not api.VerQueryValueW(data, "\\", ctypes.byref(fixed), ctypes.byref(length)):
         return ()
+    assert fixed.value is not None
     high, low = (ctypes.c_uint32 * 4).from_address(fixed.value)[2:]  # VS_FIXEDFILEINFO's dwFileVersionMS and LS
     return high >> 16, high & 0xFFFF, low >> 16, low & 0xFFFF
 

@@ -50,6 +50,13 @@ class _Reading:
         self._cancelled.set()
         self._thread.join()
 
+    def take(self) -> capture.Capture:
+        """What was read, once done. May raise :class:`AddonError`."""
+        if self.error is not None:
+            raise self.error
+        assert self.result is not None
+        return self.result
+
 
 class CaptureOptions:
     """What is wanted of a capture or a clip: the operators' shared properties, and how they become keyframes."""
@@ -81,13 +88,19 @@ class CaptureOptions:
         description="One keyframe per row of the recording, between frames too, instead of one per frame of the scene",
     )
 
-    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+    def invoke(self: bpy.types.Operator, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         if not self.properties.is_property_set("start"):
             self.start = context.scene.frame_current
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
-    def key(self, context: bpy.types.Context, head: Head, recorded: capture.Capture, notes: Sequence[str]) -> str:
+    def key(
+        self: bpy.types.Operator,
+        context: bpy.types.Context,
+        head: Head,
+        recorded: capture.Capture,
+        notes: Sequence[str],
+    ) -> str:
         """Key the head, and report ``notes`` and what was left out; what was done, as words."""
         done = performance.import_capture(
             head,
@@ -119,7 +132,7 @@ class GAUSSIAN_HEADS_OT_import_capture(CaptureOptions, OnHead, bpy.types.Operato
     )
 
     def execute(self, context: bpy.types.Context) -> set[str]:
-        self._reading = None
+        self._reading: _Reading | None = None
         path = resolve(self.filepath)
         # A script that calls this wants the keyframes when the call returns, and so does the redo panel.
         by_hand = self.options.is_invoke and not self.options.is_repeat and not bpy.app.background
@@ -132,6 +145,7 @@ class GAUSSIAN_HEADS_OT_import_capture(CaptureOptions, OnHead, bpy.types.Operato
         return super().execute(context)
 
     def modal(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        assert self._reading is not None
         if event.type == "ESC":
             self._reading.cancel()
         elif event.type != "TIMER" or not self._reading.done:
@@ -141,11 +155,8 @@ class GAUSSIAN_HEADS_OT_import_capture(CaptureOptions, OnHead, bpy.types.Operato
         return super().execute(context)
 
     def run(self, context: bpy.types.Context, head: Head) -> str:
-        reading = self._reading
-        if reading is not None and reading.error is not None:
-            raise reading.error
-        path = resolve(self.filepath)
-        recorded = reading.result if reading is not None else capture.read_capture(path, self.capture_rate)
+        path, reading = resolve(self.filepath), self._reading
+        recorded = reading.take() if reading is not None else capture.read_capture(path, self.capture_rate)
         notes = [f"Ignored columns: {', '.join(recorded.ignored)}."] if recorded.ignored else []
         return f"{path.name} at {recorded.rate:g} fps: {self.key(context, head, recorded, notes)}"
 
@@ -156,7 +167,7 @@ class _Range:
     frame_start: IntProperty(name="Start", description="The first frame", default=1)
     frame_end: IntProperty(name="End", description="The last frame", default=250)
 
-    def frames(self, context: bpy.types.Context) -> tuple[int, int]:
+    def frames(self: bpy.types.Operator, context: bpy.types.Context) -> tuple[int, int]:
         """First and last frame; what was not given is the scene's."""
         given, scene = self.properties.is_property_set, context.scene
         return (

@@ -95,6 +95,7 @@ class GAUSSIAN_HEADS_OT_jump_to_key(bpy.types.Operator):
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         head, scene = find_head(context.view_layer.objects.active), context.scene
+        assert head is not None  # see poll
         now = scene.frame_current_final
         owners = head.mesh.data.shape_keys, head.armature, head.root
         frames = [frame for owner in owners for frame in key_frames(owner)]

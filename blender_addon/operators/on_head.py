@@ -39,7 +39,7 @@ class OnHead:
         """Do it; returns a sentence for the status bar, if there is something to say."""
         raise NotImplementedError
 
-    def execute(self, context: bpy.types.Context) -> set[str]:
+    def execute(self: bpy.types.Operator, context: bpy.types.Context) -> set[str]:
         try:
             head = head_named(context, self.head)
             if self.changes_head:

@@ -78,9 +78,7 @@ class GAUSSIAN_HEADS_OT_animate_from_clip(CaptureOptions, OnHead, bpy.types.Oper
     def run(self, context: bpy.types.Context, head: Head) -> str:
         job = self._job
         assert job is not None
-        job.wait_done(0)
-        recorded = job.result
-        assert recorded is not None
+        recorded = job.wait_done(0)
         done = self.key(context, head, recorded, job.snapshot().warnings)
         clip = resolve(self.filepath)
         if self.sound and not add_sound(context.scene, clip, self.start):

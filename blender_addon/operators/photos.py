@@ -54,7 +54,7 @@ def _check_soon(wants_engine: bool) -> None:
 class _AddFiles:
     """What adding files and adding a folder share."""
 
-    def _add(self, context: bpy.types.Context, paths: Iterable[str | Path]) -> set[str]:
+    def _add(self: bpy.types.Operator, context: bpy.types.Context, paths: Iterable[str | Path]) -> set[str]:
         added, refused = add_paths(context.scene.gaussian_heads.photos, paths)
         for sentence in refused:
             self.report({"WARNING"}, sentence)

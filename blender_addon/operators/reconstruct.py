@@ -5,12 +5,13 @@ from __future__ import annotations
 import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.jobs import JobSnapshot
+from ..engine_client.messages import JobOptions
 from ..errors import AddonError
 from ..paths import resolve
 from ..preferences import flame_path
 from ..properties import QUALITIES, QUALITY_NAMES
+from ..systems import DEFAULT_HEAD
 from ..tasks import reconstruction
 from ..tasks.photo_files import PhotoFile, photo_file
 
@@ -40,8 +41,8 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
     )
     system: StringProperty(
         name="System",
-        description="How photos become Gaussians: surface, or one of the networks match, ffavatar, avat3r, uika and "
-        "flexavatar. The panel's where left out",
+        description="How photos become Gaussians: surface, or the name of a network in the panel's list. The panel's "
+        "choice where left out",
         options={"SKIP_SAVE"},
     )
     head_model: StringProperty(

@@ -102,7 +102,7 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         except StopIteration:
             self._end(context)
             self._say_done()
-            image = result_image(self._progress.path)
+            image = self._result_image()
             # A window that opens while an operator still holds the events leaves the first one deaf to clicks.
             bpy.app.timers.register(functools.partial(_open_image, image.name, context.window), first_interval=0.0)
             return {"FINISHED"}
@@ -122,7 +122,7 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
         except AddonError as error:
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        result_image(self._progress.path)
+        self._result_image()
         self._say_done()
         return {"FINISHED"}
 
@@ -143,6 +143,10 @@ class GAUSSIAN_HEADS_OT_render_splats(bpy.types.Operator):
             depth=self.depth if given("depth") else settings.depth,
             samples=self.samples if given("samples") else settings.samples,
         )
+
+    def _result_image(self) -> bpy.types.Image:
+        assert self._progress.path is not None  # there is at least one frame
+        return result_image(self._progress.path)
 
     def _show(self, context: bpy.types.Context, progress: Progress) -> None:
         global running

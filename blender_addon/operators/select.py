@@ -94,8 +94,8 @@ class GAUSSIAN_HEADS_OT_select_over(_OnSplats, bpy.types.Operator):
         self._mode = self.mode
         if self.mode == "TOOL":
             tool = context.workspace.tools.from_space_view3d_mode(context.mode)
-            named = tool is not None and name in tool.idname.replace("builtin.", "view3d.")
-            self._mode = tool.operator_properties(f"view3d.{name}").mode if named else "SET"
+            ours = tool is not None and name in tool.idname.replace("builtin.", "view3d.")
+            self._mode = tool.operator_properties(f"view3d.{name}").mode if tool is not None and ours else "SET"
         x, y = event.mouse_prev_press_x - context.region.x, event.mouse_prev_press_y - context.region.y
         self._path, self._is_over = [] if self.wait else [(x, y)], False
         options = {"mode": self._mode} if self.lasso else {"mode": self._mode, "wait_for_input": self.wait}
@@ -169,11 +169,16 @@ _OVER = (
     *(
         (f"3D View Tool: Select {'Lasso' if lasso else 'Box'}", ("LEFTMOUSE", "CLICK_DRAG"), shift, ctrl, lasso, mode)
         for lasso in (False, True)
-        for shift, ctrl, mode in ((0, 0, "TOOL"), (1, 0, "ADD"), (0, 1, "SUB"), (1, 1, "AND"))
+        for shift, ctrl, mode in (
+            (False, False, "TOOL"),
+            (True, False, "ADD"),
+            (False, True, "SUB"),
+            (True, True, "AND"),
+        )
     ),
-    ("3D View", ("B", "PRESS"), 0, 0, False, "TOOL"),
-    ("3D View", ("RIGHTMOUSE", "CLICK_DRAG"), 0, 1, True, "ADD"),
-    ("3D View", ("RIGHTMOUSE", "CLICK_DRAG"), 1, 1, True, "SUB"),
+    ("3D View", ("B", "PRESS"), False, False, False, "TOOL"),
+    ("3D View", ("RIGHTMOUSE", "CLICK_DRAG"), False, True, True, "ADD"),
+    ("3D View", ("RIGHTMOUSE", "CLICK_DRAG"), True, True, True, "SUB"),
 )
 _register, _unregister = bpy.utils.register_classes_factory(
     (GAUSSIAN_HEADS_OT_select_splats, GAUSSIAN_HEADS_OT_select_over)

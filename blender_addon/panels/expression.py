@@ -6,7 +6,7 @@ import bpy
 
 from ..animation.groups import GROUPS, NAMES_OF, group_of
 from ..operators.expression import PRESET_ITEMS
-from ..rig.heads import Head, active_head
+from ..rig.heads import Head, active_head, require_head
 from ..rig.linked import is_local
 from ..text import draw_text
 from .linked import draw_linked
@@ -36,7 +36,9 @@ def _keys_of(head: Head, group: str) -> list[bpy.types.ShapeKey]:
 def _lips_collide(mouth: list[bpy.types.ShapeKey]) -> bool:
     """Whether mouthClose closes more than jawOpen opens."""
     close = next((key for key in mouth if key.name == "mouthClose"), None)
-    opened = close.id_data.key_blocks.get("jawOpen") if close is not None else None
+    if close is None:
+        return False
+    opened = close.id_data.key_blocks.get("jawOpen")
     return opened is not None and close.value > opened.value + 0.01
 
 
@@ -115,13 +117,13 @@ class _GroupPanel(_InSidebar):
         head = active_head(context)
         return head is not None and is_local(head) and bool(_keys_of(head, cls.group))
 
-    def draw_header_preset(self, context: bpy.types.Context) -> None:
+    def draw_header_preset(self: bpy.types.Panel, context: bpy.types.Context) -> None:
         row = self.layout.row(align=True)
         for name, icon in (("key_expression", "KEY_HLT"), ("reset_expression", "LOOP_BACK")):
             row.operator(f"gaussian_heads.{name}", text="", icon=icon, emboss=False).group = self.group.upper()
 
-    def draw(self, context: bpy.types.Context) -> None:
-        keys = _keys_of(active_head(context), self.group)
+    def draw(self: bpy.types.Panel, context: bpy.types.Context) -> None:
+        keys = _keys_of(require_head(context), self.group)
         _draw_sliders(self.layout, keys)
         if self.group == "mouth" and _lips_collide(keys):
             draw_text(self.layout, context, "mouthClose closes the lips of an opened jaw: raise jawOpen too.", "INFO")

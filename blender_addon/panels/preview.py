@@ -2,10 +2,10 @@
 
 import bpy
 
+from ..compat import can_write_depth
 from ..text import draw_text
 from ..viewport.draw import DRAWING
 from ..viewport.preview import PREVIEW
-from ..viewport.shader import can_occlude
 
 
 class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
@@ -27,7 +27,7 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
         layout.operator(
             "gaussian_heads.toggle_engine_preview", icon="SHADING_RENDERED", depress=settings.engine_preview
         )
-        if settings.occlude and not can_occlude():
+        if settings.occlude and not can_write_depth():
             draw_text(layout, context, "Behind Meshes needs Blender 4.4 or newer on this computer.", "INFO")
         if DRAWING.problem:
             draw_text(layout, context, DRAWING.problem, "ERROR")

@@ -5,12 +5,12 @@ from typing import Any
 
 import bpy
 
-from ..engine_client.client import DEFAULT_HEAD, JobOptions
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
 from ..paths import ending_of
 from ..properties import QUALITY_NAMES, Photo, ReconstructSettings
+from ..systems import DEFAULT_HEAD, offered, require_head
 from ..tasks import reconstruction
 from ..tasks.photo_files import CLIP_ENDINGS
 from ..tasks.reconstruction import Reconstruction
@@ -37,7 +37,7 @@ class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
         column.enabled = not is_running
         for name in ("head_name", "system", "head_model", "quality", "refine_seconds", "frames"):
             column.prop(settings, name)
-        if is_running:
+        if running is not None and is_running:
             _draw_progress(layout, context, running)
         else:
             wrong = obstacle(settings, ENGINE.status.health)
@@ -61,17 +61,18 @@ def obstacle(settings: ReconstructSettings, health: Mapping[str, Any] | None) ->
     """Why these settings cannot be reconstructed with; empty where nothing is known against them.
 
     Args:
-        health: what the engine that runs says of itself; None where none runs. An older one has fewer systems.
+        health: what the engine that runs says of itself; None where none runs. Another one may have other systems.
     """
     try:
-        JobOptions(settings.system, DEFAULT_HEAD if settings.head_model == "MAKEHUMAN" else settings.head_model)
+        head = DEFAULT_HEAD if settings.head_model == "MAKEHUMAN" else settings.head_model
+        require_head(settings.system, head, health)
     except AddonError as error:
         return str(error)
-    offered = (health or {}).get("systems")
-    if isinstance(offered, list) and settings.system not in offered:
+    names = [system.name for system in offered(health)]
+    if names and settings.system not in names:
         return (
-            f"This engine does not have the system {settings.system}. Choose {' or '.join(map(str, offered))}, or use "
-            "the engine that belongs to this extension."
+            f"This engine does not have the system {settings.system}. Choose {' or '.join(names)}, or use the engine "
+            "that belongs to this extension."
         )
     return ""
 

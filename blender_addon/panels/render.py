@@ -2,8 +2,8 @@
 
 import bpy
 
+from ..compat import HAS_NATIVE_SPLATS
 from ..operators import render
-from ..rig.points import HAS_NATIVE_SPLATS
 from ..text import draw_text
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import bpy
 
-from ..engine_client.engine import ENGINE, EngineStatus
+from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
+from ..engine_client.status import EngineStatus
 from ..text import draw_text
 
 

@@ -90,7 +90,8 @@ def write_avatar(avatar: AvatarFile) -> bytes:
     arrays = avatar.arrays | {"metadata": np.frombuffer(text, np.uint8)}
     buffer = io.BytesIO()
     present = {name: rule["dtype"] for name, rule in RULES.items() if name in arrays or name not in OPTIONAL}
-    np.savez(buffer, **{name: np.asarray(arrays[name], dtype, order="C") for name, dtype in present.items()})
+    fields = {name: np.asarray(arrays[name], dtype, order="C") for name, dtype in present.items()}
+    np.savez(buffer, **fields)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 

@@ -9,12 +9,13 @@ import bpy
 import numpy as np
 
 from ..arkit import ARKIT_NAMES
+from ..compat import HAS_NATIVE_SPLATS, RADIANCE, mark_splats, new_pointcloud
 from .avatar_file import AvatarFile
 from .axes import to_blender
 from .heads import MARK, VERSION, Head, name_parts, select, show_parts
 from .motion import HEAD_VERTICES, CoefficientVertices, Motion, coefficient_vertices, write_basis
 from .nodes import bind, binding_steps
-from .points import HAS_NATIVE_SPLATS, SH_C0, new_pointcloud, write_attribute
+from .points import SH_C0, write_attribute
 
 METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
 ROOT_BONE = "torso"  # follows nothing: column 0 of the skin weights
@@ -27,7 +28,7 @@ def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:
     """Make the head's objects at once, in the context's scene; they get a collection of the head's name.
 
     Objects: an empty ``NAME`` with, below it, ``NAME.rig`` (armature), ``NAME.head`` (mesh with one shape key per
-    expression, not drawn) and ``NAME.splats`` (point cloud with the attributes of Blender 5.3's native splats). What an
+    expression, not drawn) and ``NAME.splats`` (point cloud with the attributes of Blender's native splats). What an
     eigenbasis adds to them stands in :mod:`.motion`.
     """
     steps = build_steps(avatar, context)
@@ -60,8 +61,7 @@ def build_steps(avatar: AvatarFile, context: bpy.types.Context) -> Generator[Non
 
 def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, None, bpy.types.PointCloud]:
     cloud = new_pointcloud(f"{avatar.name}.splats", len(avatar.triangles), workshop)
-    if HAS_NATIVE_SPLATS:
-        cloud.type = "GAUSSIAN_SPLAT"
+    mark_splats(cloud)
     write_attribute(cloud, "gs_triangle", "INT", avatar.triangles)
     write_attribute(cloud, "gs_barycentrics", "FLOAT_VECTOR", avatar.barycentrics)
     write_attribute(cloud, "gs_offset", "FLOAT_VECTOR", avatar.offsets)
@@ -71,7 +71,7 @@ def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, Non
     write_attribute(cloud, "gs_part", "INT", avatar.parts)
     write_attribute(cloud, "radius", "FLOAT", np.zeros(len(avatar.parts)))  # where points are drawn as balls, none show
     radiance = np.column_stack(((avatar.colors - 0.5) / SH_C0, avatar.opacities))
-    write_attribute(cloud, "radiance:base", "FLOAT_COLOR", radiance)
+    write_attribute(cloud, RADIANCE, "FLOAT_COLOR", radiance)
     # What shows where the modifier does not run: the anchors at rest.
     corners = to_blender(avatar.vertices)[avatar.faces[avatar.triangles]]  # [N, 3, 3]
     write_attribute(cloud, "position", "FLOAT_VECTOR", np.einsum("nk,nkd->nd", avatar.barycentrics, corners))

@@ -13,6 +13,7 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
+from ..compat import RADIANCE
 from ..errors import AddonError
 from .avatar_file import TABLE, AvatarFile, write_avatar
 from .axes import ENGINE_TO_BLENDER, to_engine
@@ -92,9 +93,9 @@ def content_key(head: Head) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for key in head.mesh.data.shape_keys.key_blocks:
         digest.update(key.name.encode())
-        digest.update(_coordinates(key.data))
-    for name in ("gs_offset", "gs_quat", "gs_scale", "radiance:base"):
-        digest.update(read_attribute(head.splats.data, name))
+        digest.update(_coordinates(key.data).data)
+    for name in ("gs_offset", "gs_quat", "gs_scale", RADIANCE):
+        digest.update(read_attribute(head.splats.data, name).data)
     return digest.hexdigest()
 
 
@@ -125,7 +126,7 @@ def extract(head: Head) -> bytes:
     uv = np.zeros((uv_faces.max() + 1, 2), np.float32)
     uv[uv_faces] = corner_uv.reshape(-1, 2)
     bones = [head.armature.data.bones[name] for name in metadata["joint_names"]]
-    radiance = read_attribute(cloud, "radiance:base")
+    radiance = read_attribute(cloud, RADIANCE)
     arrays = {
         "version": np.array(TABLE["version"]),
         "vertices": to_engine(neutral),

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import bpy
 
+from ..compat import HAS_NATIVE_SPLATS
 from ..errors import AddonError
-from .points import HAS_NATIVE_SPLATS
 
 # Of the rig. 1 hid mesh and armature, where nothing could select or key them; up to 2, Blender drew the splats' points.
 VERSION = 3

@@ -65,6 +65,7 @@ def override(obj: bpy.types.Object, context: bpy.types.Context) -> Head:
         )
     if root.library is None:  # overridden, but for its mesh's data
         head = find_head(root)
+        assert head is not None  # :func:`linked_head` found it
     else:
         instance = obj if obj.instance_type == "COLLECTION" else None
         source = instance.instance_collection if instance else root.users_collection[0]

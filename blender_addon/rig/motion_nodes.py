@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import bpy
 
+from ..compat import RADIANCE
 from .motion import AXES, BASIS, JOINT_ROWS, LARGEST_LOG
 from .points import SH_C0
 from .wiring import Wiring
@@ -156,7 +157,7 @@ class _Motion:
     def radiance(self, opacity_change, color_change) -> bpy.types.NodeSocket:
         w = self.w
         before = w.node("FunctionNodeSeparateColor")
-        w.wire(before, w.attribute("radiance:base", "FLOAT_COLOR"))
+        w.wire(before, w.attribute(RADIANCE, "FLOAT_COLOR"))
         *channels, opacity = before.outputs
         color = w.combine(*channels)
         edge = 0.5 / SH_C0  # radiance of the colours 0 and 1, which changes do not leave any further

@@ -15,6 +15,7 @@ from contextlib import suppress
 
 import bpy
 
+from ..compat import RADIANCE, set_modifier_input
 from . import motion_nodes
 from .motion import Motion
 from .motion_nodes import Gaussians
@@ -74,13 +75,9 @@ def bind(
     values: dict[str, bpy.types.Object | int] = {"Head": head}
     if motion is not None:
         values |= zip(motion_nodes.INPUTS, (motion.first, motion.joints, motion.components), strict=True)
-    inputs = getattr(getattr(modifier, "properties", None), "inputs", None)
     for item in tree.interface.items_tree:
         if item.name in values:
-            if inputs is not None:  # from 5.2, where modifier["…"] is an error
-                getattr(inputs, item.identifier).value = values[item.name]
-            else:
-                modifier[item.identifier] = values[item.name]
+            set_modifier_input(modifier, item.identifier, values[item.name])
     return modifier
 
 
@@ -127,7 +124,7 @@ class _Builder(Wiring):
         stored = self.store(geometry.outputs[0], "rotation", "QUATERNION", quat)
         stored = self.store(stored, "scale", "FLOAT_VECTOR", scales)
         if own.radiance is not None:
-            stored = self.store(stored, "radiance:base", "FLOAT_COLOR", own.radiance)
+            stored = self.store(stored, RADIANCE, "FLOAT_COLOR", own.radiance)
         self.link(stored, result.inputs[0])
 
     def corner(self, k: int) -> bpy.types.NodeSocket:

@@ -1,4 +1,4 @@
-"""Point clouds and their attributes as numpy arrays."""
+"""Attributes of point clouds and meshes as numpy arrays."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import bpy
 import numpy as np
 
 SH_C0 = 0.28209479177387814  # spherical harmonics of degree 0: radiance is (color - 0.5) / SH_C0
-HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties  # Blender draws them itself: 5.3
 # attribute data_type -> (foreach property, dtype, components)
 LAYOUT = {
     "FLOAT": ("value", np.float32, 1),
@@ -16,35 +15,6 @@ LAYOUT = {
     "FLOAT_COLOR": ("color", np.float32, 4),
     "QUATERNION": ("value", np.float32, 4),  # w, x, y, z
 }
-
-
-def new_pointcloud(name: str, count: int, scene: bpy.types.Scene) -> bpy.types.PointCloud:
-    """A point cloud with ``count`` points at the origin.
-
-    Args:
-        scene: a scene without other objects, for evaluating on; the point cloud is not left in it. Before Blender 5.2
-            only Geometry Nodes can give a point cloud its points.
-    """
-    cloud = bpy.data.pointclouds.new(name)
-    if hasattr(cloud, "resize"):
-        cloud.resize(count)
-        return cloud
-    tree = bpy.data.node_groups.new(".gaussian_heads_points", "GeometryNodeTree")
-    tree.interface.new_socket("Geometry", in_out="OUTPUT", socket_type="NodeSocketGeometry")
-    points = tree.nodes.new("GeometryNodePoints")
-    points.inputs["Count"].default_value = count
-    tree.links.new(points.outputs[0], tree.nodes.new("NodeGroupOutput").inputs[0])
-    carrier = bpy.data.objects.new(".gaussian_heads_points", cloud)
-    scene.collection.objects.link(carrier)
-    carrier.modifiers.new("Points", "NODES").node_group = tree
-    layer = scene.view_layers[0]
-    layer.update()
-    filled = carrier.evaluated_get(layer.depsgraph).data.copy()  # the copy of an evaluated ID is an ordinary one
-    bpy.data.objects.remove(carrier)
-    bpy.data.node_groups.remove(tree)
-    bpy.data.pointclouds.remove(cloud)
-    filled.name = name
-    return filled
 
 
 def write_attribute(

@@ -10,8 +10,9 @@ from queue import Empty, SimpleQueue
 import bpy
 from bpy.app.handlers import persistent
 
-from ..engine_client.client import Client, EngineLost, PhotoVerdict
+from ..engine_client.client import Client
 from ..engine_client.engine import ENGINE
+from ..engine_client.messages import EngineLost, PhotoVerdict
 from ..errors import AddonError
 from . import handlers
 from .photo_files import PhotoFile, photo_file, photo_key

@@ -14,9 +14,9 @@ from pathlib import Path
 import bpy
 from bpy.app.handlers import persistent
 
-from ..engine_client.client import MAX_PHOTOS, JobOptions
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot, ReconstructionJob
+from ..engine_client.messages import MAX_PHOTOS, JobOptions
 from ..errors import AddonError
 from ..preferences import engine_settings
 from ..rig.avatar_file import AvatarFile, read_avatar
@@ -133,8 +133,7 @@ def run(context: bpy.types.Context, request: Request, show: Callable[[JobSnapsho
         job.cancel()
         raise
     show(job.snapshot())
-    job.wait_done()
-    head = build(job.result, context)
+    head = build(job.wait_done(), context)
     arrive(head, context.scene)
     bpy.ops.ed.undo_push(message=UNDO_MESSAGE)
     return head
@@ -225,7 +224,7 @@ def _advance(running: Reconstruction) -> float | None:
         if holding:
             return TICK_SECONDS
         if running.steps is None:
-            running.steps = build_steps(running.job.result, bpy.context)
+            running.steps = build_steps(running.job.wait_done(0), bpy.context)
         try:
             next(running.steps)
         except StopIteration as done:

@@ -4,7 +4,8 @@ import atexit
 
 import bpy
 
-from ..engine_client.engine import ENGINE, EngineStatus
+from ..engine_client.engine import ENGINE
+from ..engine_client.status import EngineStatus
 from ..preferences import engine_settings
 from . import photo_checks
 from .redraw import redraw_sidebars

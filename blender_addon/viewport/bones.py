@@ -6,6 +6,8 @@ import bpy
 import gpu
 from gpu_extras.batch import batch_for_shader
 
+from ..compat import point_shader
+
 WIDTH = 2.0  # pixels
 KNOB = 7.0  # pixels, at a bone's lower end
 
@@ -40,7 +42,7 @@ def _sticks(points: list[tuple[float, ...]], color: tuple[float, ...]) -> None:
     lines.uniform_float("lineWidth", WIDTH)
     lines.uniform_float("color", color)
     batch_for_shader(lines, "LINES", {"pos": points}).draw(lines)
-    knobs = gpu.shader.from_builtin("POINT_UNIFORM_COLOR" if bpy.app.version >= (4, 5, 0) else "UNIFORM_COLOR")
+    knobs = point_shader()
     gpu.state.point_size_set(KNOB)
     knobs.bind()
     knobs.uniform_float("color", color)

@@ -8,6 +8,7 @@ import bpy
 import numpy as np
 from bpy.app.handlers import persistent
 
+from ..compat import can_write_depth
 from ..rig.heads import find_head
 from . import shader
 from .bones import draw_bones
@@ -52,16 +53,16 @@ class Drawing:
         )
 
         backdrop = context.preferences.themes[0].view_3d.space.gradients.high_gradient
-        frame = PREVIEW.frame(context, seen, [place.obj for place in here]) if settings.engine_preview else None
-        own = [place for place in here if frame is None or place.uid != frame.uid]
-        behind = settings.occlude and shader.can_occlude()
+        previewed = PREVIEW.texture(context, seen, [place.obj for place in here]) if settings.engine_preview else None
+        own = [place for place in here if previewed is None or place.uid != previewed.uid]
+        behind = settings.occlude and can_write_depth()
         if settings.show_splats and own:
             target = self._drawn_splats(context, every, own, seen)
             shader.blit(target.color, backdrop, target.depth if behind else None, seen.window)
-        if frame is not None:
-            shown = [place for place in here if place.uid == frame.uid]
+        if previewed is not None:
+            shown = [place for place in here if place.uid == previewed.uid]
             depths = self._drawn_splats(context, every, shown, seen, "depths").depth if behind else None
-            shader.blit(frame.texture, backdrop, depths, seen.window)
+            shader.blit(previewed.texture, backdrop, depths, seen.window)
         overlay = context.space_data.overlay
         outlined = overlay.show_overlays and overlay.show_outline_selected and context.mode == "OBJECT"
         if settings.show_splats and outlined:
@@ -159,6 +160,7 @@ def register() -> None:
 
 
 def unregister() -> None:
+    PREVIEW.stop()
     bpy.app.handlers.load_post.remove(_loaded)
     bpy.types.SpaceView3D.draw_handler_remove(_handle, "WINDOW")
     DRAWING.clear()

@@ -11,6 +11,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
+from ..compat import VIDEO_FORMATS, kept_file_format, set_file_format
 from ..errors import AddonError
 from ..files import atomic_write
 from ..paths import name_of, resolve
@@ -18,7 +19,6 @@ from ..paths import name_of, resolve
 SCRATCH = ".gaussian_heads_render"
 NAME = "splats"  # of pictures where only a folder is given
 FAR = 1e10  # metres where nothing is, as in Blender's own depth pass
-VIDEOS = {"FFMPEG", "AVI_JPEG", "AVI_RAW"}
 
 
 class Writer:
@@ -32,7 +32,7 @@ class Writer:
         Raises:
             AddonError: the scene's output is a video, or has no place.
         """
-        if scene.render.image_settings.file_format in VIDEOS:
+        if scene.render.image_settings.file_format in VIDEO_FORMATS:
             raise AddonError(
                 "The scene's output is a video, and Render Splats writes pictures.",
                 "Choose PNG or OpenEXR as the file format in the Output properties.",
@@ -69,9 +69,10 @@ class Writer:
                     "Render with Blender's own colour configuration.",
                 ) from error
             view.exposure, view.gamma, view.use_curve_mapping = 0.0, 1.0, False
-        if self._colors.render.image_settings.file_format == "OPEN_EXR_MULTILAYER":
-            _set_format(self._colors, "OPEN_EXR", self._colors.render.image_settings.color_mode, "32")
-        _set_format(self._depths, "OPEN_EXR", "BW", "32")
+        settings = self._colors.render.image_settings
+        if settings.file_format == "OPEN_EXR_MULTILAYER":
+            set_file_format(settings, "OPEN_EXR", settings.color_mode, "32")
+        set_file_format(self._depths.render.image_settings, "OPEN_EXR", "BW", "32")
         self._depths.render.filepath = depth_path(self._filepath)
 
     def path(self, frame: int | None, depth: bool = False) -> Path:
@@ -155,28 +156,14 @@ def depth_path(filepath: str) -> str:
     return filepath.removesuffix(name) + (f"{before}_depth" if before else "depth") + after
 
 
-def _set_format(scene: bpy.types.Scene, file_format: str, color_mode: str, color_depth: str) -> None:
-    settings = scene.render.image_settings
-    if hasattr(settings, "media_type"):  # since 5.0
-        settings.media_type = "IMAGE"
-    settings.file_format = file_format
-    settings.color_mode = color_mode
-    settings.color_depth = color_depth
-
-
 @contextmanager
 def _as_png(scene: bpy.types.Scene) -> Iterator[None]:
     """A scene whose renders are saved as 16-bit PNG with alpha, as long as it lasts."""
     settings = scene.render.image_settings
-    names = ("media_type", "file_format", "color_mode", "color_depth", "color_management")
-    before = {name: getattr(settings, name) for name in names if hasattr(settings, name)}
-    try:
-        _set_format(scene, "PNG", "RGBA", "16")
+    with kept_file_format(settings):
+        set_file_format(settings, "PNG", "RGBA", "16")
         settings.color_management = "FOLLOW_SCENE"
         yield
-    finally:
-        for name, value in before.items():
-            setattr(settings, name, value)
 
 
 def render_scene(scene: bpy.types.Scene, size: tuple[int, int]) -> np.ndarray:

@@ -22,7 +22,7 @@ from ..tasks.redraw import redraw_sidebars
 from ..tasks.watch import start_engine
 from . import shader
 from .camera import View, engine_camera
-from .preview_worker import FrameRequest, Picture, PreviewWorker
+from .preview_worker import FrameAnswer, FrameRequest, PreviewWorker
 
 STILL_SECONDS = 0.2  # without movement until a viewport gets its full resolution
 CONTENT_SECONDS = 0.5  # without movement until the head is looked at for edits, which takes some milliseconds
@@ -35,8 +35,8 @@ LARGEST = 4096  # pixels a side, the engine's limit
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A picture for a viewport, and the ``session_uid`` of the point cloud that it shows."""
+class ShownTexture:
+    """What a viewport shows of the engine's, and the ``session_uid`` of the point cloud that it shows."""
 
     texture: gpu.types.GPUTexture
     uid: int
@@ -44,13 +44,17 @@ class Frame:
 
 @dataclass
 class _Viewport:
-    """One viewport's last wish and last picture."""
+    """One viewport's last request, in full and halved resolution, its last answer, and what it shows of that.
+
+    Attributes:
+        full: what it has to show. asked_full: whether the last request was for it. asked_at: when that was.
+    """
 
     full: FrameRequest
-    wished_full: bool = False
-    asked: float = 0.0
-    picture: Picture | None = None
-    frame: Frame | None = None
+    asked_full: bool = False
+    asked_at: float = 0.0
+    answer: FrameAnswer | None = None
+    shown: ShownTexture | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class Preview:
 
     def __init__(self) -> None:
         self.problem = ""
-        self._worker: PreviewWorker | None = None
+        self._thread: PreviewWorker | None = None
         self._viewports: dict[int, _Viewport] = {}
         self._contents: dict[int, _Content] = {}
         self._poses: dict[int, tuple[tuple, Pose]] = {}
@@ -83,12 +87,18 @@ class Preview:
         self._timer = self.tick  # one object: Blender tells timers apart by identity
 
     @property
+    def _worker(self) -> PreviewWorker:
+        """The thread, between :meth:`_start` and :meth:`stop`."""
+        assert self._thread is not None
+        return self._thread
+
+    @property
     def frames_per_second(self) -> float:
         """How many frames the engine manages; 0 before the first."""
-        seconds = self._worker.frame_seconds if self._worker else 0.0
+        seconds = self._thread.frame_seconds if self._thread else 0.0
         return 1.0 / seconds if seconds else 0.0
 
-    def frame(self, context: bpy.types.Context, seen: View, here: Sequence[bpy.types.Object]) -> Frame | None:
+    def texture(self, context: bpy.types.Context, seen: View, here: Sequence[bpy.types.Object]) -> ShownTexture | None:
         """What to show of the active head; None where the built-in drawing has to.
 
         Args:
@@ -110,15 +120,15 @@ class Preview:
         except AddonError as error:
             self._unfit[key] = str(error)
             return None
-        picture = viewport.picture
-        if picture is None or picture.wish.head_id != content.head_id:
+        answer = viewport.answer
+        if answer is None or answer.request.head_id != content.head_id:
             return None
-        fits = picture.wish.state == viewport.full.state
-        if not fits and now - picture.wish.since > STALE_SECONDS:
+        fits = answer.request.state == viewport.full.state
+        if not fits and now - answer.request.since > STALE_SECONDS:
             return None
-        if viewport.frame is None:
-            viewport.frame = Frame(_upload(picture.pixels), uid)
-        return viewport.frame
+        if viewport.shown is None:
+            viewport.shown = ShownTexture(_upload(answer.pixels), uid)
+        return viewport.shown
 
     def _follow(self, context: bpy.types.Context, seen: View, head: Head, head_id: str, now: float) -> _Viewport:
         """Ask for a frame if the viewport shows something new."""
@@ -153,14 +163,14 @@ class Preview:
             half = replace(full, camera=engine_camera(replace(seen, size=size), pose.world), size=size)
             if viewport is None:
                 viewport = self._viewports[key] = _Viewport(full)
-            viewport.full, viewport.wished_full, viewport.asked = full, False, now
+            viewport.full, viewport.asked_full, viewport.asked_at = full, False, now
             self._moved_at = now
-            self._worker.want(half)
+            self._worker.ask(half)
         return viewport
 
     def _start(self) -> None:
-        if self._worker is None:
-            self._worker = PreviewWorker(ENGINE)
+        if self._thread is None:
+            self._thread = PreviewWorker(ENGINE)
             self._failures = 0
             if ENGINE.state == "stopped":
                 start_engine()
@@ -169,10 +179,10 @@ class Preview:
 
     def stop(self) -> None:
         """End the thread and give everything back."""
-        if self._worker is not None:
-            self._worker.stop()
-            self._worker.join(1.0)
-            self._worker = None
+        if self._thread is not None:
+            self._thread.stop()
+            self._thread.join(1.0)
+            self._thread = None
         if bpy.app.timers.is_registered(self._timer):
             bpy.app.timers.unregister(self._timer)
         self._viewports.clear()
@@ -202,13 +212,13 @@ class Preview:
             if key in alive and viewport.full.head_id in heads
         }
         self._unfit = {key: text for key, text in self._unfit.items() if key in alive}
-        pictures = self._worker.take()
-        for key, picture in pictures.items():
+        answers = self._worker.take()
+        for key, answer in answers.items():
             viewport = self._viewports.get(key)
             if viewport is not None:
-                viewport.picture, viewport.frame = picture, None
-        if pictures:
-            _redraw(set(pictures))
+                viewport.answer, viewport.shown = answer, None
+        if answers:
+            _redraw(set(answers))
         waiting = self._ask_again(now)
         return BUSY_TICK if waiting or now - self._moved_at < CONTENT_SECONDS else CALM_TICK
 
@@ -218,7 +228,7 @@ class Preview:
         if status.client is not self._client:
             self._client = status.client
             for viewport in self._viewports.values():
-                viewport.asked = 0.0
+                viewport.asked_at = 0.0
             _redraw(None)
         if status.client is not None:
             self._failures = 0
@@ -272,10 +282,11 @@ class Preview:
                 if problem.refused:
                     continue
             still = now - viewport.full.since > STILL_SECONDS
-            shown = viewport.picture.wish if viewport.picture else None
-            if still and shown != viewport.full and (not viewport.wished_full or now - viewport.asked > RETRY_SECONDS):
-                viewport.wished_full, viewport.asked = True, now
-                self._worker.want(viewport.full)
+            answered = viewport.answer.request if viewport.answer else None
+            due = not viewport.asked_full or now - viewport.asked_at > RETRY_SECONDS
+            if still and due and answered != viewport.full:
+                viewport.asked_full, viewport.asked_at = True, now
+                self._worker.ask(viewport.full)
                 waiting = True
         if said:
             self._say(f"{said} The built-in drawing is shown.")

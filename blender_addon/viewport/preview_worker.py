@@ -1,4 +1,4 @@
-"""The thread that asks the engine for frames: each viewport's newest wish, one at a time. Knows nothing of Blender."""
+"""The thread that asks the engine for frames: each viewport's newest request, one by one. Knows nothing of Blender."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..engine_client.client import Client, EngineLost, EngineRefusal, PreviewRequest
+from ..engine_client.client import Client
 from ..engine_client.engine import Engine
+from ..engine_client.messages import EngineLost, EngineRefusal, PreviewRequest
 from ..errors import AddonError
 from .camera import EngineCamera
 
@@ -41,11 +42,11 @@ class FrameRequest:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An answer: premultiplied sRGB float32 [H, W, 4] in 0..1, bottom row first, and the wish that it fulfils."""
+class FrameAnswer:
+    """What came: premultiplied sRGB float32 [H, W, 4] in 0..1, bottom row first, and the request that it answers."""
 
     pixels: np.ndarray
-    wish: FrameRequest
+    request: FrameRequest
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Problem:
 class _Desk:
     """What both threads see; only touched with the lock held."""
 
-    wishes: dict[int, FrameRequest] = field(default_factory=dict)
-    pictures: dict[int, Picture] = field(default_factory=dict)
+    requests: dict[int, FrameRequest] = field(default_factory=dict)
+    answers: dict[int, FrameAnswer] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)
     doing: FrameRequest | None = None
     doing_since: float = 0.0
@@ -73,7 +74,7 @@ class _Desk:
 
 
 class PreviewWorker:
-    """Fetches frames until :meth:`stop`; the newest wish of a viewport replaces the one before."""
+    """Fetches frames until :meth:`stop`; the newest request of a viewport replaces the one before."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -97,22 +98,22 @@ class PreviewWorker:
         with self._changed:
             return head_id in self._desk.contents
 
-    def want(self, wish: FrameRequest) -> None:
+    def ask(self, request: FrameRequest) -> None:
         with self._changed:
-            self._desk.wishes[wish.viewport] = wish
+            self._desk.requests[request.viewport] = request
             self._changed.notify()
 
-    def take(self) -> dict[int, Picture]:
-        """The pictures that came since the last call, by viewport."""
+    def take(self) -> dict[int, FrameAnswer]:
+        """The answers that came since the last call, by viewport."""
         with self._changed:
-            pictures, self._desk.pictures = self._desk.pictures, {}
-            return pictures
+            answers, self._desk.answers = self._desk.answers, {}
+            return answers
 
     def is_waiting(self, viewport: int) -> bool:
-        """Whether a wish of this viewport is not answered yet."""
+        """Whether a request of this viewport is not answered yet."""
         with self._changed:
             desk = self._desk
-            return viewport in desk.wishes or (desk.doing is not None and desk.doing.viewport == viewport)
+            return viewport in desk.requests or (desk.doing is not None and desk.doing.viewport == viewport)
 
     @property
     def busy_seconds(self) -> float:
@@ -143,42 +144,42 @@ class PreviewWorker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while (wish := self._next()) is not None:
+        while (request := self._next()) is not None:
             client = self._engine.client
             if client is None:
-                self._fail(wish, self._engine.status.message)
+                self._fail(request, self._engine.status.message)
                 continue
             try:
-                self._fetch(client, wish)
+                self._fetch(client, request)
             except EngineLost as error:
-                self._fail(wish, str(self._engine.explain(error, client)))
+                self._fail(request, str(self._engine.explain(error, client)))
             except EngineRefusal as error:
-                self._fail(wish, str(error), refused=400 <= error.status < 500)
+                self._fail(request, str(error), refused=400 <= error.status < 500)
             except AddonError as error:
-                self._fail(wish, str(error))
+                self._fail(request, str(error))
             except Exception as error:  # the thread must go on: nobody would see that it ended
                 traceback.print_exc()
-                self._fail(wish, f"The preview met an unexpected error ({type(error).__name__}: {error}).")
+                self._fail(request, f"The preview met an unexpected error ({type(error).__name__}: {error}).")
 
     def _next(self) -> FrameRequest | None:
         with self._changed:
             desk = self._desk
-            self._changed.wait_for(lambda: desk.ending or desk.wishes)
+            self._changed.wait_for(lambda: desk.ending or desk.requests)
             if desk.ending:
                 return None
-            viewport = next(iter(desk.wishes))  # the one that has waited longest
-            desk.doing, desk.doing_since = desk.wishes.pop(viewport), time.monotonic()
+            viewport = next(iter(desk.requests))  # the one that has waited longest
+            desk.doing, desk.doing_since = desk.requests.pop(viewport), time.monotonic()
             return desk.doing
 
-    def _fetch(self, client: Client, wish: FrameRequest) -> None:
+    def _fetch(self, client: Client, request: FrameRequest) -> None:
         if self._resident[0] is not client:
             self._resident = (client, set())
         known = self._resident[1]
-        if wish.head_id not in known:
-            self._send(client, wish.head_id)
+        if request.head_id not in known:
+            self._send(client, request.head_id)
         started = time.perf_counter()  # time.monotonic() ticks 64 times a second on Windows
         try:
-            pixels = self._frame(client, wish)
+            pixels = self._draw(client, request)
         except EngineRefusal as refusal:
             if refusal.status == SUPERSEDED:
                 with self._changed:
@@ -186,14 +187,14 @@ class PreviewWorker:
                 return
             if refusal.status != UNKNOWN_HEAD:
                 raise
-            self._send(client, wish.head_id)  # it was pushed out by other heads
-            pixels = self._frame(client, wish)
+            self._send(client, request.head_id)  # it was pushed out by other heads
+            pixels = self._draw(client, request)
         seconds = time.perf_counter() - started
         with self._changed:
             desk = self._desk
             desk.doing = None
-            desk.problems.pop(wish.viewport, None)
-            desk.pictures[wish.viewport] = Picture(pixels, wish)
+            desk.problems.pop(request.viewport, None)
+            desk.answers[request.viewport] = FrameAnswer(pixels, request)
             share = FRAMES_AVERAGED if desk.seconds else 1.0
             desk.seconds += share * (seconds - desk.seconds)
 
@@ -205,22 +206,22 @@ class PreviewWorker:
         client.put_head(head_id, content)
         self._resident[1].add(head_id)
 
-    def _frame(self, client: Client, wish: FrameRequest) -> np.ndarray:
-        width, height = wish.size
-        request = PreviewRequest(
-            viewmat=wish.camera.viewmat,
-            K=wish.camera.K,
+    def _draw(self, client: Client, request: FrameRequest) -> np.ndarray:
+        width, height = request.size
+        question = PreviewRequest(
+            viewmat=request.camera.viewmat,
+            K=request.camera.K,
             width=width,
             height=height,
             sequence=next(self._sequence),
-            ortho=wish.camera.ortho,
-            expression=wish.expression,
-            joint_rotations=wish.joint_rotations,
+            ortho=request.camera.ortho,
+            expression=request.expression,
+            joint_rotations=request.joint_rotations,
         )
-        frame = client.preview(wish.head_id, request)
+        frame = client.preview(request.head_id, question)
         return np.multiply(frame.pixels[::-1], np.float32(1 / 255), dtype=np.float32)
 
-    def _fail(self, wish: FrameRequest, text: str, refused: bool = False) -> None:
+    def _fail(self, request: FrameRequest, text: str, refused: bool = False) -> None:
         with self._changed:
             self._desk.doing = None
-            self._desk.problems[wish.viewport] = Problem(text, wish.state, refused)
+            self._desk.problems[request.viewport] = Problem(text, request.state, refused)

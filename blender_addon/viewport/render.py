@@ -11,16 +11,15 @@ import bpy
 import gpu
 import numpy as np
 
+from ..compat import HAS_NATIVE_SPLATS, start_gpu
 from ..errors import AddonError
 from ..rig.heads import all_heads
-from ..rig.points import HAS_NATIVE_SPLATS
 from ..tasks.changes import CHANGES
 from .blockers import draw_blockers
 from .camera import scene_view
 from .exposure import samples, through_lens
 from .pictures import Writer, render_scene, to_display, to_linear
 from .placed import Place, is_rendered, place_of, placed
-from .shader import start_in_background
 from .splats import Splats, Target
 
 SOLID = 0.5  # alpha from which a pixel has a depth
@@ -66,8 +65,7 @@ def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generat
 
     Heads are shown as F12 shows objects: by the camera icons of objects and collections, whatever is hidden in
     viewports. Motion blur, depth of field and the render region are the scene's own. The scene's present frame is
-    restored at the end. The GPU needs a moment in a Blender without window: before 5.2 it starts with a render of a
-    few pixels.
+    restored at the end. In a Blender without window, the GPU needs a moment to start.
 
     Raises:
         AddonError: no camera or one that splats cannot be drawn through, no head, a holdout, no GPU, a size that the
@@ -84,7 +82,7 @@ def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generat
         try:
             yield Progress(0, len(frames), notes=tuple(cast.left_out))
             for done, frame in enumerate(frames, 1):
-                mean, metres = None, None
+                picture = mean = metres = np.zeros(1, np.float32)
                 if frame is not None or len(exposure) > 1:
                     _go_to(scene, now if frame is None else frame)
                 own = _own_picture(context, options)
@@ -92,7 +90,7 @@ def render_splats(context: bpy.types.Context, options: RenderOptions) -> Generat
                     if len(exposure) > 1:
                         _go_to(scene, (now if frame is None else frame) + later)
                     picture, metres = _frame(context, options, splats, cast, point, own is not None)
-                    mean = to_linear(picture) / len(exposure) + (0.0 if mean is None else mean)
+                    mean = mean + to_linear(picture) / len(exposure)
                     if number < len(exposure) - 1:
                         yield Progress(done - 1 + (number + 1) / len(exposure), len(frames), notes=tuple(cast.left_out))
                 picture = picture if len(exposure) == 1 else to_display(mean)
@@ -121,7 +119,7 @@ def _check(context: bpy.types.Context, options: RenderOptions) -> None:
     if options.frames is not None and not options.frames:
         raise AddonError("There are no frames to render.", "Choose an end frame after the start frame.")
     try:
-        start_in_background()
+        start_gpu()
     except SystemError as error:
         raise AddonError("This computer has no GPU driver that Blender can use.", "Install one.") from error
     view = scene_view(context.scene, context.evaluated_depsgraph_get(), options.width, options.height)
@@ -159,9 +157,9 @@ class _Cast:
 
     def __enter__(self) -> _Cast:
         if self._hidden:
-            self._stage = bpy.data.scenes.new(STAGE)
+            stage = self._stage = bpy.data.scenes.new(STAGE)
             for part in (part for head in self._hidden for part in head.parts):
-                self._stage.collection.objects.link(part)
+                stage.collection.objects.link(part)
                 if part.hide_viewport:  # for any scene
                     part.hide_viewport = False
                     self._disabled.append(part)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-import bpy
 import gpu
 import numpy as np
 from mathutils import Matrix
+
+from ..compat import declare_depth
 
 # gsplat 1.5.3's numbers, see docs/conventions.md
 ALPHA_CAP = 0.999
@@ -125,8 +126,8 @@ def _program(name, vertex, fragment, samplers, constants, varyings, outputs, def
         info.fragment_out(slot, "VEC4", label)
     for label in defines:
         info.define(label, "")
-    if "AT_DEPTH" in defines and hasattr(info, "depth_write"):
-        info.depth_write("ANY")
+    if "AT_DEPTH" in defines:
+        declare_depth(info)
     info.vertex_source(vertex)
     info.fragment_source(fragment)
     return gpu.shader.create_from_info(info)
@@ -166,12 +167,6 @@ def blit_at_depth_program() -> gpu.types.GPUShader:
 @functools.cache
 def outline_program() -> gpu.types.GPUShader:
     return _picture_program("outline", _OUTLINE_FRAGMENT, ("image",), (("VEC4", "color"), ("VEC2", "reach")))
-
-
-@functools.cache
-def can_occlude() -> bool:
-    """Whether programs can write depths: before Blender 4.4 only OpenGL's, which need not say that they do."""
-    return hasattr(gpu.types.GPUShaderCreateInfo, "depth_write") or gpu.platform.backend_type_get() == "OPENGL"
 
 
 @functools.cache
@@ -228,6 +223,7 @@ def blit(
     program.uniform_sampler("image", image)
     program.uniform_float("backdrop", backdrop)
     if depths is not None:
+        assert window is not None
         program.uniform_float("lens", (window[2][2], window[2][3], window[3][2], window[3][3]))
         program.uniform_sampler("depths", depths)
     quad().draw(program)
@@ -251,35 +247,3 @@ def outline(image: gpu.types.GPUTexture, color: Sequence[float], width: float) -
     program.uniform_float("reach", (width / image.width, width / image.height))
     quad().draw(program)
     gpu.state.blend_set("NONE")
-
-
-def start_in_background() -> None:
-    """Make the GPU usable in a Blender without window; does nothing in one that has windows.
-
-    Raises:
-        SystemError: there is no GPU driver.
-    """
-    if not bpy.app.background:
-        return
-    if hasattr(gpu, "init"):  # since 5.2
-        gpu.init()
-        return
-    try:
-        gpu.platform.backend_type_get()
-    except SystemError:
-        _render_something()
-
-
-def _render_something() -> None:
-    """Before 5.2 the GPU starts with the first Workbench render."""
-    scene = bpy.data.scenes.new(".gaussian_heads_gpu")
-    try:
-        scene.render.engine, scene.render.resolution_x, scene.render.resolution_y = "BLENDER_WORKBENCH", 8, 8
-        scene.camera = bpy.data.objects.new(scene.name, bpy.data.cameras.new(scene.name))
-        scene.collection.objects.link(scene.camera)
-        bpy.ops.render.render(scene=scene.name)
-    finally:
-        data = scene.camera.data if scene.camera else None
-        bpy.data.scenes.remove(scene)
-        if data:
-            bpy.data.cameras.remove(data)

@@ -11,8 +11,8 @@ import gpu
 import numpy as np
 from mathutils import Matrix
 
-from ..rig.build import SH_C0
-from ..rig.points import read_attribute
+from ..compat import RADIANCE
+from ..rig.points import SH_C0, read_attribute
 from ..tasks.changes import CHANGES
 from . import shader
 from .placed import Place
@@ -90,7 +90,7 @@ class Splats:
         for uid in uids:
             cloud = evaluated[uid]
             names = set(cloud.attributes.keys())
-            missing = {"position", "rotation", "scale", "radiance:base"} - names
+            missing = {"position", "rotation", "scale", RADIANCE} - names
             if missing:
                 self.problem = f"{cloud.name} has no {' and no '.join(sorted(missing))}: restore its modifier."
                 continue
@@ -123,7 +123,7 @@ class Splats:
 
     def _read_looks(self, part: Part, cloud: bpy.types.PointCloud) -> bool:
         """Whether a colour or opacity changed."""
-        looks = read_attribute(cloud, "radiance:base")
+        looks = read_attribute(cloud, RADIANCE)
         looks[:, :3] *= SH_C0
         looks[:, :3] += 0.5
         if np.array_equal(self._looks[part.rows], looks):

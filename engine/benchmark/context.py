@@ -11,11 +11,11 @@ import torch
 
 from engine.atomic import atomic_write
 from engine.benchmark.measure import peak_bytes, seconds, synchronise
-from engine.benchmark.networks import shell_photos
 from engine.errors import EngineError
 from engine.models.kit.attention import Attention
 from engine.models.kit.blocks import Block, per_view
 from engine.models.kit.registration import register
+from engine.models.kit.rehearsal import shell_photos
 from engine.models.match import MATCH, MatchNetwork
 from engine.progress import Progress
 

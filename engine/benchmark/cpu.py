@@ -10,14 +10,17 @@ import torch
 
 from engine import assets
 from engine.benchmark.measure import REPEATS, machine, process_peak_gb, seconds
-from engine.benchmark.scene import COUNT, SIZE, head_shell, portrait_camera
 from engine.gaussians.gaussians import Splats
 from engine.heads import load_head
+from engine.models.kit.scene import COUNT, SIZE, head_shell, portrait_camera
+from engine.models.learned.reconstruct import trained
+from engine.models.spec import SystemSpec
 from engine.photos import load_photos
-from engine.pipeline import NETWORKS, SYSTEMS, Options, System, reconstruct
+from engine.pipeline import Options, reconstruct
 from engine.progress import Progress
 from engine.splatting import rasterization, reference, warm_up
-from engine.splatting.constants import ALPHA_MIN, TILE
+from engine.splatting.kernels.constants import ALPHA_MIN, TILE
+from engine.systems import systems
 from engine.tracking import track
 
 PORTRAIT = "samples/astronaut.png"
@@ -139,24 +142,21 @@ def benchmark(progress: Progress, count: int = COUNT, options: Options = Options
 
 def photo_to_gaussians(progress: Progress, options: Options) -> dict[str, float]:
     """Seconds of every system from the tracked sample portrait to the options' Gaussians (``SYSTEM_gaussians_s``), and
-    of what those with a motion of their own need on top to bake it for Blender (``SYSTEM_motion_s``). Weights are
-    in memory; nothing is refined."""
-    from engine.models.learned.reconstruct import trained
-
+    of what those with a motion of their own need on top to fit its basis (``SYSTEM_motion_s``). Weights are in memory;
+    nothing is refined."""
     silent = Progress(is_cancelled=progress.is_cancelled)
     photos = load_photos([assets.path(PORTRAIT)], silent).photos
     head = load_head()
     tracked = track(photos, head, silent)
     figures = {}
-    for name, system in SYSTEMS.items():
-        chosen = replace(options, system=name, refine_seconds=0)
+    for name, spec in systems().items():
 
-        def run(system: System = system, chosen: Options = chosen) -> object:
-            return system(photos, tracked, head, silent, chosen)
+        def run(spec: SystemSpec = spec) -> object:
+            return spec.reconstruct(photos, tracked, head, silent, options.gaussians)
 
         run()
         whole = seconds(run)
-        network = trained(name) if name in NETWORKS else None
+        network = None if spec.network is None else trained(name, spec.network)
         if network is None or not network.moves:
             figures[f"{name}_gaussians_s"] = whole
             continue

@@ -17,39 +17,27 @@ from engine.benchmark import networks, splatting
 from engine.benchmark.context import PHOTOS, context_cost
 from engine.benchmark.rows import Row, Task, markdown, run
 from engine.errors import EngineError
-from engine.models.avat3r import Avat3r
-from engine.models.ffavatar import FFAvatar
-from engine.models.flexavatar import FlexAvatar
+from engine.models.kit.scene import COUNT
 from engine.models.match import MATCH
-from engine.models.uika import UIKA
 from engine.progress import Progress
 from engine.splatting import rasterization
+from engine.systems import networks as known_networks
 
-PAPER: Mapping[str, networks.Build] = {
-    "match": partial(networks.match_case, MATCH.paper()),
-    "uika": partial(networks.uika_case, UIKA.paper()),
-    "ffavatar": partial(networks.ffavatar_case, FFAvatar.paper()),
-    "avat3r": partial(networks.avat3r_case, Avat3r.paper()),
-    "flexavatar": partial(networks.flexavatar_case, FlexAvatar.paper()),
-}
-MOVING = ("ffavatar", "avat3r", "flexavatar")  # systems whose network works in every frame
 DTYPES = {"bf16": torch.bfloat16, "float32": torch.float32}
-
 PUBLISHED = {
     "draw 2DGS, 1 000 000": "MATCH 570 FPS (GPU not known)",
     "draw 3DGS, 130 000": "UIKA 220 FPS (GPU not known)",
-    "match, 1 photo, create": "MATCH 0.5 s (for several photos)",
-    "flexavatar, 1 photo, create": "FlexAvatar 0.4 s",
-    "ffavatar, 1 photo, create": "FFAvatar 1.3 s",
-    "avat3r, 1 photo, create": "Avat3r 1.15 s (1-shot)",
-    "ffavatar, 4 photos, create": "FFAvatar 1.7 s",
-    "avat3r, 4 photos, create": "Avat3r 12.3 s, most of it DUSt3R's",
-    "flexavatar, 1 photo, frame": "FlexAvatar 22 ms for UNet, rig and drawing",
-    "avat3r, 1 photo, frame": "Avat3r 53 FPS (1-shot)",
-    "avat3r, 4 photos, frame": "Avat3r 7.9 FPS (4-shot)",
-    "ffavatar, 1 photo, frame": "FFAvatar 31 FPS",
 }
-"""The papers' figures by the beginning of a row's name."""
+"""The papers' figures by the beginning of a row's name; those of networks are in their specs."""
+
+
+def paper_sized() -> dict[str, networks.Build]:
+    """Every network at its paper's size."""
+    return {
+        name: partial(network.rehearse, network.config.paper())
+        for name, network in known_networks().items()
+        if network.rehearse is not None
+    }
 
 
 @dataclass(frozen=True)
@@ -64,10 +52,10 @@ class Sizes:
         frames, passes: repeats of frames and of whole networks.
     """
 
-    counts: Sequence[int] = (130_000, 1_000_000)
+    counts: Sequence[int] = (COUNT, 1_000_000)
     image: int = 512
     photos: Sequence[int] = (1, 4)
-    systems: Mapping[str, networks.Build] = field(default_factory=lambda: PAPER)
+    systems: Mapping[str, networks.Build] = field(default_factory=paper_sized)
     scenes: int = 6
     scene_count: int = 2000
     context: MATCH = field(default_factory=MATCH.paper)
@@ -102,7 +90,7 @@ def tasks(device: torch.device, sizes: Sizes) -> list[Task]:
                 name = f"{system}, {_photos(photos)}"
                 once = partial(networks.create, build, photos, device, dtype, sizes.passes)
                 found.append((f"{name}, create, {dtype_name}", once))
-                if system in MOVING:
+                if known_networks()[system].system.moves:
                     again = partial(networks.frame, build, photos, device, dtype, sizes.image, sizes.frames)
                     found.append((f"{name}, frame, {dtype_name}", again))
 
@@ -125,7 +113,10 @@ def _photos(count: int) -> str:
 
 def published(name: str) -> str:
     """The paper's figure beside a row, "" for none."""
-    return next((figure for begin, figure in PUBLISHED.items() if name.startswith(begin)), "")
+    known = dict(PUBLISHED)
+    for system, network in known_networks().items():
+        known |= {f"{system}, {end}": figure for end, figure in network.published.items()}
+    return next((figure for begin, figure in known.items() if name.startswith(begin)), "")
 
 
 def benchmark_gpu(folder: Path, progress: Progress) -> list[Row]:
@@ -155,7 +146,7 @@ def measure(
     with atomic_write(folder / "gpu.md") as temporary:
         header = "; ".join(f"{name} {value}" for name, value in where.items())
         table = markdown(rows, {row.name: published(row.name) for row in rows})
-        commands = "".join(f"    {line}\n" for line in TRAINING)
+        commands = "".join(f"    {line}\n" for line in training_commands())
         temporary.write_text(f"{header}\n\n{table}\nTraining runs to start:\n\n{commands}", encoding="utf-8")
     return rows
 
@@ -176,15 +167,15 @@ def setting(device: torch.device) -> dict[str, str]:
     }
 
 
-TRAINING = (
-    *(
+def training_commands() -> list[str]:
+    """Training runs for one GPU, then for a machine with eight. Numbers of steps are ours."""
+    small = [
         f"python -m engine train --system {system} --preset small --steps 200000 --out runs/{system}-small"
-        for system in PAPER
-    ),
-    *(
+        for system in known_networks()
+    ]
+    paper = [
         f"torchrun --nproc-per-node=8 -m engine train --system {system} --preset paper --steps 300000 "
         f"--out runs/{system}-paper"
-        for system in PAPER
-    ),
-)
-"""Training runs for one GPU, then for a machine with eight, as commands. Numbers of steps are ours."""
+        for system in known_networks()
+    ]
+    return small + paper

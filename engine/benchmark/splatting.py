@@ -12,8 +12,8 @@ import torch
 from engine.arkit import ARKIT_NAMES
 from engine.avatar import drive
 from engine.benchmark.measure import median_seconds
-from engine.benchmark.scene import head_shell, portrait_camera, shell_avatar
 from engine.gaussians.gaussians import Splats
+from engine.models.kit.scene import head_shell, portrait_camera, shell_avatar
 from engine.rendering import Camera, render
 from engine.splatting import rasterization, reference
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from engine.avatar import Avatar
 from engine.curves import smoothstep
-from engine.editing.correspondence import Correspondence, correspond, partners, partners_basis, require_same_model
+from engine.editing.correspondence import GaussianPairs, correspond, partners, partners_basis, require_same_model
 from engine.editing.edited import Edited, provenance
 from engine.errors import AvatarError
 from engine.formats.avatar_layout import LAYOUT
@@ -151,7 +151,7 @@ def _mix_eigenbases(
     second: Avatar,
     ours: BoundGaussians,
     theirs: BoundGaussians,
-    pairs: Correspondence,
+    pairs: GaussianPairs,
     share: torch.Tensor,
     kept: torch.Tensor,
 ) -> Eigenbasis:

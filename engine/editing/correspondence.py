@@ -19,7 +19,7 @@ SAME_PLACE = 1e-4  # of barycentric coordinates
 
 
 @dataclass(frozen=True)
-class Correspondence:
+class GaussianPairs:
     """Pairs of Gaussians of a first and a second avatar.
 
     Attributes:
@@ -60,7 +60,7 @@ def require_same_model(*avatars: Avatar) -> None:
             )
 
 
-def correspond(first: Avatar, second: Avatar) -> Correspondence:
+def correspond(first: Avatar, second: Avatar) -> GaussianPairs:
     """Pair the Gaussians of two avatars of one head model.
 
     Equal bindings pair one to one, whatever the parts. Otherwise each surface Gaussian of the first takes the nearest
@@ -70,12 +70,12 @@ def correspond(first: Avatar, second: Avatar) -> Correspondence:
     a, b = first.gaussians, second.gaussians
     if _same_places(a, b):
         every, none = torch.arange(len(a)), torch.arange(0)
-        return Correspondence(every, every, none, none, 0, 1.0)
+        return GaussianPairs(every, every, none, none, 0, 1.0)
     on_a, on_b = (torch.nonzero(g.parts == PARTS.index("surface"))[:, 0] for g in (a, b))
     uv_a, uv_b = (_uv(avatar)[on] for avatar, on in ((first, on_a.numpy()), (second, on_b.numpy())))
     if not len(uv_a) or not len(uv_b):
         none = torch.arange(0)
-        return Correspondence(none, none, torch.arange(len(a)), torch.arange(len(b)), 0, 1.0)
+        return GaussianPairs(none, none, torch.arange(len(a)), torch.arange(len(b)), 0, 1.0)
     tree_a, tree_b = cKDTree(uv_a), cKDTree(uv_b)
     step_a, step_b = _spacing(uv_a, tree_a), _spacing(uv_b, tree_b)
     reach = REACH * max(step_a, step_b)
@@ -96,10 +96,10 @@ def correspond(first: Avatar, second: Avatar) -> Correspondence:
         lone_b = torch.ones(len(b), dtype=torch.bool)
         lone_b[pair_b] = False
     lone_a, lone_b = (torch.nonzero(x)[:, 0] for x in (lone_a, lone_b))
-    return Correspondence(pair_a, pair_b, lone_a, lone_b, int(moved.sum()), step_a / step_b)
+    return GaussianPairs(pair_a, pair_b, lone_a, lone_b, int(moved.sum()), step_a / step_b)
 
 
-def partners(second: Avatar, places: BoundGaussians, pairs: Correspondence) -> BoundGaussians:
+def partners(second: Avatar, places: BoundGaussians, pairs: GaussianPairs) -> BoundGaussians:
     """The second avatar's halves of the pairs, [M], told in the triangles and at the barycentrics of the first's.
 
     Args:
@@ -113,7 +113,7 @@ def partners(second: Avatar, places: BoundGaussians, pairs: Correspondence) -> B
     )
 
 
-def partners_basis(second: Avatar, basis: torch.Tensor, places: BoundGaussians, pairs: Correspondence) -> torch.Tensor:
+def partners_basis(second: Avatar, basis: torch.Tensor, places: BoundGaussians, pairs: GaussianPairs) -> torch.Tensor:
     """[K, M, 14]: what :func:`partners` does to Gaussians, done to the second's eigenbasis ``basis`` [K, N, 14]."""
     theirs, changes = select(second.gaussians, pairs.second), basis[:, pairs.second]
     quats, offsets = _told(second, theirs, places, changes[..., 3:7], changes[..., :3])

@@ -18,14 +18,14 @@ from engine.gaussians.eigenbasis import Eigenbasis, motion_features, scale_offse
 from engine.gaussians.gaussians import BoundGaussians, select
 from engine.gaussians.rotations import quat_multiply
 
-BAKED = "Changes of the Gaussians with keys and bones were baked into the resting face."
+BAKED = "Changes of the Gaussians with keys and bones went into the resting face."
 SCALE_RANGE = (1e-6, 1.0)  # m
 
 
-def bake(avatar: Avatar, expression: Mapping[str, float]) -> Avatar:
+def with_expression(avatar: Avatar, expression: Mapping[str, float]) -> Avatar:
     """The avatar with an expression as its resting face; driven at rest it looks as ``drive(avatar, expression)``.
 
-    What an eigenbasis does to the Gaussians is baked into them, and the result has none: from then on they only follow
+    What an eigenbasis does to the Gaussians goes into them, and the result has none: from then on they only follow
     the mesh, as its provenance says.
 
     Args:
@@ -40,17 +40,17 @@ def bake(avatar: Avatar, expression: Mapping[str, float]) -> Avatar:
     weights = torch.tensor([float(expression.get(name, 0.0)) for name in avatar.key_names]).numpy()
     still = torch.zeros(len(avatar.joint_names), 3).numpy()
     vertices = deform(avatar, weights, still)
-    baked = avatar
+    posed = avatar
     if avatar.eigenbasis is not None:
         features = motion_features(torch.from_numpy(weights), torch.from_numpy(still))
         notes = [*avatar.provenance.get("notes", ()), BAKED]
-        baked = replace(
+        posed = replace(
             avatar,
             gaussians=avatar.eigenbasis.apply(avatar.gaussians, features),
             eigenbasis=None,
             provenance={**avatar.provenance, "notes": notes},
         )
-    return replace(baked, vertices=vertices.numpy(), gaussians=_stretched(baked, vertices))
+    return replace(posed, vertices=vertices.numpy(), gaussians=_stretched(posed, vertices))
 
 
 def transfer(source: Avatar, expressive: Avatar, neutral: Avatar, name: str | None = None) -> Edited:
@@ -60,7 +60,7 @@ def transfer(source: Avatar, expressive: Avatar, neutral: Avatar, name: str | No
     go on changing with keys and bones as an eigenbasis of ``source`` says.
 
     Args:
-        expressive, neutral: one person in two states: two reconstructions, or one and its :func:`bake`.
+        expressive, neutral: one person in two states: two reconstructions, or one and its :func:`with_expression`.
 
     Raises:
         AvatarError: the heads are of different head models.

@@ -1,1 +1,1 @@
-
+"""Measuring: likeness on clips, synthetic people against their truth, looks, performances."""

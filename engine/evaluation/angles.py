@@ -14,14 +14,14 @@ from engine.evaluation.metrics import overlap
 from engine.evaluation.synthetic import SHRINK, compared, draw, held_out, over_white, planes
 from engine.heads import load_head
 from engine.heads.parametric import JOINTS
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts import furnish
-from engine.models.surface import HeadGaussians
 from engine.perceptual import LPIPS
 from engine.photos.photo import CROP, MARGIN, Photo
-from engine.pipeline import SYSTEMS, Options
 from engine.progress import Progress
 from engine.synthetic import SyntheticSample, act
 from engine.synthetic.portraits import portrait, true_tracking
+from engine.systems import system, systems
 
 SOURCES = ((5, 3), (-35, 0), (35, 0), (0, 20))
 """Yaw and pitch in degrees from where the photos are taken; of fewer photos, the first."""
@@ -44,12 +44,12 @@ class AngleScore:
 
 
 def compare_angles(
-    people: int, photos: int, count: int, progress: Progress, systems: Sequence[str] = tuple(SYSTEMS)
+    people: int, photos: int, count: int, progress: Progress, names: Sequence[str] | None = None
 ) -> list[AngleScore]:
     """Whole heads as the product furnishes them, without refinement, on the first held-out people; tracking is exact.
 
     Args:
-        photos: 1 to 4. count: Gaussians on the surface.
+        photos: 1 to 4. count: Gaussians on the surface. names: of the systems; all, if left out.
 
     Raises:
         EngineError: there are not so many held-out people.
@@ -62,9 +62,8 @@ def compare_angles(
     for done, seed in enumerate(seeds, start=1):
         person = act(seed, at_rest, CROP, directions=directions)
         shown = [seen_face(person, view) for view in range(photos)]
-        for name in systems:
-            options = Options(name, refine_seconds=0, count=count)
-            made = SYSTEMS[name](shown, true_tracking(person, range(photos)), head, silent, options)
+        for name in names or systems():
+            made = system(name).reconstruct(shown, true_tracking(person, range(photos)), head, silent, count)
             scores += _scores(furnish(made, shown, head), person, name, lpips)
         progress.update(done / len(seeds))
     progress.finish()

@@ -14,8 +14,9 @@ from engine.evaluation.metrics import psnr
 from engine.evaluation.synthetic import drawn, over_white
 from engine.heads import load_head
 from engine.heads.parametric import JOINTS, ParametricHead
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts import close_lids, furnish
-from engine.models.surface import HeadGaussians, surface
+from engine.models.surface import surface
 from engine.perceptual import LPIPS
 from engine.photos.photo import CROP
 from engine.progress import Progress

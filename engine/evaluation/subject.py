@@ -17,7 +17,7 @@ from engine.photos.photo import Photo, PhotoSet
 from engine.pipeline import Options, reconstruct_photos, source_view
 from engine.progress import Progress
 from engine.rendering import Picture, crop_view, render_view
-from engine.tracking.photometric import Appearance, drive_photometric
+from engine.tracking.photometric import FinishedHead, drive_photometric
 from engine.tracking.tracked import View
 
 
@@ -32,7 +32,7 @@ class AvatarSubject:
 
     avatar: Avatar
     person: tracking.Subject
-    look: Appearance
+    look: FinishedHead
     source_views: Sequence[View]
 
     def drive_landmarks(self, photo: Photo) -> View:
@@ -54,7 +54,7 @@ def reconstruct_subject(sources: Sequence[Photo], options: Options, progress: Pr
     return AvatarSubject(
         made.avatar,
         tracking.subject(made.tracked, made.head, made.photos),
-        Appearance(made.model.rig, made.model.gaussians, made.head),
+        FinishedHead(made.model.rig, made.model.gaussians, made.head),
         made.tracked.views,
     )
 

@@ -16,15 +16,16 @@ from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
 from engine.heads.rig import Rig
-from engine.models.surface import HeadGaussians
+from engine.models.head_gaussians import HeadGaussians
+from engine.models.spec import SystemSpec
 from engine.perceptual import LPIPS
 from engine.photos.photo import CROP, Photo
-from engine.pipeline import SYSTEMS, Options
 from engine.progress import Progress
 from engine.splatting import rasterization
 from engine.ssim import ssim_map
 from engine.synthetic import HELD_OUT, SyntheticSample, sample
 from engine.synthetic.portraits import Views, portrait, true_tracking
+from engine.systems import systems
 from engine.tracking.tracked import Tracked
 
 SOURCES = 4
@@ -56,16 +57,15 @@ def compare_all(people: int, photos: int, count: int, progress: Progress) -> lis
     seeds = held_out(people)
     head, silent = load_head(), Progress(is_cancelled=progress.is_cancelled)
 
-    def system_of(name: str) -> System:
-        options = Options(name, refine_seconds=0, count=count)
-        return lambda shown, tracked: SYSTEMS[name](shown, tracked, head, silent, options)
+    def made_by(spec: SystemSpec) -> System:
+        return lambda shown, tracked: spec.reconstruct(shown, tracked, head, silent, count)
 
-    systems = {name: system_of(name) for name in SYSTEMS}
+    chosen = {name: made_by(spec) for name, spec in systems().items()}
     progress.start("held-out people")
     scores = []
-    for score in compare(systems, seeds, (photos,), LPIPS()):
+    for score in compare(chosen, seeds, (photos,), LPIPS()):
         scores.append(score)
-        progress.update(len(scores) / (people * len(systems)))
+        progress.update(len(scores) / (people * len(chosen)))
     progress.finish()
     return scores
 

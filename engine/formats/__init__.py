@@ -1,1 +1,1 @@
-
+"""Files: the avatar, and what splat viewers read."""

@@ -1,20 +1,18 @@
-"""The exact closest place on a triangle mesh for many points: a bounding-box tree in numba."""
+"""The exact closest place on a triangle mesh for many points: libigl finds the triangle, numpy the place in it.
+
+libigl's own barycentrics are a quotient of areas, which slivers do not have.
+"""
 
 from __future__ import annotations
 
+import igl
 import numpy as np
-from numba import prange
 
-from engine.kernels import njit
-
-LEAF = 4  # triangles per leaf
-DEEPEST = 64  # entries of the traversal's stack: one more per level of the tree, which has at most 30
-GRID = 1024  # cells per axis of the Morton order, 10 bits
-WELL_SHAPED = 1e-12  # squared sine of a corner angle; above it the plane's solution needs no check
+FLAT = 1e-26  # squared area over the longest edge's fourth power: below it libigl misses points on either side
 
 
 def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Closest triangle and the barycentrics of the closest place in it.
+    """Closest triangle and the barycentrics of the closest place in it; of equally close triangles any.
 
     Args:
         points: [N, 3] float64.
@@ -23,118 +21,37 @@ def closest_on_triangles(points: np.ndarray, corners: np.ndarray) -> tuple[np.nd
     Returns:
         [N] int64 into ``corners``; [N, 3] float64, 0..1, rows sum to 1.
     """
-    order = _morton_order(corners.mean(1))
-    leaves = 1 << int(np.ceil(np.log2(max(len(order) / LEAF, 1))))
-    order = np.pad(order, (0, leaves * LEAF - len(order)), mode="edge")
-    low, high = _boxes(corners[order], leaves)
-    return _search(points, corners, order, low, high)
+    _, nearest, _ = igl.point_mesh_squared_distance(points, corners.reshape(-1, 3), _as_faces(corners))
+    return nearest, _closest_in(points, corners[nearest])
 
 
-def _morton_order(centers: np.ndarray) -> np.ndarray:
-    """Triangles [C] along a space-filling curve, so that neighbours in the list are neighbours in space."""
-    extent = np.ptp(centers, axis=0).max() or 1.0
-    cells = ((centers - centers.min(0)) / extent * (GRID - 1)).astype(np.int64)
-    code = np.zeros(len(centers), np.int64)
-    for bit in range(GRID.bit_length() - 1):
-        for axis in range(3):
-            code |= ((cells[:, axis] >> bit) & 1) << (3 * bit + axis)
-    return np.argsort(code, kind="stable")
+def _as_faces(corners: np.ndarray) -> np.ndarray:
+    """[C, 3] into the corners one after the other; triangles without area go twice to the end of their longest edge,
+    which libigl takes for a segment."""
+    edges = np.roll(corners, -1, axis=1) - corners
+    lengths = (edges**2).sum(axis=2)
+    longest = lengths.argmax(axis=1)
+    areas = (np.cross(edges[:, 0], edges[:, 1]) ** 2).sum(axis=1)
+    flat = areas <= FLAT * lengths.max(axis=1) ** 2
+    chosen = np.tile([0, 1, 2], (len(corners), 1))
+    chosen[flat] = (longest[flat, None] + [0, 1, 1]) % 3
+    return 3 * np.arange(len(corners))[:, None] + chosen
 
 
-def _boxes(corners: np.ndarray, leaves: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds [2 * leaves, 3] of a complete binary tree in heap order: root 1, children 2i and 2i + 1."""
-    low, high = np.empty((2 * leaves, 3)), np.empty((2 * leaves, 3))
-    grouped = corners.reshape(leaves, LEAF * 3, 3)
-    low[leaves:], high[leaves:] = grouped.min(1), grouped.max(1)
-    first = leaves
-    while first > 1:
-        parent = first // 2
-        low[parent:first] = low[first : 2 * first].reshape(-1, 2, 3).min(1)
-        high[parent:first] = high[first : 2 * first].reshape(-1, 2, 3).max(1)
-        first = parent
-    return low, high
-
-
-@njit(error_model="numpy")
-def _box_distance(point: np.ndarray, low: np.ndarray, high: np.ndarray) -> float:
-    total = 0.0
-    for axis in range(3):
-        gap = max(low[axis] - point[axis], 0.0, point[axis] - high[axis])
-        total += gap * gap
-    return total
-
-
-@njit(error_model="numpy")
-def _triangle_distance(point: np.ndarray, corners: np.ndarray) -> tuple[float, float, float]:
-    """Squared distance, and the weights of corners 1 and 2 at the closest place."""
-    # Scalars: numba would allocate for every little vector.
-    aa = ab = bb = wa = wb = 0.0
-    for axis in range(3):
-        first = corners[1, axis] - corners[0, axis]
-        second = corners[2, axis] - corners[0, axis]
-        toward = point[axis] - corners[0, axis]
-        aa += first * first
-        ab += first * second
-        bb += second * second
-        wa += toward * first
-        wb += toward * second
-    best, best_u, best_v = np.inf, 0.0, 0.0
-    det = aa * bb - ab * ab
-    plane_u, plane_v = bb * wa - ab * wb, aa * wb - ab * wa
-    inside = det > 0.0 and plane_u >= 0.0 and plane_v >= 0.0 and plane_u + plane_v <= det
-    for attempt in range(4):
-        if attempt == 0:
-            if not inside:
-                continue
-            u, v = plane_u / det, plane_v / det
-        elif attempt == 1:
-            u, v = min(max(wa / aa, 0.0), 1.0) if aa > 0.0 else 0.0, 0.0
-        elif attempt == 2:
-            u, v = 0.0, min(max(wb / bb, 0.0), 1.0) if bb > 0.0 else 0.0
-        else:
-            length = aa - 2.0 * ab + bb
-            v = min(max((wb - wa + aa - ab) / length, 0.0), 1.0) if length > 0.0 else 0.0
-            u = 1.0 - v
-        squared = 0.0
-        for axis in range(3):
-            reached = (1.0 - u - v) * corners[0, axis] + u * corners[1, axis] + v * corners[2, axis]
-            squared += (point[axis] - reached) ** 2
-        if squared < best:
-            best, best_u, best_v = squared, u, v
-        if inside and det > WELL_SHAPED * aa * bb:
-            break
-    return best, best_u, best_v
-
-
-@njit(parallel=True, nogil=True, error_model="numpy")
-def _search(
-    points: np.ndarray, corners: np.ndarray, order: np.ndarray, low: np.ndarray, high: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    leaves = len(low) // 2
-    nearest = np.zeros(len(points), np.int64)
-    weights = np.zeros((len(points), 3))
-    for n in prange(len(points)):
-        point = points[n]
-        best, best_u, best_v, best_triangle = np.inf, 0.0, 0.0, order[0]
-        stack = np.empty(DEEPEST, np.int64)
-        stack[0], depth = 1, 1
-        while depth > 0:
-            depth -= 1
-            node = stack[depth]
-            if _box_distance(point, low[node], high[node]) >= best:
-                continue
-            if node >= leaves:
-                for slot in range((node - leaves) * LEAF, (node - leaves + 1) * LEAF):
-                    squared, u, v = _triangle_distance(point, corners[order[slot]])
-                    if squared < best:
-                        best, best_u, best_v, best_triangle = squared, u, v, order[slot]
-            else:
-                near, far = 2 * node, 2 * node + 1
-                near_gap = _box_distance(point, low[near], high[near])
-                if near_gap > _box_distance(point, low[far], high[far]):
-                    near, far = far, near
-                stack[depth], stack[depth + 1] = far, near
-                depth += 2
-        nearest[n] = best_triangle
-        weights[n, 0], weights[n, 1], weights[n, 2] = 1.0 - best_u - best_v, best_u, best_v
-    return nearest, weights.clip(0.0, 1.0)
+def _closest_in(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """Barycentrics [N, 3] of the place closest to each of ``points`` [N, 3] in its own triangle [N, 3, 3]: the closest
+    of four, the plane's, where it is inside, and one on every edge."""
+    a, b, p = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0], points - corners[:, 0]
+    aa, ab, bb, pa, pb = ((x * y).sum(axis=1) for x, y in ((a, a), (a, b), (b, b), (p, a), (p, b)))
+    none = np.zeros(len(points))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = np.stack((bb * pa - ab * pb, aa * pb - ab * pa)) / (aa * bb - ab**2)
+        along = [pa / aa, pb / bb, (pb - pa + aa - ab) / (aa - 2 * ab + bb)]
+        outside = ~((inside >= 0).all(axis=0) & (inside.sum(axis=0) <= 1))
+    inside[:, outside] = 0  # corner 0, which is on edges too
+    first, second, third = (np.nan_to_num(t, nan=0.0).clip(0, 1) for t in along)  # an edge without length: its start
+    u = np.stack((inside[0], first, none, 1 - third))
+    v = np.stack((inside[1], none, second, third))
+    misses = ((p - u[..., None] * a - v[..., None] * b) ** 2).sum(axis=2)
+    best = misses.argmin(axis=0), np.arange(len(points))
+    return np.stack((1 - u[best] - v[best], u[best], v[best]), axis=1).clip(0, 1)

@@ -8,17 +8,6 @@ from torch.nn import functional
 SMALL_ANGLE_SQUARED = 1e-3  # rad²; below it the series' first dropped term is under 2e-13
 
 
-def quat_to_matrix(quats: torch.Tensor) -> torch.Tensor:
-    """Rotation matrices [..., 3, 3] of quaternions [..., 4] wxyz; they are brought to unit length first."""
-    w, x, y, z = functional.normalize(quats, dim=-1).unbind(-1)
-    entries = (
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    )  # fmt: skip
-    return torch.stack(entries, dim=-1).unflatten(-1, (3, 3))
-
-
 def matrix_to_quat(matrices: torch.Tensor) -> torch.Tensor:
     """Unit quaternions [..., 4] wxyz of rotation matrices [..., 3, 3], accurate and differentiable at every angle.
 

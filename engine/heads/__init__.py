@@ -13,6 +13,7 @@ import numpy as np
 from engine import assets
 from engine.atomic import atomic_write
 from engine.caches import is_writable, own_folder
+from engine.heads.models import model_of
 from engine.heads.parametric import ParametricHead
 
 LOG = logging.getLogger(__name__)
@@ -20,26 +21,20 @@ DEFAULT = "makehuman"
 
 
 def load_head(source: str | Path = DEFAULT) -> ParametricHead:
-    """Load a head model: ``makehuman``, or the path of a FLAME file that the user obtained.
+    """Load a head model: the name of one that comes with the engine (``makehuman``), or the path of a model's file.
 
     Building a head takes half a minute (identity basis, UV atlas, landmark correspondence); the result is cached under
-    a key of its inputs and of the code that builds it: in the folder ``GAUSSIAN_HEADS_CACHE`` where that is set,
+    a key of its inputs and of the model's version: in the folder ``GAUSSIAN_HEADS_CACHE`` where that is set,
     otherwise beside the assets, or in a folder of the user's own where that cannot be written. What already lies beside
     the assets is used from there.
 
     Raises:
         AssetError: the default head's data have not been fetched.
-        HeadModelError: the file is missing, damaged, hostile or not a FLAME model.
+        HeadModelError: the file is missing, damaged, hostile or of no known head model.
     """
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    if str(source) == DEFAULT:
-        from engine.heads.makehuman import build
-
-        return _cached(DEFAULT, code, build)
-    from engine.heads.flame import load_flame, read_bytes
-
-    path = Path(source)
-    return _cached("flame", code + read_bytes(path), lambda: load_flame(path, load_head()))
+    spec, file = model_of(source)
+    key = f"{spec.name} {spec.version} ".encode() + spec.depends_on(file)
+    return _cached(spec.name, key, lambda: spec.build(file, load_head))
 
 
 def _cached(kind: str, key: bytes, build: Callable[[], ParametricHead]) -> ParametricHead:

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 from engine.gaussians.mesh_raster import rasterize_mesh
 
 DEFAULT_TEXELS = 130_000
+"""Gaussians on a head's surface where nobody asks for another number (UIKA's, arXiv 2601.07603, UV decoder)."""
 """Texels, and so surface Gaussians, of a finished avatar."""
 
 _STRAY = 3.0  # texels of unconnected triangles that lie farther apart than this many of their shortest steps
@@ -75,36 +76,6 @@ def gather(atlas: Atlas, faces: np.ndarray, vertex_attribute: torch.Tensor) -> t
     image = values.new_zeros(atlas.resolution**2, values.shape[1])
     valid = torch.from_numpy(np.flatnonzero(atlas.mask)).to(values.device)
     return image.index_copy(0, valid, values).reshape(atlas.resolution, atlas.resolution, -1)
-
-
-def scatter(atlas: Atlas, faces: np.ndarray, texels: torch.Tensor, vertex_count: int) -> torch.Tensor:
-    """Sum texel values into the vertices with their barycentric weights: the adjoint of :func:`gather`.
-
-    Args:
-        texels: [R, R, C]; empty texels are not read.
-        vertex_count: V.
-
-    Returns:
-        [V, C], 0 at vertices that no texel touches.
-    """
-    corners, weights = _corners(atlas, faces, texels)
-    valid = texels[torch.from_numpy(atlas.mask).to(texels.device)]  # [M, C]
-    sums = texels.new_zeros(vertex_count, texels.shape[-1])
-    return sums.index_add(0, corners.reshape(-1), (valid[:, None] * weights[..., None]).flatten(0, 1))
-
-
-def vertex_average(
-    atlas: Atlas, faces: np.ndarray, texels: torch.Tensor, vertex_count: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Weighted mean of the texels around every vertex.
-
-    Returns:
-        [V, C] means (0 where the weight is 0) and [V] the weights, in texels.
-    """
-    ones = torch.ones_like(texels[..., :1])
-    sums = scatter(atlas, faces, torch.cat([texels, ones], dim=-1), vertex_count)
-    weight = sums[:, -1]
-    return sums[:, :-1] / weight.clamp_min(1e-8)[:, None], weight
 
 
 def position_map(atlas: Atlas, faces: np.ndarray, vertices: torch.Tensor) -> torch.Tensor:

@@ -17,7 +17,7 @@ from engine.heads.landmarks import find_landmarks
 from engine.heads.lids import meeting_lids
 from engine.heads.mouth import Mouth, fit_mouth
 from engine.heads.parametric import JOINTS, REGIONS, ParametricHead
-from engine.heads.register import Correspondence, register, surface
+from engine.heads.register import Registration, register, surface
 from engine.heads.transfer import transfer_expressions
 from engine.heads.unwrap import unwrap
 
@@ -105,7 +105,7 @@ def _eyeballs(flame: FlameFile) -> np.ndarray:
 
 
 def _regions(
-    makehuman: ParametricHead, correspondence: Correspondence, mouth: Mouth, eyes: np.ndarray
+    makehuman: ParametricHead, correspondence: Registration, mouth: Mouth, eyes: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Region masks, carried over vertex by vertex; each of FLAME's vertices looks at the nearest corner."""
     corners = makehuman.faces[correspondence.triangles]

@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 
 from engine.errors import HeadModelError
 from engine.gaussians.nearest import closest_on_triangles
+from engine.heads.parametric import MOUTH_INSIDE
 from engine.heads.portrait import IRIS_RADIUS, Portrait, eyeballs, take_portrait, vertex_normals
 from engine.landmarker import detect_faces
 from engine.landmarker.face import FACE_OVAL
@@ -39,7 +40,7 @@ STRIDE = 0.01  # metres, the longest step along the surface
 TRUSTED_SPREAD = 2e-3  # metres between views at which a landmark is half trusted
 OVAL_TRUST = 0.5  # the outline follows the silhouette, not the skin
 SYMMETRIC = 1e-3  # metres between a mesh and its mirror image that still count as symmetric
-NOT_SKIN = ("eyes", "teeth", "tongue", "lashes", "mouth_interior")
+NOT_SKIN = ("eyes", "lashes", *MOUTH_INSIDE)
 
 
 def find_landmarks(

@@ -5,7 +5,7 @@ The pure functions take tensors and are what tracking and the avatar's drive cal
 
 Same mathematics as SMPL and FLAME (Loper et al. 2015, doi 10.1145/2816795.2818013; Li et al. 2017,
 doi 10.1145/3130800.3130813). The reference implementation, ``smplx``, is licensed for non-commercial research only,
-so the engine must not need it; the tests compare with it.
+so the engine must not need it; the tests compare with the printed formula, and with ``smplx`` where it is installed.
 """
 
 from __future__ import annotations

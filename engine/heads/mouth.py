@@ -9,11 +9,10 @@ from scipy.spatial import cKDTree
 
 from engine.gaussians.mesh_raster import rasterize_mesh
 from engine.heads.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
-from engine.heads.parametric import ParametricHead
-from engine.heads.register import Correspondence, Surface, similarity_between
+from engine.heads.parametric import MOUTH_INSIDE, ParametricHead
+from engine.heads.register import Registration, Surface, similarity_between
 from engine.heads.transfer import skin_frames
 
-PARTS = ("teeth", "tongue", "mouth_interior")
 LOCAL = 0.04  # metres around the lips whose landmarks place the teeth
 LINING = 0.003  # metres from the target's own skin within which it has the inner mouth already
 FOLLOW = 0.012  # metres, the reach of the skin that carries the mouth along when the face changes
@@ -40,7 +39,7 @@ class Mouth:
     yielding: np.ndarray
 
 
-def fit_mouth(source: ParametricHead, target: Surface, correspondence: Correspondence) -> Mouth:
+def fit_mouth(source: ParametricHead, target: Surface, correspondence: Registration) -> Mouth:
     """Place the source's mouth in the target's head.
 
     Teeth and tongue keep their shape (one similarity from the landmarks around the lips) and stay as far behind the
@@ -57,7 +56,7 @@ def fit_mouth(source: ParametricHead, target: Surface, correspondence: Correspon
 
     hard = source.regions["teeth"] | source.regions["tongue"]
     to_skin, _ = cKDTree(target.vertices[np.unique(target.faces)]).query(correspondence.warped)
-    used = source.face_region(*PARTS)
+    used = source.face_region(*MOUTH_INSIDE)
     deep = source.regions["mouth_interior"] & (to_skin > LINING)
     used &= hard[source.faces].any(axis=1) | deep[source.faces].any(axis=1)
     origins, faces = np.unique(source.faces[used], return_inverse=True)
@@ -90,7 +89,7 @@ def _too_far_forward(
     source: ParametricHead, own: np.ndarray, placed: np.ndarray, hard: np.ndarray, target: Surface, scale: float
 ) -> float:
     """Metres by which the front teeth stick out, compared with their place behind the source's lips."""
-    inside = source.face_region(*PARTS, "eyes", "lashes")
+    inside = source.face_region(*MOUTH_INSIDE, "eyes", "lashes")
     before = _behind_the_lips(own[hard], source.template.astype(np.float64), source.faces[~inside])
     after = _behind_the_lips(placed[hard], target.vertices, target.faces)
     front = before < np.percentile(before, 25)

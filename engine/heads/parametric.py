@@ -11,6 +11,9 @@ REGIONS = (
     "face", "lips", "eyes", "lids", "brows", "ears", "scalp", "neck", "torso", "mouth_interior", "teeth", "tongue",
     "lashes",
 )  # fmt: skip
+MOUTH_INSIDE = ("mouth_interior", "teeth", "tongue")
+MOUTH = ("lips", *MOUTH_INSIDE)
+"""Of the regions, those of the mouth."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import igl
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -98,13 +99,11 @@ def brow_cover(points: np.ndarray, balls: tuple[Eyeball, Eyeball]) -> np.ndarray
 
 
 def vertex_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """[V, 3] unit normals, weighted by the area of the triangles [F, 3] around."""
-    a, b, c = (vertices[faces[:, k]] for k in range(3))
-    normals = np.zeros_like(vertices)
-    flat = np.cross(b - a, c - a)
-    for k in range(3):
-        np.add.at(normals, faces[:, k], flat)
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    """[V, 3] unit normals, weighted by the area of the triangles [F, 3] around; 0 where these have none."""
+    normals = igl.per_vertex_normals(
+        vertices, faces, igl.PerVertexNormalsWeightingType.PER_VERTEX_NORMALS_WEIGHTING_TYPE_AREA
+    )
+    return np.nan_to_num(normals).astype(vertices.dtype)
 
 
 def take_portrait(

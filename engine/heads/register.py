@@ -56,7 +56,7 @@ class Surface:
 
 
 @dataclass(frozen=True)
-class Correspondence:
+class Registration:
     """Where a target's vertices lie on a source model, and where the source's skin lies on the target.
 
     Attributes:
@@ -96,7 +96,7 @@ def surface(
     return Surface(vertices, faces[skin], pins, side)
 
 
-def register(source: ParametricHead, target: Surface) -> Correspondence:
+def register(source: ParametricHead, target: Surface) -> Registration:
     """Find where every vertex of the target lies on the source's skin.
 
     Thin plates through the landmarks, then non-rigid closest-point steps whose displacements are kept smooth by the
@@ -123,7 +123,7 @@ def register(source: ParametricHead, target: Surface) -> Correspondence:
     for mine, onto in ((target.side == 0, ~inside & ~hidden), (target.side != 0, ~inside)):
         found, places, _ = _match(target, replace(own, vertices=placed, faces=source.faces[onto]))
         triangles[mine], barycentrics[mine] = np.nonzero(onto)[0][found[mine]], places[mine]
-    return Correspondence(placed, triangles, barycentrics, similarity)
+    return Registration(placed, triangles, barycentrics, similarity)
 
 
 def similarity_between(points: np.ndarray, goals: np.ndarray, weights: np.ndarray) -> np.ndarray:

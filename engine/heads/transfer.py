@@ -10,7 +10,7 @@ from engine.heads.landmarks import LOWER_LIP_INNER, UPPER_LIP_INNER
 from engine.heads.lids import AROUND, off_the_eye
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import Eyeball, eyeballs, vertex_normals
-from engine.heads.register import Correspondence, Surface, laplacian
+from engine.heads.register import Registration, Surface, laplacian
 
 FRAME_RINGS = 3  # how many rings of neighbours a vertex's frame is fitted to
 CLOSE = 2e-3  # metres between the surfaces at which a correspondence is trusted
@@ -19,7 +19,7 @@ SOFT, FAINT = 0.3, 0.01  # bending and size of a correction against its goals: i
 
 
 def transfer_expressions(
-    source: ParametricHead, target: Surface, eyes: np.ndarray, correspondence: Correspondence
+    source: ParametricHead, target: Surface, eyes: np.ndarray, correspondence: Registration
 ) -> np.ndarray:
     """The source's expressions as deltas of the target's vertices.
 
@@ -55,7 +55,7 @@ def transfer_expressions(
     return deltas
 
 
-def _smooth(deltas: np.ndarray, target: Surface, correspondence: Correspondence, source: ParametricHead) -> np.ndarray:
+def _smooth(deltas: np.ndarray, target: Surface, correspondence: Registration, source: ParametricHead) -> np.ndarray:
     """The deltas [E, V, 3] with least bending on the target's skin, held where the correspondence is close."""
     count = len(target.vertices)
     corners = correspondence.warped[source.faces[correspondence.triangles]]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from engine.gaussians.gaussians import Splats
+from engine.heads.parametric import MOUTH
 from engine.models.kit.activation import OBSERVED, GaussianHeads, GaussianTable, activate, on_the_surface
 from engine.models.kit.blocks import Block, BlockConfig
 from engine.models.kit.conditions import MOTION
@@ -22,7 +23,6 @@ from engine.models.kit.upsample import Upsampler
 POSITION_UNIT = 0.1  # metres that are 1 to the UNet (ours)
 CODE_WIDTH = 16  # channels of a motion code as a map, where it replaces the position map (ours)
 EYES = ("eyes", "lids", "lashes", "brows")
-MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ class FlexAvatar:
 
 
 @dataclass(frozen=True)
-class Texels:
+class HeadTexels:
     """The M texels of one head that carry Gaussians, row by row.
 
     Attributes:
@@ -193,12 +193,12 @@ class FlexAvatarNetwork(nn.Module):
         self.unet = UNet(config.identity_width + driving, sum(self.table.channels.values()), config.unet)
 
     def forward(
-        self, images: torch.Tensor, texels: Texels, driving: torch.Tensor, painted: torch.Tensor | None = None
+        self, images: torch.Tensor, texels: HeadTexels, driving: torch.Tensor, painted: torch.Tensor | None = None
     ) -> Splats:
         """Photos to Gaussians under one expression; see :meth:`encode` and :meth:`move`."""
         return self.move(self.encode(images, texels, painted), texels, driving)
 
-    def encode(self, images: torch.Tensor, texels: Texels, painted: torch.Tensor | None = None) -> StaticHead:
+    def encode(self, images: torch.Tensor, texels: HeadTexels, painted: torch.Tensor | None = None) -> StaticHead:
         """Photos to all that does not depend on the expression.
 
         Args:
@@ -221,7 +221,7 @@ class FlexAvatarNetwork(nn.Module):
         static = self.static_head(maps)[:, :, texels.valid].transpose(1, 2)  # [B, M, fine]
         return StaticHead(self.identity_head(maps), self.heads(static, observed), colors)
 
-    def move(self, head: StaticHead, texels: Texels, driving: torch.Tensor) -> Splats:
+    def move(self, head: StaticHead, texels: HeadTexels, driving: torch.Tensor) -> Splats:
         """One frame: G = static + M_dyn ⊙ UNet(identity, driving), on raw outputs (ours), then activated.
 
         Args:
@@ -240,7 +240,7 @@ class FlexAvatarNetwork(nn.Module):
         raw = {name: each + change[name] for name, each in head.raw.items()}
         return activate(self.table, raw, texels.surface, head.colors)
 
-    def static(self, head: StaticHead, texels: Texels) -> Splats:
+    def static(self, head: StaticHead, texels: HeadTexels) -> Splats:
         """The Gaussians without dynamics, fields [B, M, ...]."""
         return activate(self.table, head.raw, texels.surface, head.colors)
 

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 
 from engine.gaussians.gaussians import PARTS, BoundGaussians
-from engine.heads.parametric import ParametricHead
+from engine.heads.parametric import MOUTH_INSIDE, ParametricHead
 
 REACH = {"face": 0.006, "inner": 0.001, "hair": 0.02, "beyond": 0.02}  # m along each axis (ours)
 LID = 0.0012  # m that a blink moves skin, from which it may not stand out over the eye
 BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
-INNER = ("mouth_interior", "teeth", "tongue")
 
 
 def member(gaussians: BoundGaussians, head: ParametricHead, *regions: str) -> torch.Tensor:
@@ -32,7 +31,7 @@ def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
     found, on_surface = torch.full((len(gaussians),), REACH["face"]), gaussians.parts == PARTS.index("surface")
     found[member(gaussians, head, "scalp", "neck", "torso")] = REACH["hair"]
     found[~on_surface] = REACH["beyond"]
-    inner = torch.from_numpy(head.face_region("eyes", *INNER) | lid_faces(head))
+    inner = torch.from_numpy(head.face_region("eyes", *MOUTH_INSIDE) | lid_faces(head))
     found[inner[gaussians.triangles] & on_surface] = REACH["inner"]
     return found[:, None]
 

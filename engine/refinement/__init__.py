@@ -14,10 +14,9 @@ from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
+from engine.models.head_gaussians import HALF, HeadGaussians
 from engine.models.reach import bounded, member, reach
-from engine.models.surface import HeadGaussians
 from engine.models.surface.lighting import gains
-from engine.models.surface.texture import HALF
 from engine.photos.crop import Target, crop_matrix, crop_target, face_of
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress

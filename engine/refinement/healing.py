@@ -14,8 +14,8 @@ import torch
 
 from engine.gaussians.gaussians import PARTS, BoundGaussians
 from engine.heads.parametric import ParametricHead
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts.light import GREY
-from engine.models.surface import HeadGaussians
 from engine.models.surface.membrane import Membrane
 from engine.models.surface.texture import FEATURES, SKIN
 

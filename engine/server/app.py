@@ -14,19 +14,32 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 import engine
+from engine.formats.splats import splat_formats
 from engine.heads import DEFAULT
+from engine.heads.models import built_in
 from engine.kernels import threading_layer
-from engine.pipeline import SYSTEMS
-from engine.server import head_routes, job_routes, refusals
+from engine.server import errors, head_routes, job_routes
+from engine.server.errors import documented
 from engine.server.guard import Guard
-from engine.server.refusals import documented
 from engine.server.services import Parts, Services
 from engine.server.uploads import FILE_BYTES, REQUEST_BYTES
+from engine.splatting.backends import backends
+from engine.systems import systems
 
 JSON_BYTES = 1_000_000
 FORM_BYTES = 1_000_000  # the parts of an upload around its files
 
 router = APIRouter(responses=documented())
+
+
+class SystemDetails(BaseModel):
+    """A system for people: ``network``: it has weights; ``heads``: the head models that it knows, None for all."""
+
+    name: str
+    label: str
+    description: str
+    network: bool
+    heads: list[str] | None
 
 
 class Health(BaseModel):
@@ -45,7 +58,10 @@ class Health(BaseModel):
     backend: str
     threading_layer: str
     systems: list[str]
+    system_details: list[SystemDetails]
     head_models: list[str]
+    backends: list[str]
+    formats: dict[str, str]
     busy: bool
     queued: int
     heads: int
@@ -71,8 +87,20 @@ def health(parts: Parts) -> Health:
         device_reason=drawing.reason,
         backend=drawing.backend,
         threading_layer=threading_layer(),
-        systems=list(SYSTEMS),
-        head_models=[DEFAULT],
+        systems=list(systems()),
+        system_details=[
+            SystemDetails(
+                name=spec.name,
+                label=spec.label,
+                description=spec.tooltip,
+                network=spec.network is not None,
+                heads=None if spec.network is None else [DEFAULT],
+            )
+            for spec in systems().values()
+        ],
+        head_models=built_in(),
+        backends=list(backends()),
+        formats={name: spec.label for name, spec in splat_formats().items()},
         busy=parts.jobs.busy,
         queued=parts.jobs.queued,
         heads=len(parts.heads),
@@ -111,7 +139,7 @@ def create_app(services: Services, token: str) -> ASGIApp:
         dependencies=[Security(HTTPBearer(auto_error=False))],
     )
     app.state.services = services
-    refusals.install(app)
+    errors.install(app)
     for part in (router, job_routes.router, head_routes.router):
         app.include_router(part)
     return Guard(app, token, body_limit)

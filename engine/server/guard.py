@@ -10,7 +10,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.server.refusals import Forbidden, Refusal, TooLarge, Unauthorized, reply
+from engine.server.errors import Forbidden, Refusal, TooLarge, Unauthorized, reply
 
 HOST = re.compile(r"(\[[0-9a-f:]+\]|[^:\[\]]+)(:\d+)?")
 

@@ -6,21 +6,20 @@ import asyncio
 import secrets
 import shutil
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Path as InPath, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from engine import avatar
 from engine.avatar import Avatar
-from engine.formats.ply import write_ply
-from engine.formats.splat import write_splat
+from engine.formats.splats import splat_formats, write_splats
 from engine.rendering import Camera
 from engine.server.answers import BINARY, BYTES
+from engine.server.errors import Refusal, documented
 from engine.server.heads import Pose, Shot
-from engine.server.refusals import Refusal, documented
 from engine.server.services import Parts
 
 router = APIRouter(prefix="/heads/{head_id}", responses=documented())
@@ -78,9 +77,16 @@ class PreviewRequest(PoseRequest):
 
 
 class ExportRequest(PoseRequest):
-    """One pose of the head as a file for splat viewers (docs/avatar-format.md)."""
+    """One pose of the head as a file for splat viewers (docs/avatar-format.md). ``format``: one of /health's."""
 
-    format: Literal["ply", "splat"]
+    format: Annotated[str, Field(json_schema_extra={"enum": list(splat_formats())})]
+
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in splat_formats():
+            raise ValueError(f"{', '.join(splat_formats())} is expected")
+        return name
 
 
 class HeadSummary(BaseModel):
@@ -151,13 +157,13 @@ async def preview(parts: Parts, head_id: HeadId, wanted: PreviewRequest) -> Resp
     responses={200: {"content": BINARY, "description": "the file"}, **documented(404, 507)},
 )
 def export(parts: Parts, head_id: HeadId, wanted: ExportRequest) -> Response:
-    """One pose of the head as .ply (3D Gaussian Splatting) or .splat."""
+    """One pose of the head as a file for splat viewers."""
     pose = wanted.pose()
     splats = avatar.drive(parts.heads.get(head_id).avatar, pose.expression, pose.joint_rotations)
     folder = _new_folder(parts)
     try:
         path = folder / f"head.{wanted.format}"
-        (write_ply if wanted.format == "ply" else write_splat)(splats, path)
+        write_splats(splats, path)
         return Response(path.read_bytes(), media_type=BYTES)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from engine.device import Drawing
 from engine.errors import AvatarError
 from engine.gaussians.gaussians import BoundGaussians, Splats
 from engine.rendering import Camera, render
-from engine.server.refusals import NotFound, Superseded
+from engine.server.errors import NotFound, Superseded
 from engine.splatting import warm_up
 
 LOG = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Shot:
 
 
 @dataclass(frozen=True)
-class Frame:
+class PreviewFrame:
     """A drawn picture.
 
     Attributes:
@@ -122,7 +122,7 @@ class Previewer:
 
     def __init__(self, drawing: Drawing) -> None:
         self._drawing = drawing
-        self._waiting: OrderedDict[str, tuple[Shot, Future[Frame]]] = OrderedDict()
+        self._waiting: OrderedDict[str, tuple[Shot, Future[PreviewFrame]]] = OrderedDict()
         self._change = threading.Condition()
         self._closed = False
 
@@ -135,9 +135,9 @@ class Previewer:
             self._closed = True
             self._change.notify_all()
 
-    def request(self, head_id: str, shot: Shot) -> Future[Frame]:
+    def request(self, head_id: str, shot: Shot) -> Future[PreviewFrame]:
         """Ask for a picture. The future fails with Superseded once a newer one of the same head is asked for."""
-        future: Future[Frame] = Future()
+        future: Future[PreviewFrame] = Future()
         with self._change:
             waiting = self._waiting.get(head_id)
             if waiting is not None and waiting[0].sequence > shot.sequence:
@@ -168,7 +168,7 @@ class Previewer:
             except Exception as error:  # goes to the request that waits for it
                 future.set_exception(error)
 
-    def _draw(self, shot: Shot) -> Frame:
+    def _draw(self, shot: Shot) -> PreviewFrame:
         device = self._drawing.now
         try:
             return _draw(shot, device.torch)
@@ -184,10 +184,10 @@ def _superseded() -> Superseded:
     return Superseded("A newer picture of this head was asked for.", "Wait for the newer one.")
 
 
-def _draw(shot: Shot, device: torch.device) -> Frame:
+def _draw(shot: Shot, device: torch.device) -> PreviewFrame:
     began = time.perf_counter()
     picture = render(shot.head.drive(shot.pose, device), shot.camera)
     alpha = picture.alpha[..., None]
     rgb = torch.minimum(picture.rgb.clamp(min=0), alpha)  # colours may overshoot 1, pixels may not
     pixels = (torch.cat((rgb, alpha), dim=-1) * 255).round().clamp(0, 255).to(torch.uint8)
-    return Frame(pixels.numpy().tobytes(), 1e3 * (time.perf_counter() - began))
+    return PreviewFrame(pixels.numpy().tobytes(), 1e3 * (time.perf_counter() - began))

@@ -12,11 +12,12 @@ from pydantic import AfterValidator, BaseModel
 
 from engine.formats.avatar_layout import is_name
 from engine.heads import DEFAULT
+from engine.heads.models import built_in
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.server.answers import BINARY, BYTES
+from engine.server.errors import documented
 from engine.server.jobs import AVATAR, TAKE, JobStatus
-from engine.server.refusals import documented
 from engine.server.services import Parts
 from engine.server.uploads import MAX_FILES, Stored, store
 from engine.server.worker import Acting, replace_names
@@ -52,8 +53,8 @@ def _avatar_name(name: str) -> str:
 
 
 def _head_model(source: str) -> str:
-    if "\0" in source or not (source == DEFAULT or Path(source).is_absolute()):
-        raise ValueError(f"{DEFAULT}, or the absolute path of a FLAME file, is expected")
+    if "\0" in source or not (source in built_in() or Path(source).is_absolute()):
+        raise ValueError(f"{' or '.join(built_in())}, or the absolute path of a head model's file, is expected")
     return source
 
 

@@ -20,8 +20,8 @@ from engine.errors import PhotoError
 from engine.estimate import Estimate, estimated, estimated_acting, typical_table
 from engine.photos.clips import clip_length, is_clip
 from engine.pipeline import Options
+from engine.server.errors import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.helper import ending
-from engine.server.refusals import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.uploads import Stored
 from engine.server.worker import Acting, Done, Failed, Stage, Task, Worker, replace_names
 

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from fastapi import UploadFile
 
 from engine.photos.clips import CLIP_SUFFIXES
-from engine.server.refusals import TooLarge
+from engine.server.errors import TooLarge
 
 FILE_BYTES = 256_000_000
 REQUEST_BYTES = 1_000_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from engine.errors import EngineError
+from engine.splatting.backends import backend_for
 
 
 def rasterization(
@@ -24,9 +24,9 @@ def rasterization(
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """Render N Gaussians to C pinhole cameras (3D Gaussian splatting, arXiv 2308.04079).
 
-    Shaped like ``gsplat.rasterization(render_mode="RGB+D")`` and equal to it in its constants and its culling. CUDA
-    tensors are drawn by gsplat, CPU tensors by numba kernels; both are differentiable in everything but ``Ks`` and
-    ``visible``. Gaussians with a NaN or infinite value are left out. The CPU backend is deterministic bit by bit,
+    Shaped like ``gsplat.rasterization(render_mode="RGB+D")`` and equal to it in its constants and its culling. The
+    tensors' device says who draws (CUDA: gsplat, CPU: numba kernels); all are differentiable in everything but ``Ks``
+    and ``visible``. Gaussians with a NaN or infinite value are left out. The CPU backend is deterministic bit by bit,
     whatever the number of threads.
 
     Args:
@@ -69,13 +69,7 @@ def rasterization(
     assert backgrounds is None or backgrounds.shape == (c, 3), backgrounds.shape
     assert visible is None or visible.shape == (n,), visible.shape
     assert near_plane > 0.0, near_plane
-    if means.device.type == "cpu":
-        from engine.splatting.backends.numba_backend import rasterize
-    elif means.device.type == "cuda":
-        from engine.splatting.backends.gsplat_backend import rasterize
-    else:
-        raise EngineError(f"No rasteriser draws on the device '{means.device}'.", "Use a CUDA device or the CPU.")
-    return rasterize(
+    return backend_for(means.device.type).rasterize(
         means,
         quats,
         scales,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from engine.splatting.constants import (
+from engine.splatting.kernels.constants import (
     ALPHA_CAP,
     ALPHA_MIN,
     EPS2D,

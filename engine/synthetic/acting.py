@@ -62,7 +62,7 @@ class Light:
 
 
 @dataclass(frozen=True)
-class View:
+class SyntheticCamera:
     """viewmat: [4, 4] world to camera (OpenCV). K: [3, 3] pixels."""
 
     viewmat: np.ndarray
@@ -110,7 +110,7 @@ def random_pose(rng: np.random.Generator) -> np.ndarray:
     return rotations
 
 
-def random_view(rng: np.random.Generator, middle: np.ndarray, size: int, frontal: bool) -> View:
+def random_view(rng: np.random.Generator, middle: np.ndarray, size: int, frontal: bool) -> SyntheticCamera:
     """A camera around a head whose middle is at ``middle`` [3]; ``frontal`` ones stay within a third of the yaw."""
     wide = YAW / 3 if frontal else YAW
     yaw = rng.uniform(-wide, wide) if rng.uniform() < 0.6 else np.clip(rng.normal(0, 0.35 * wide), -wide, wide)
@@ -121,19 +121,21 @@ def random_view(rng: np.random.Generator, middle: np.ndarray, size: int, frontal
     return _aimed(yaw, pitch, roll, middle + rng.normal(0, 0.010, 3), distance, focal, size)
 
 
-def view_from(yaw: float, pitch: float, middle: np.ndarray, size: int) -> View:
+def view_from(yaw: float, pitch: float, middle: np.ndarray, size: int) -> SyntheticCamera:
     """An upright camera that looks at ``middle`` [3] metres from given radians, with the usual lens and distance."""
     focal = size / (2 * np.tan(np.mean(FIELD_OF_VIEW) / 2))
     return _aimed(yaw, pitch, 0.0, middle, focal * HEAD_HEIGHT / (np.mean(FILL) * size), focal, size)
 
 
-def _aimed(yaw: float, pitch: float, roll: float, target: np.ndarray, distance: float, focal: float, size: int) -> View:
+def _aimed(
+    yaw: float, pitch: float, roll: float, target: np.ndarray, distance: float, focal: float, size: int
+) -> SyntheticCamera:
     toward = np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     cos, sin = np.cos(roll), np.sin(roll)
     rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]) @ looking(toward)
     viewmat = np.eye(4)
     viewmat[:3, :3], viewmat[:3, 3] = rotation, -rotation @ (target + distance * toward)
-    return View(viewmat, np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]))
+    return SyntheticCamera(viewmat, np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]]))
 
 
 def random_light(rng: np.random.Generator) -> Light:

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from engine.gaussians.mesh_raster import rasterize_mesh
 from engine.heads import load_head
 from engine.heads.atlas import make_atlas
-from engine.heads.parametric import ParametricHead
+from engine.heads.parametric import MOUTH_INSIDE, ParametricHead
 from engine.heads.portrait import Eyeball, eyeballs, vertex_normals
 
 RESOLUTION = 640  # texels per side: 0.4 mm on a face
@@ -115,7 +115,7 @@ def canvas() -> Canvas:
         return np.einsum("mkc,mk->mc", values[head.faces[triangle]], barycentric).astype(np.float32)
 
     material = np.full(len(head.faces), SKIN, np.uint8)
-    for kind, names in ((WET, ("teeth", "tongue", "mouth_interior")), (EYE, ("eyes",)), (LASH, ("lashes",))):
+    for kind, names in ((WET, MOUTH_INSIDE), (EYE, ("eyes",)), (LASH, ("lashes",))):
         material[head.face_region(*names)] = kind
     return Canvas(
         head,

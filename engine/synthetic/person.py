@@ -9,6 +9,7 @@ import torch
 
 from engine.heads.lbs import joint_transforms
 from engine.heads.lids import meeting_lids
+from engine.heads.portrait import vertex_normals
 from engine.kernels import njit
 from engine.synthetic.canvas import RESOLUTION, Canvas, canvas
 from engine.synthetic.hair import Hair, grow, scalp_density
@@ -140,21 +141,3 @@ def facing(camera, faces):
         volume = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0])
         front[f] = volume + a[2] * (b[0] * c[1] - b[1] * c[0]) < 0
     return front
-
-
-@njit()
-def vertex_normals(vertices, faces):
-    """[V, 3] float32 unit normals of ``vertices`` [V, 3], weighted by the area of the triangles [F, 3] around."""
-    normals = np.zeros(vertices.shape, np.float32)
-    for f in range(len(faces)):
-        a, b, c = vertices[faces[f, 0]], vertices[faces[f, 1]], vertices[faces[f, 2]]
-        ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-        vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-        flat = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
-        for corner in range(3):
-            for axis in range(3):
-                normals[faces[f, corner], axis] += flat[axis]
-    for v in range(len(normals)):
-        length = np.sqrt((normals[v] * normals[v]).sum())
-        normals[v] /= max(length, np.float32(1e-20))
-    return normals

@@ -9,7 +9,15 @@ import numpy as np
 
 from engine.arkit import ARKIT_NAMES
 from engine.gaussians.mesh_raster import MeshRaster, rasterize_mesh
-from engine.synthetic.acting import Light, View, random_expression, random_light, random_pose, random_view, view_from
+from engine.synthetic.acting import (
+    Light,
+    SyntheticCamera,
+    random_expression,
+    random_light,
+    random_pose,
+    random_view,
+    view_from,
+)
 from engine.synthetic.person import Person, Posed, facing, make_person, pose
 from engine.synthetic.shading import shade
 
@@ -117,7 +125,7 @@ def act(
             view = random_view(where, middle, size, frontal=frontal or number == 0)
         lip_gap = MOUTH_SHADE + (1 - MOUTH_SHADE) * float(expression[JAW_OPEN])
         pictures.append(_take(person, posed, view, light, background, size, lip_gap, expression, rotations))
-    stacked = {field.name: np.stack([getattr(p, field.name) for p in pictures]) for field in fields(Picture)}
+    stacked = {field.name: np.stack([getattr(p, field.name) for p in pictures]) for field in fields(SampleView)}
     return SyntheticSample(
         seed=seed, background=background, identity=person.identity, neutral=person.neutral, joints=person.joints,
         **stacked,
@@ -131,7 +139,7 @@ def instant(seed: int, view: int, same_expression: bool) -> tuple[np.ndarray, np
 
 
 @dataclass(frozen=True)
-class Picture:
+class SampleView:
     """One view of a :class:`SyntheticSample`: the fields of the same names without their first axis."""
 
     rgb: np.ndarray
@@ -153,9 +161,10 @@ class Picture:
 
 
 def _take(
-    person: Person, posed: Posed, view: View, light: Light, background: np.ndarray, size: int, mouth_open: float,
+    person: Person, posed: Posed, view: SyntheticCamera, light: Light, background: np.ndarray, size: int,
+    mouth_open: float,
     expression: np.ndarray, rotations: np.ndarray,
-) -> Picture:  # fmt: skip
+) -> SampleView:  # fmt: skip
     head, count = person.sheet.head, len(person.neutral)
     rotation, shift = view.viewmat[:3, :3], view.viewmat[:3, 3]
     camera = posed.vertices @ rotation.T + shift
@@ -168,7 +177,7 @@ def _take(
     pixels = marks[:, :2] / marks[:, 2:] * view.K[0, 0] + view.K[:2, 2]
     column, row = np.floor(SUPERSAMPLING * pixels).astype(int).clip(0, SUPERSAMPLING * size - 1).T
     inside = ((pixels >= 0) & (pixels < size)).all(axis=1)
-    return Picture(
+    return SampleView(
         rgb=rgb + (1 - alpha[..., None]) * background,
         alpha=alpha,
         covered=mesh.covered,
@@ -189,7 +198,7 @@ def _take(
 
 
 def _picture(
-    person: Person, posed: Posed, view: View, light: Light, camera: np.ndarray, size: int, mouth_open: float
+    person: Person, posed: Posed, view: SyntheticCamera, light: Light, camera: np.ndarray, size: int, mouth_open: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """[S, S, 3] colours premultiplied by alpha and [S, S] alpha, the mean of each pixel's samples; [S, S] bool, one of
     them shows hair or sleeves; the samples' depth."""

@@ -54,8 +54,10 @@ def observation(
     return Observation(wide_open(landmarks[:, :2].astype(np.float64)), every, center, focal)
 
 
-def _view(name: str, chain: tuple[int, ...], joints: np.ndarray, fit: Fit, seen: Observation, torso, residual) -> View:
-    viewmat, rotations = torso_view(chain, joints, fit.rotation, fit.translation, torso)
+def _view(
+    name: str, head: ParametricHead, joints: np.ndarray, fit: Fit, seen: Observation, torso: np.ndarray, residual: float
+) -> View:
+    viewmat, rotations = torso_view(joint_chain(head), head.joint_parents, joints, fit.rotation, fit.translation, torso)
     K = np.array([[fit.focal, 0, seen.center[0]], [0, fit.focal, seen.center[1]], [0, 0, 1.0]])
     return View(name, viewmat, K, fit.expression, rotations, residual)
 
@@ -80,12 +82,10 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
         progress.update(0.5 + 0.4 * (done + 1) / ROUNDS)
     joints = (head.joint_regressor @ neutral).astype(np.float32)
     views, rows = [], []
-    chain, shaped = joint_chain(head), landmark_model(head, neutral)
+    shaped = landmark_model(head, neutral)
     for photo, fit, s in zip(photos, fits, seen, strict=True):
         distance = distances(shaped, fit, s)
-        views.append(
-            _view(photo.name, chain, joints, fit, s, upright_torso(fit.rotation), float(distance[:468].mean()))
-        )
+        views.append(_view(photo.name, head, joints, fit, s, upright_torso(fit.rotation), float(distance[:468].mean())))
         yaw, pitch, _ = Rotation.from_matrix(TO_CAMERA @ fit.rotation).as_euler("YXZ", degrees=True)
         lips, eyes = float(distance[list(LIPS)].mean()), float(distance[list(EYES)].mean())
         rows.append((photo.name, float(distance[:468].mean()), lips, eyes, fit.focal, float(yaw), float(pitch)))
@@ -129,5 +129,4 @@ def drive_landmarks(person: Subject, photo: Photo) -> View:
     distance = distances(person.landmarks, fit, seen)
     # the camera of a clip stands still: the torso keeps the source's rotation
     torso = person.source.viewmat[:3, :3]
-    chain = joint_chain(person.head)
-    return _view(photo.name, chain, person.joints, fit, seen, torso, float(distance[:468].mean()))
+    return _view(photo.name, person.head, person.joints, fit, seen, torso, float(distance[:468].mean()))

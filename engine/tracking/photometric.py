@@ -31,7 +31,7 @@ TURN_WEIGHT = 0.02  # of neck and head rotations against the landmark drive's
 
 
 @dataclass(frozen=True)
-class Appearance:
+class FinishedHead:
     """A finished head to compare photos with: its rig, Gaussians and head model."""
 
     rig: Rig
@@ -46,7 +46,7 @@ def landmark_points(head: ParametricHead, vertices: torch.Tensor) -> torch.Tenso
 
 
 def drive_photometric(
-    look: Appearance, photo: Photo, start: View, rates: Mapping[str, float] = RATES, steps: int = STEPS
+    look: FinishedHead, photo: Photo, start: View, rates: Mapping[str, float] = RATES, steps: int = STEPS
 ) -> View:
     """Pose, torso and expression of a known person in a photo, from the landmark drive's answer ``start``.
 

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
+from engine.heads.lbs import joint_transforms
 from engine.tracking.solver import TO_CAMERA
 
 TORSO_YAW_SHARE = 0.5  # a turned head turns half with the torso, as portraits go
 LARGEST_TURN = np.deg2rad(40)  # of the head against the torso
-
-
-def head_transform(chain: tuple[int, ...], joints: np.ndarray, rotations: np.ndarray) -> np.ndarray:
-    """[4, 4]: what neck and head rotations [J, 3] do to the head's rest points."""
-    out = np.eye(4)
-    for j in chain:
-        turn = np.eye(4)
-        turn[:3, :3] = Rotation.from_rotvec(rotations[j]).as_matrix()
-        turn[:3, 3] = joints[j] - turn[:3, :3] @ joints[j]
-        out = out @ turn
-    return out
 
 
 def upright_torso(head_rotation: np.ndarray) -> np.ndarray:
@@ -31,6 +22,7 @@ def upright_torso(head_rotation: np.ndarray) -> np.ndarray:
 
 def torso_view(
     chain: tuple[int, ...],
+    parents: np.ndarray,
     joints: np.ndarray,
     head_rotation: np.ndarray,
     head_translation: np.ndarray,
@@ -47,4 +39,5 @@ def torso_view(
     rotations[list(chain)] = relative / len(chain)
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = head_rotation, head_translation
-    return pose @ np.linalg.inv(head_transform(chain, joints, rotations)), rotations
+    turned = joint_transforms(torch.from_numpy(rotations), torch.from_numpy(joints).double(), parents)[chain[-1]]
+    return pose @ np.linalg.inv(turned.numpy()), rotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,15 @@ from engine.errors import EngineError
 from engine.evaluation.synthetic import compared, draw, floats, planes
 from engine.heads import load_head
 from engine.models.learned.posed_images import driving_code
-from engine.models.learned.registry import make_system
 from engine.models.learned.weights import load
+from engine.models.spec import Contrast
 from engine.perceptual import LPIPS
 from engine.progress import Progress
 from engine.synthetic import HELD_OUT, SyntheticHeads
 from engine.synthetic.rebalancing import find_anchors
 from engine.synthetic.samples import instant
 from engine.synthetic.shelf import Shelf
+from engine.systems import make_system, network
 from engine.training.config import TrainConfig
 from engine.training.data import ON_SHELF, PHOTO_SIZE, VIEWS
 from engine.training.loop import train
@@ -35,41 +36,7 @@ PRESET = "tiny"
 LEARNING_RATE = 8e-4
 MOST_PHOTOS, TARGETS = 8, 6  # views of every held-out person: photos, then targets, no two with one expression
 FIGURES = ("psnr", "ssim", "lpips")
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """One of a paper's ablations.
-
-    Attributes:
-        system: whose. claim: what the paper says, in words. variant, data: what is changed to take the part away.
-        photos: counts over which people are averaged.
-        rare: only targets whose expression is rarer than if all were even.
-    """
-
-    system: str
-    claim: str
-    variant: Mapping[str, str] = field(default_factory=dict)
-    data: Mapping[str, str] = field(default_factory=dict)
-    photos: tuple[int, ...] = (1, 4)
-    rare: bool = False
-
-
-CONTRASTS = (
-    Contrast("match", "guided > dense attention", {"guided": "false"}),
-    Contrast("match", "with > without colour skip", {"color": "direct"}),
-    Contrast("uika", "with > without UV attention", {"uv_attention": "false"}),
-    Contrast("uika", "with > without aggregation", {"aggregation": "false"}),
-    Contrast("ffavatar", "sparse to dense >= dense", {"points": "dense"}),
-    Contrast("avat3r", "with > without position skip", {"position_skip": "false"}),
-    Contrast("avat3r", "with > without colour skip", {"color_skip": "false"}),
-    Contrast("avat3r", "random > same timesteps, photos of different expressions", data={"timesteps": "same"},
-             photos=(4,)),
-    Contrast("flexavatar", "position map > coefficients only", {"position_map": "false"}),
-    Contrast("flexavatar", "with > without rebalancing, rare expressions", data={"rebalanced": "false"}, rare=True),
-)  # fmt: skip
-MORE_PHOTOS = {"ffavatar": (1, 2, 4, 8)}
-"""Systems whose quality is compared from number of photos to number of photos."""
+FEW_AND_MORE = (1, 4)  # photos of systems that are not compared from number to number
 
 
 @dataclass(frozen=True)
@@ -132,30 +99,27 @@ def ablate(study: Study, systems: Sequence[str], say: Callable[[str], None], pro
     Raises:
         EngineError: a system has no ablations, or the folder holds something else. Cancelled: what is done stays.
     """
-    unknown = set(systems) - {contrast.system for contrast in CONTRASTS}
-    if unknown:
-        raise EngineError(f"There is no ablation of {', '.join(sorted(unknown))}.", "Choose a learned system.")
-    chosen = [contrast for contrast in CONTRASTS if contrast.system in systems]
-    if any(contrast.rare for contrast in chosen) and not _show_rarities(study):
+    chosen = {system: network(system).contrasts for system in systems}
+    if any(contrast.rare for contrasts in chosen.values() for contrast in contrasts) and not _show_rarities(study):
         raise EngineError("So few people show no rare expression.", "Measure on more --people.")
     findings = []
     for system in systems:
-        whole = _seeds(study, Contrast(system, ""), say, progress)
-        for contrast in (each for each in chosen if each.system == system):
-            parts = _seeds(study, contrast, say, progress)
-            findings.append(_finding(contrast, whole, parts))
-        counts = MORE_PHOTOS.get(system, ())
+        whole = _seeds(study, system, Contrast(""), say, progress)
+        for contrast in chosen[system]:
+            parts = _seeds(study, system, contrast, say, progress)
+            findings.append(_finding(system, contrast, whole, parts))
+        counts = network(system).photos
         for few, more in zip(counts, counts[1:], strict=False):
             findings.append(_more(system, few, more, whole))
     return findings
 
 
-def _finding(contrast: Contrast, whole: list[list[Score]], parts: list[list[Score]]) -> Finding:
+def _finding(system: str, contrast: Contrast, whole: list[list[Score]], parts: list[list[Score]]) -> Finding:
     def wanted(scores: list[Score]) -> list[Score]:
         return [s for s in scores if s.photos in contrast.photos and (s.rare or not contrast.rare)]
 
     chosen = [(wanted(a), wanted(b)) for a, b in zip(whole, parts, strict=True)]
-    return Finding(contrast.system, contrast.claim, _differences(chosen), _time(chosen))
+    return Finding(system, contrast.claim, _differences(chosen), _time(chosen))
 
 
 def _more(system: str, few: int, more: int, whole: list[list[Score]]) -> Finding:
@@ -183,15 +147,15 @@ def _time(pairs: Sequence[tuple[list[Score], list[Score]]]) -> float:
 
 
 def _seeds(
-    study: Study, contrast: Contrast, say: Callable[[str], None], progress: Progress
+    study: Study, system: str, contrast: Contrast, say: Callable[[str], None], progress: Progress
 ) -> list[list[Score]]:  # fmt: skip
     """Scores of one network per seed, trained and measured if they are not there yet."""
     found = []
     for seed in range(study.seeds):
         change = "-".join(f"{name}={value}" for name, value in (contrast.variant | contrast.data).items())  # type: ignore[operator]
-        folder = study.out / f"{contrast.system}-{change or 'whole'}-{seed}"
+        folder = study.out / f"{system}-{change or 'whole'}-{seed}"
         config = TrainConfig(
-            contrast.system, folder, PRESET, study.steps, seed=seed, learning_rate=LEARNING_RATE,
+            system, folder, PRESET, study.steps, seed=seed, learning_rate=LEARNING_RATE,
             samples=study.samples, variant=contrast.variant, data=contrast.data, batch_size=1, threads=1,
         )  # fmt: skip
         setting = config.to_json() | {"people": study.people}
@@ -200,8 +164,8 @@ def _seeds(
         scores = _read(path, setting)
         if scores is None:
             torch.manual_seed(seed)
-            weights = train(config, Objective(contrast.system, PRESET, config), lambda line: None, progress)
-            scores = _measured(contrast, weights, study, progress)
+            weights = train(config, Objective(system, PRESET, config), lambda line: None, progress)
+            scores = _measured(system, contrast, weights, study, progress)
             with atomic_write(path) as temporary:
                 temporary.write_text(json.dumps({"setting": setting, "scores": [asdict(s) for s in scores]}))
         say(f"{folder.name}: {np.mean([score.psnr for score in scores]):.2f} dB")
@@ -233,9 +197,9 @@ def _show_rarities(study: Study) -> bool:
 
 
 @torch.no_grad()
-def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progress) -> list[Score]:
+def _measured(system: str, contrast: Contrast, weights: Path, study: Study, progress: Progress) -> list[Score]:
     head, lpips = load_head(), LPIPS()
-    learned = make_system(contrast.system, PRESET, head, contrast.variant)
+    learned = make_system(system, PRESET, head, contrast.variant)
     load(learned.network, weights)
     learned.eval()
     anchors = find_anchors(ON_SHELF, VIEWS)
@@ -250,7 +214,7 @@ def _measured(contrast: Contrast, weights: Path, study: Study, progress: Progres
         common = anchors.common(sample.expression)
         white = torch.ones(3)
         goals = {view: planes(picture(small, view, white)[0]) for view in _targets()}
-        for count in MORE_PHOTOS.get(contrast.system, (1, 4)):
+        for count in network(system).photos or FEW_AND_MORE:
             painted = painted_texture(sample, range(count), head, folder / "coats")
             taken = posed_sample(small, range(count), painted, head)
             began = time.process_time()

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from engine.errors import EngineError
-from engine.models.learned.registry import changed
+from engine.models.spec import Data, changed
 from engine.synthetic import SyntheticHeads, stream
 from engine.synthetic.rebalancing import Anchors, Chosen, find_anchors
 from engine.synthetic.shelf import Shelf, ShelvedSample
+from engine.systems import network
 
 VIEWS = 8
 """Views of every training sample, sources and targets."""
@@ -25,28 +23,6 @@ ON_SHELF = 700
 POOL = 4000  # people among whom a rebalanced training without such a folder looks for expressions
 ENDLESS = 2**20  # people, for the other choices
 APART = 97  # steps between the starts of runs with different seeds, so that they do not render the same people at once
-
-
-@dataclass(frozen=True)
-class Data:
-    """The choices that papers make about their data.
-
-    Attributes:
-        timesteps: of one person's photos: "random" ones in every sample (Avat3r), the "same", or "mixed": the same for
-            every other person.
-        rebalanced: rare expressions come as often as common ones (FlexAvatar); only with "mixed" timesteps.
-    """
-
-    timesteps: Literal["mixed", "random", "same"] = "mixed"
-    rebalanced: bool = False
-
-    def __post_init__(self) -> None:
-        if self.rebalanced and self.timesteps != "mixed":
-            raise EngineError("Data can be rebalanced, or be of chosen timesteps.", "Set one of the two.")
-
-
-DATA = {"avat3r": Data(timesteps="random"), "flexavatar": Data(rebalanced=True)}
-"""The papers' choices; what is not here has none."""
 
 
 class People:
@@ -61,7 +37,7 @@ class People:
     """
 
     def __init__(self, system: str, choices: Mapping[str, str], samples: Path | None):
-        self.data: Data = changed(DATA.get(system, Data()), choices, "the data")
+        self.data: Data = changed(network(system).data, choices, "the data")
         heads = SyntheticHeads(VIEWS, PHOTO_SIZE)
         self.people: Dataset = heads if samples is None else Shelf(heads, samples, ON_SHELF)
         self.anchors: Anchors | None = None

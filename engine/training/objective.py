@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,48 +11,20 @@ from torch import nn
 from engine.evaluation.synthetic import draw, floats, planes
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
-from engine.heads.parametric import ParametricHead
+from engine.heads.parametric import MOUTH, ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.learned.posed_images import PaintedTexture, PosedImages, assemble, driving_code
-from engine.models.learned.registry import make_system
 from engine.perceptual import LPIPS
 from engine.ssim import ssim_map
 from engine.synthetic.portraits import true_tracking
 from engine.synthetic.shelf import NOTHING, ShelvedSample
+from engine.systems import make_system, network
 from engine.training.config import TrainConfig
 from engine.training.data import People
 from engine.training.painted_textures import COUNTS, painted_texture, sources
 
 TARGETS = 3  # views compared per step: one of the sources, the others new
 OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
-MOUTH = ("lips", "mouth_interior", "teeth", "tongue")
-
-
-@dataclass(frozen=True)
-class Losses:
-    """Weights of the terms. Pictures are compared over a random plain background.
-
-    Attributes:
-        l1, ssim, lpips: of the picture; LPIPS is AlexNet's (ours: VGG's is fifteen times dearer) and of one target.
-        matte: L1 of the alpha (ours). mouth: further L1 at the mouth (FlexAvatar has LPIPS there).
-        offset: mean squared offset from the anchors, in cm².
-    """
-
-    l1: float = 0.8
-    ssim: float = 0.2
-    lpips: float = 0.4
-    matte: float = 0.5
-    mouth: float = 0.0
-    offset: float = 0.003
-
-
-LOSSES = {
-    "match": Losses(),  # arXiv 2603.15811, losses, but for LPIPS, whose weight there is 1 and comes late
-    "uika": Losses(l1=1.0, ssim=0.1),  # arXiv 2601.07603, losses
-    "ffavatar": Losses(l1=1.0, ssim=0.1),  # as UIKA: its own are unknown
-    "avat3r": Losses(lpips=0.1),  # arXiv 2502.20220, training; LPIPS 0.01 late in 3.5 million steps does nothing here
-    "flexavatar": Losses(mouth=1.0),  # arXiv 2512.17717, losses
-}
 
 
 class Objective(nn.Module):
@@ -70,7 +41,7 @@ class Objective(nn.Module):
         self.learned = make_system(system, preset, self.head, config.variant)
         self.learned.half = True
         self.config, self.people = config, People(system, config.data, config.samples)
-        self.losses = LOSSES[system]
+        self.losses = network(system).losses
         self.perceptual = [LPIPS()]  # in a list, so that it is no part of the module
 
     @property

@@ -73,7 +73,7 @@ def test_it_leaves_nothing_behind_even_in_the_middle_of_work(before, addon, tmp_
     preferences, reconstruction = part.values()
     engine = importlib.import_module(f"{addon}.engine_client.engine").ENGINE
     photo_files = importlib.import_module(f"{addon}.tasks.photo_files")
-    client = importlib.import_module(f"{addon}.engine_client.client")
+    messages = importlib.import_module(f"{addon}.engine_client.messages")
     monkeypatch.setenv("STUB", "slow")
     monkeypatch.setattr(preferences, "EXTENSION_DIR", STUB)
     monkeypatch.setattr(preferences, "user_dir", lambda: tmp_path / "user")
@@ -81,7 +81,7 @@ def test_it_leaves_nothing_behind_even_in_the_middle_of_work(before, addon, tmp_
     photo = tmp_path / "front.png"
     photo.write_bytes(b"a face")
     bpy.ops.gaussian_heads.add_photos(filepath=str(photo))
-    request = reconstruction.Request((photo_files.PhotoFile(photo),), "Ada", client.JobOptions())
+    request = reconstruction.Request((photo_files.PhotoFile(photo),), "Ada", messages.JobOptions())
     reconstruction.start(bpy.context, request)
     job = reconstruction.current().job
     assert wait_for(lambda: job.snapshot().state == "running")

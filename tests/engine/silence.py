@@ -65,7 +65,7 @@ def watch(seconds: float, folder: Path) -> Seen:
     home.mkdir()
     own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TMPDIR": str(folder)}
     own |= {"NUMBA_CACHE_DIR": str(KERNELS), "PYTHONDONTWRITEBYTECODE": "1"}
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "HF_", "DO_NOT"))}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "DO_NOT"))}
     strace = ["strace", "-f", "-y", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={CALLS}", "-o", str(log)]
     live = [sys.executable, "-m", "tests.engine.silence", "live", str(seconds), str(folder)]
     command = ["unshare", "--net", sys.executable, "-c", LOOPBACK_UP, *strace, *live]

@@ -18,6 +18,8 @@ from engine.errors import Cancelled, EngineError, PhotoError
 from engine.pipeline import Options
 from engine.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["--refine", "0", "--gaussians", "5000"]
 
 

@@ -18,7 +18,7 @@ from engine.arkit import ARKIT_NAMES
 from engine.avatar import load
 from engine.cli import main
 from engine.formats.avatar_layout import is_name, plain_name
-from engine.formats.ply import read_ply
+from engine.formats.splats.ply import read_ply
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,6 +37,7 @@ def made(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_photos_become_a_head_and_the_stranger_is_named(made):
     report = json.loads((made / "head.json").read_text("utf-8"))
     assert [row["name"] for row in report["photos"]] == ["person_a_1.jpg", "person_a_2.jpg"]
@@ -54,6 +55,7 @@ def test_photos_become_a_head_and_the_stranger_is_named(made):
     assert Image.open(made / "head.png").width > 1000
 
 
+@pytest.mark.slow
 def test_the_same_photos_give_the_same_head(made, tmp_path):
     """Without the time-boxed refinement the result does not depend on the run."""
     photo = str(assets.path("samples/person_a_2.jpg"))
@@ -65,6 +67,7 @@ def test_the_same_photos_give_the_same_head(made, tmp_path):
     assert np.array_equal(a.vertices, b.vertices)
 
 
+@pytest.mark.slow
 def test_a_head_is_rendered_inspected_and_exported(made, tmp_path, capsys):
     head = str(made / "head.npz")
     still = tmp_path / "smile.png"
@@ -180,6 +183,7 @@ def test_any_files_name_gives_a_legal_name():
     assert all(is_name(plain_name(text)) for text in ("ü" * 100, "x" * 62 + "日", " . ", "..", "a\tb"))
 
 
+@pytest.mark.slow
 def test_brackets_in_a_name_are_shown_as_they_are(tmp_path, capsys):
     photo = tmp_path / "front [red]/me [bold] [x].png"
     photo.parent.mkdir()
@@ -193,12 +197,14 @@ def test_brackets_in_a_name_are_shown_as_they_are(tmp_path, capsys):
     assert "none [b].npz" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_terminal_of_another_encoding_gets_a_table(made):
     words = [sys.executable, "-m", "engine", "inspect", str(made / "head.npz")]
     environment = os.environ | {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0"}
     assert subprocess.run(words, capture_output=True, env=environment, check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_pickle_that_runs_code_is_refused_as_a_head_model(tmp_path, capsys):
     class Bomb:
         def __reduce__(self):
@@ -212,6 +218,7 @@ def test_a_pickle_that_runs_code_is_refused_as_a_head_model(tmp_path, capsys):
     assert "flame.pkl" in capsys.readouterr().err.replace("\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all of a console, these tests too")
 @pytest.mark.parametrize("stage", ["photos", "tracking", "surface", "refinement"])
 def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
@@ -244,6 +251,7 @@ def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.2, 0.5, 0.9, 2.0])
 def test_ctrl_c_before_anything_began_ends_without_a_traceback(seconds, tmp_path):
     started = "import runpy; import engine.bootstrap; print(flush=True); runpy.run_module('engine', None, '__main__')"

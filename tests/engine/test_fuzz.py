@@ -7,6 +7,8 @@ import pytest
 
 from tests import fuzz
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("name", sorted(fuzz.READERS))
 def test_every_file_is_read_or_refused(name):

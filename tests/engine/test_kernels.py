@@ -40,11 +40,13 @@ def run(folder: Path, mode: str = "") -> list[int]:
     return [int(word) for word in said.stdout.split()]
 
 
+@pytest.mark.slow
 def test_a_cache_that_vanishes_costs_time_only(tmp_path):
     (tmp_path / "cache").mkdir()
     assert run(tmp_path, "vanish")[1] == COUNT
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_costs_time_only(tmp_path):
     """What it holds is machine code: even one altered byte of it must be noticed before it is run."""
     assert run(tmp_path) == [0, COUNT]

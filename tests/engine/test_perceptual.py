@@ -44,6 +44,7 @@ def test_ssim_map_equals_scikit_image_up_to_the_border() -> None:
     np.testing.assert_allclose(ssim_map(chw(a), chw(b))[0].permute(1, 2, 0).numpy(), expected, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_ssim_gradient() -> None:
     generator = torch.Generator().manual_seed(1)
     a, b = (torch.rand(2, 1, 12, 9, dtype=torch.float64, generator=generator, requires_grad=True) for _ in range(2))

@@ -11,6 +11,8 @@ from engine.photos.photo import PhotoSet
 from engine.pipeline import Options, reconstruct_photos
 from engine.progress import Progress
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def photo():

@@ -8,6 +8,8 @@ import pytest
 
 from tests.engine import silence
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.skipif(bool(silence.why_not()), reason=silence.why_not() or "-")
 def test_an_engine_at_work_asks_for_no_name_reaches_nobody_and_leaves_nothing_behind(tmp_path):

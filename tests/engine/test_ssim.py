@@ -9,6 +9,7 @@ from engine import ssim
 SHAPES = [(1, 1, 5, 5), (2, 3, 40, 5), (1, 1, 11, 17), (1, 3, 64, 100)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("alike", [False, True])
 def test_it_and_its_gradient_are_those_of_the_definition(shape, alike):

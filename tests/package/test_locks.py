@@ -15,6 +15,8 @@ import pytest
 from building import locks
 from building.environments import Environment, pins, project
 
+pytestmark = pytest.mark.slow
+
 
 def wheel(folder: Path, name: str, version: str, code: str, needs: str = "") -> Path:
     """A wheel of one module."""

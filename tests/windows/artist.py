@@ -61,12 +61,12 @@ bpy.context.scene.frame_set(12)
 seen |= {"jaw_open": head.keys["jawOpen"].value, "splats": len(head.splats.data.points)}
 
 # A preview, as the viewport asks for it.
-client_module = importlib.import_module(f"{PACKAGE}.engine_client.client")
+messages = importlib.import_module(f"{PACKAGE}.engine_client.messages")
 client = engine.wait_ready(60)
 client.put_head("one", next((preferences.user_dir() / "heads").glob("*.npz")).read_bytes())
 facing = ((1, 0, 0, 0), (0, -1, 0, 0), (0, 0, -1, 0.6), (0, 0, 0, 1))
 lens = ((300, 0, 128), (0, 300, 128), (0, 0, 1))
-picture = client.preview("one", client_module.PreviewRequest(facing, lens, 256, 256, 1, expression={"jawOpen": 0.7}))
+picture = client.preview("one", messages.PreviewRequest(facing, lens, 256, 256, 1, expression={"jawOpen": 0.7}))
 seen["covered"] = float((picture.pixels[..., 3] > 128).mean())
 
 # Killed, it says so and comes again; the second start unpacks nothing.

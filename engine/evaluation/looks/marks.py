@@ -10,12 +10,12 @@ import torch
 
 from engine.avatar import Avatar, drive
 from engine.gaussians.gaussians import PARTS, at_anchors
+from engine.heads.parametric import MOUTH_INSIDE
 from engine.rendering import Camera, render
 
 FOLD = 0.002  # m that a blink moves the skin, from which it is a lid
 CHEEK_HALF, CHEEK_DEPTH = 0.06, 60  # m from the middle; percentile of depth from which the face's skin is cheek
 UPPER_STILL = 0.001  # m that jawOpen moves the upper teeth at most
-MOUTH = ("teeth", "tongue", "mouth_interior")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def mark(avatar: Avatar) -> Marks:
     def on(faces: np.ndarray) -> np.ndarray:
         return faces[triangles] & surface
 
-    tongue, mouth = on_region(avatar, "tongue"), on_region(avatar, *MOUTH)
+    tongue, mouth = on_region(avatar, "tongue"), on_region(avatar, *MOUTH_INSIDE)
     return Marks(on(lid), on(cheek), on(skin), on(upper), on(tongue), on(mouth), position)
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 from torch.nn import functional
-from transformers import DINOv3ViTConfig, DINOv3ViTModel
-from transformers.models.dinov3_vit.modeling_dinov3_vit import DINOv3ViTRopePositionEmbedding
+
+from engine.models.kit.dino import VisionTransformer
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, which DINOv3 was trained with
 REGISTERS = 4
@@ -21,7 +21,7 @@ class DinoConfig:
 
     Attributes:
         width: channels. depth: blocks. heads: of each block.
-        frozen: never trained, always in evaluation mode.
+        frozen: never trained, always in evaluation mode; in training mode the patches' places vary.
     """
 
     width: int
@@ -36,26 +36,12 @@ VIT_L16 = DinoConfig(1024, 24, 16)
 
 
 class Dino(nn.Module):
-    """DINOv3, as ``transformers`` builds it, read out after chosen blocks."""
+    """DINOv3, read out after chosen blocks."""
 
     def __init__(self, config: DinoConfig):
         super().__init__()
         self.config = config
-        self.vit = DINOv3ViTModel(
-            DINOv3ViTConfig(
-                hidden_size=config.width,
-                num_hidden_layers=config.depth,
-                num_attention_heads=config.heads,
-                intermediate_size=4 * config.width,
-                num_register_tokens=REGISTERS,
-                patch_size=PATCH,
-            )
-        )
-        with torch.device(
-            "cpu"
-        ):  # its frequencies are in no checkpoint, so they must be real in a model built on "meta"
-            self.vit.rope_embeddings = DINOv3ViTRopePositionEmbedding(self.vit.config)
-        self.vit.embeddings.mask_token.requires_grad_(False)  # only pre-training used it
+        self.vit = VisionTransformer(config.width, config.depth, config.heads, PATCH, REGISTERS)
         if config.frozen:
             self.requires_grad_(False)
         self.train(self.training)
@@ -76,15 +62,7 @@ class Dino(nn.Module):
         taps = taps or (self.config.depth - 1,)
         shift, scale = (images.new_tensor(values)[:, None, None] for values in (MEAN, STD))
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.frozen):
-            pixels = (images - shift) / scale
-            tokens = self.vit.embeddings(pixels)
-            positions = self.vit.rope_embeddings(pixels)
-            tapped = []
-            for number, layer in enumerate(self.vit.model.layer[: taps[-1] + 1]):
-                tokens = layer(tokens, position_embeddings=positions)
-                if number in taps:
-                    tapped.append(self.vit.norm(tokens)[:, 1 + REGISTERS :])
-        return tapped
+            return self.vit((images - shift) / scale, taps)
 
 
 class TapFusion(nn.Module):

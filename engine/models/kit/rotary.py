@@ -40,7 +40,12 @@ def rotate(x: torch.Tensor, rotation: Rotation) -> torch.Tensor:
 
 
 def centred_rotation(
-    rows: int, columns: int, head_width: int, device: torch.device | None = None, base: float = 100.0
+    rows: int,
+    columns: int,
+    head_width: int,
+    device: torch.device | None = None,
+    base: float = 100.0,
+    stretch: torch.Tensor | float = 1.0,
 ) -> Rotation:
     """DINOv3's table (arXiv 2508.10104): patch centres in -1..1 on each axis, so it means the same at any resolution.
 
@@ -48,12 +53,13 @@ def centred_rotation(
         rows, columns: of the patch grid; tokens run row by row.
         head_width: D, a multiple of 4.
         base: periods run from 1 to this, in units of half the image.
+        stretch: factor of all places.
     """
     y, x = (2 * (torch.arange(n, device=device) + 0.5) / n - 1 for n in (rows, columns))
     quarter = head_width // 4
     periods = base ** (torch.arange(quarter, device=device) / quarter)
     grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flatten(0, 1)  # [L, 2]
-    angles = (2 * math.pi * grid[:, :, None] / periods).flatten(1).repeat(1, 2)  # [L, D]
+    angles = (2 * math.pi * stretch * grid[:, :, None] / periods).flatten(1).repeat(1, 2)  # [L, D]
     return Rotation(angles.cos(), angles.sin(), blocks=1)
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from engine.models.kit.blocks import AlternatingPair, BlockConfig
 from engine.models.kit.correspondence import Correspondence
@@ -89,15 +88,3 @@ class UVEstimator(nn.Module):
         raw = self.head(add_places(enlarge(fine, (height, width), True), aspect, PLACES))
         raw = raw.unflatten(0, (batch, views))  # [B, V, 3, H, W]
         return Correspondence(raw[:, :, :2].sigmoid(), mask, 1 + raw[:, :, 2].exp())
-
-
-def uv_loss(estimate: Correspondence, truth: Correspondence, smoothness: float = 1e-3) -> torch.Tensor:
-    """The estimator's training loss: L1 inside the mask, plus total variation (arXiv 2601.07603, UV estimator).
-
-    Args:
-        truth: with ``mask`` above 0 where its ``uv`` is known.
-    """
-    known = (truth.mask > 0).to(estimate.uv)
-    error = (functional.l1_loss(estimate.uv, truth.uv, reduction="none") * known).sum() / (2 * known.sum()).clamp_min(1)
-    variation = sum(estimate.uv.diff(dim=axis).abs().mean() for axis in (-2, -1))
-    return error + smoothness * variation

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import PARTS, BoundGaussians
-from engine.models.learned.system import UVMap, nearest_texels
+from engine.gaussians.gaussians import PARTS, BoundGaussians, select
+from engine.models.learned.system import Densified, Encoded, Paint, UVMap, nearest_texels
+from engine.models.reach import bounded, reach
 from engine.models.surface import Painted
 
 EDGE = 1e-3  # opacities are interpolated as logits this far inside 0..1
@@ -20,13 +22,13 @@ class Density:
     """Carries values at a network's texels to those of a painted head, which are finer (ours).
 
     Args:
-        coarse: the network's texels. painted: the head, painted at ``resolution``.
+        coarse: the network's texels. painted: the head.
     """
 
-    def __init__(self, coarse: UVMap, painted: Painted, resolution: int):
+    def __init__(self, coarse: UVMap, painted: Painted):
         self.coarse, self.painted = coarse, painted
         self.filled = nearest_texels(coarse.atlas)
-        self.grid = UVMap(coarse.head, resolution).uv[None, None]  # [1, 1, N, 2]
+        self.grid = UVMap(coarse.head, painted.resolution).uv[None, None]  # [1, 1, N, 2]
         self.triangles = torch.from_numpy(painted.texels.triangle)
         self.frames, _ = triangle_frames(painted.rig.neutral, painted.rig.faces)
 
@@ -74,6 +76,14 @@ class Density:
             torch.full((len(there),), PARTS.index("surface"), dtype=torch.uint8),
         )
 
+    def carried(
+        self, known: BoundGaussians, spread: torch.Tensor, presence: torch.Tensor, colors: torch.Tensor
+    ) -> BoundGaussians:
+        """:meth:`gaussians`; single ones far from their skin (the trainings are short) are drawn back to where
+        refinement could have them."""
+        finer = self.gaussians(known, spread, presence, colors)
+        return replace(finer, offsets=bounded(finer.offsets, reach(finer, self.coarse.head)))
+
     def eigenbasis(self, known: Eigenbasis) -> Eigenbasis:
         """The same motion of the N Gaussians."""
         rows = []
@@ -81,3 +91,29 @@ class Density:
             offsets, others = direction.split((3, direction.shape[1] - 3), dim=1)
             rows.append(torch.cat((self.turned(offsets), self.sample(others)), dim=1))
         return replace(known, basis=torch.stack(rows))
+
+
+def densify_texels(
+    texels: UVMap,
+    paint: Paint,
+    encoded: Encoded,
+    neutral: BoundGaussians,
+    eigenbasis: Eigenbasis | None,
+    painted: Painted,
+    shown: np.ndarray,
+) -> Densified:
+    """:meth:`~engine.models.learned.system.LearnedSystem.densified` of a system whose last Gaussians lie at ``texels``.
+
+    Args:
+        paint: reads the painted texture at all its Gaussians; those before the texels' are left out.
+    """
+    density = Density(texels, painted)
+    last = slice(len(neutral) - len(texels.triangles), None)
+    some = torch.zeros(len(neutral), dtype=torch.bool)
+    some[last] = True
+    colors = paint.read(encoded.texture.colors)
+    finer = density.carried(select(neutral, some), encoded.spread[last], encoded.presence[last], colors[last])
+    if eigenbasis is not None:
+        eigenbasis = density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, last]))
+    cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
+    return Densified(finer, eigenbasis, cover, seen, torch.from_numpy(painted.texture.owner), painted.pairs)

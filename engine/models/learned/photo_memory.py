@@ -18,7 +18,7 @@ from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
 from engine.models.kit.memory import TokenMemory
 from engine.models.learned.posed_images import PaintedTexture, put_on
-from engine.models.surface import HeadGaussians, Painted
+from engine.models.surface import Painted
 from engine.models.surface.lighting import GAIN_LIMITS
 from engine.photos.photo import Photo
 from engine.tensor_files import UNREADABLE, describe, read_about
@@ -54,6 +54,11 @@ class PhotoMemory:
     count: int
     photos: tuple[tuple[str, str], ...]
     embeddings: torch.Tensor
+
+    @property
+    def neutral(self) -> np.ndarray:
+        """[V, 3] metres, the head's mesh at rest."""
+        return self.texture.neutral.numpy()
 
     @staticmethod
     def of(
@@ -140,13 +145,6 @@ class PhotoMemory:
         tracked = Tracked(arrays["identity"], arrays["neutral"], arrays["joints"], (view,), ())
         texture = PaintedTexture(found["inflated"], *(found[name].float() / 255 for name in SHARES))
         return PhotoMemory(tokens, tracked, focal, texture, count, photos, found["embeddings"])
-
-
-@dataclass(frozen=True, kw_only=True)
-class RememberedHead(HeadGaussians):
-    """A head with what to keep of its person."""
-
-    photo_memory: PhotoMemory
 
 
 def lay_over(known: PaintedTexture, painted: Painted, head: ParametricHead) -> Painted:

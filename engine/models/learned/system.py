@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,12 +14,17 @@ from scipy.ndimage import distance_transform_edt
 from torch import nn
 
 from engine.gaussians.binding import triangle_frames
+from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats
 from engine.heads.atlas import Atlas, make_atlas, position_map, region_masks, texel_neighbours
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
+from engine.models.head_gaussians import Memory
 from engine.models.learned.posed_images import PAINTED, PaintedTexture, PosedImages
-from engine.models.surface import spread
+from engine.models.surface import Painted, spread
+from engine.photos.photo import Photo
+from engine.progress import Progress
+from engine.tracking.tracked import Tracked
 
 
 class UVMap:
@@ -113,19 +119,39 @@ class Encoded:
     pairs: torch.Tensor
 
 
+@dataclass(frozen=True)
+class Densified:
+    """A network's Gaussians at rest, carried to as many as were asked for.
+
+    Attributes:
+        gaussians: N. eigenbasis: their own motion, of the first of them, or None.
+        cover, seen, owner, pairs: as in :class:`~engine.models.head_gaussians.HeadGaussians`, pairs as an array; seen
+            and owner of the first, no photo shows the rest.
+    """
+
+    gaussians: BoundGaussians
+    eigenbasis: Eigenbasis | None
+    cover: torch.Tensor
+    seen: torch.Tensor
+    owner: torch.Tensor
+    pairs: np.ndarray
+
+
 class LearnedSystem(nn.Module):
-    """One of the five, with ``on_surface`` tables. ``encode`` photos once, ``animate`` for every motion.
+    """A network as a system, with ``on_surface`` tables. ``encode`` photos once, ``animate`` for every motion.
 
     Attributes:
         network: all that is trained. moves: whether Gaussians change with the motion beyond what the mesh does.
         half: whether the network runs under bfloat16 autocast, as trainings do.
         photo_size: px per side of the photos that the network takes.
+        weights: which file filled the network (its sha256), "" for none.
     """
 
     network: nn.Module
     photo_size: int
     moves: bool
     half: bool = False
+    weights: str = ""
 
     def precision(self) -> torch.autocast:
         """Goes around every call of the network, and around nothing else: geometry stays in float32."""
@@ -150,6 +176,37 @@ class LearnedSystem(nn.Module):
             encoded.spread,
             encoded.presence,
         )
+
+    def refined(self, images: PosedImages, seconds: float, progress: Progress) -> LearnedSystem:
+        """The system after its own refinement for one person; most have none.
+
+        Args:
+            seconds: its budget.
+        """
+        return self
+
+    def densified(
+        self,
+        encoded: Encoded,
+        neutral: BoundGaussians,
+        eigenbasis: Eigenbasis | None,
+        painted: Painted,
+        shown: np.ndarray,
+    ) -> Densified:
+        """The Gaussians at the painted head's density, where the system knows how; else as they are.
+
+        Args:
+            neutral: at rest, with their motion's ``eigenbasis``. painted: the head at the wanted density.
+            shown: [N] 0..1, how squarely the photos that own the painted texels show them.
+        """
+        nobody = torch.full((len(neutral),), -1)
+        return Densified(neutral, eigenbasis, encoded.spread, encoded.seen, nobody, encoded.pairs.numpy())
+
+    def remembered(
+        self, encoded: Encoded, tracked: Tracked, texture: PaintedTexture, count: int, photos: Sequence[Photo]
+    ) -> Memory | None:
+        """What to keep of the person so that photos can be added later; most can keep nothing of use."""
+        return None
 
 
 def bind_to_rig(

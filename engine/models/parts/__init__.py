@@ -15,16 +15,16 @@ import torch
 from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs
+from engine.models.head_gaussians import HALF, HeadGaussians
 from engine.models.parts import eyes, lashes, mouth
 from engine.models.parts.lids import close_lids
 from engine.models.parts.light import light_on
 from engine.models.parts.matching import match_eyes
 from engine.models.parts.placing import joined, tie
 from engine.models.parts.strands import grow_hair
-from engine.models.surface import OPACITY, HeadGaussians
+from engine.models.surface import OPACITY
 from engine.models.surface.beyond import still_triangles
 from engine.models.surface.rounding import rounded
-from engine.models.surface.texture import HALF
 from engine.photos.photo import Photo
 
 __all__ = ["close_lids", "furnish"]

@@ -14,10 +14,10 @@ from engine.gaussians.gaussians import PARTS
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs
 from engine.locks import CROWN, EYES, Style
+from engine.models.head_gaussians import HALF, HeadGaussians
 from engine.models.parts.light import GREY
-from engine.models.surface import HeadGaussians
 from engine.models.surface.kinds import kinds
-from engine.models.surface.texture import FEATURES, HALF
+from engine.models.surface.texture import FEATURES
 from engine.models.surface.views import view_geometry
 from engine.photos.photo import Photo
 from engine.tracking.tracked import View

@@ -20,12 +20,13 @@ from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
+from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts.lashes import evenly_along, upper_margin
 from engine.models.parts.light import GREY
 from engine.models.parts.placing import joined, scattered
 from engine.models.parts.surroundings import Surroundings
 from engine.models.reach import BLINKS, lid_faces
-from engine.models.surface import OPACITY, HeadGaussians
+from engine.models.surface import OPACITY
 from engine.models.surface.kinds import shade_of
 
 LID, FOLD = 0.0018, 0.0028  # m that a blink moves skin, from which some and from which all of it is lid

@@ -18,7 +18,7 @@ from engine.gaussians.gaussians import PARTS, at_anchors
 from engine.heads.landmarks import EYE_RIMS
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import IRIS_RADIUS, eyeballs
-from engine.models.surface import HeadGaussians
+from engine.models.head_gaussians import HeadGaussians
 from engine.photos.openings import wide_open, within
 from engine.photos.photo import Photo
 from engine.splatting import rasterization

@@ -14,7 +14,7 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.rig import Rig
 from engine.locks import unit
-from engine.models.surface import HeadGaussians
+from engine.models.head_gaussians import HeadGaussians
 
 
 @dataclass(frozen=True)

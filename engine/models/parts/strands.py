@@ -20,12 +20,11 @@ from engine.gaussians.gaussians import PARTS
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.locks import Skull, Style, hairline, paths
+from engine.models.head_gaussians import HALF, HeadGaussians
 from engine.models.parts.grooming import FEWEST, LEVELS, Groom, groom_of
 from engine.models.parts.placing import Strokes, joined, tie
-from engine.models.surface import HeadGaussians
 from engine.models.surface.beyond import LEVEL, drape, still_triangles
 from engine.models.surface.hull import SOLID
-from engine.models.surface.texture import HALF
 from engine.models.surface.views import pixels_of, view_geometry
 from engine.noise import fractal
 from engine.photos.photo import Photo

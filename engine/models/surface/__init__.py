@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,82 +12,30 @@ from scipy.spatial import cKDTree
 
 from engine.curves import smoothstep
 from engine.gaussians.binding import triangle_frames
-from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import PARTS, BoundGaussians, select
-from engine.heads.atlas import make_atlas, position_map, texel_neighbours, texels_for_count
+from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.heads.atlas import DEFAULT_TEXELS, make_atlas, position_map, texel_neighbours, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig, make_rig
+from engine.models.head_gaussians import HeadGaussians, Shoot, kept_pairs
 from engine.models.surface.beyond import add_beyond
 from engine.models.surface.completion import complete
 from engine.models.surface.hull import graph_laplacian, inflate
 from engine.models.surface.membrane import Membrane
 from engine.models.surface.outline import fit_outline
-from engine.models.surface.shoot import Shoot, compare
-from engine.models.surface.texture import HALF, SKIN, Texels, Texture, project_photos
+from engine.models.surface.shoot import compare
+from engine.models.surface.texture import SKIN, Texels, Texture, project_photos
 from engine.models.surface.views import ViewGeometry, view_geometry
 from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.tracked import Tracked, View
 
-COUNT = 130_000  # Gaussians on the surface (UIKA's texel count, arXiv 2601.07603, UV decoder)
 OVERLAP = (0.75, 0.75, 0.2)  # standard deviations in texel spacings: two along the surface, one through it
 OPACITY = 0.97
 LARGEST = 0.004  # m, of a standard deviation
 OUTSIDE = 2  # px outside the matte from which a surface Gaussian is cut away
 BUST_FADE = (0.015, 0.045)  # m from the mesh's cut edges over which the bust fades out
 FADE_SMOOTHING = 12  # rounds over the mesh, so that the fade does not repeat the cut's steps
-
-
-@dataclass(frozen=True)
-class HeadGaussians:
-    """What every system hands on.
-
-    Attributes:
-        rig: the person's rig (neutral mesh with hair).
-        gaussians: bound to ``rig``'s triangles.
-        cover: [N, 3] metres, scales with which they just cover the surface; refinement starts there. A network's own
-            are right at the size of the pictures that it learned from; from there, refinement leaves gaps between them.
-        seen: [N] 0..1, how squarely the photo that owns them shows them; the less, the less refinement may change them.
-        owner: [N] the photo that alone refines them; -1 where any may.
-        fixed: [N] bool, parts that are drawn (see :mod:`engine.models.parts`) and stay so.
-        shoot: how the photos compare.
-        pairs: [M, 2] int64, Gaussians that lie side by side on the surface, for smoothness.
-        views: one per photo, as the system left them.
-        eigenbasis: the Gaussians' own motion beyond the mesh's, or None.
-        metrics: what the system measured of itself, for the avatar's provenance.
-    """
-
-    rig: Rig
-    gaussians: BoundGaussians
-    cover: torch.Tensor
-    seen: torch.Tensor
-    owner: torch.Tensor
-    fixed: torch.Tensor
-    shoot: Shoot
-    pairs: torch.Tensor
-    views: tuple[View, ...]
-    eigenbasis: Eigenbasis | None = None
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def square(self) -> torch.Tensor:
-        """[N] 0..1: ``seen`` from where it counts as seen at all."""
-        return ((self.seen - HALF) / (1 - HALF)).clamp(0, 1)
-
-    def kept(self, mask: torch.Tensor) -> HeadGaussians:
-        """The head of the Gaussians of a mask [N] alone."""
-        eigenbasis = self.eigenbasis
-        return replace(
-            self,
-            gaussians=select(self.gaussians, mask),
-            cover=self.cover[mask],
-            seen=self.seen[mask],
-            owner=self.owner[mask],
-            fixed=self.fixed[mask],
-            pairs=kept_pairs(self.pairs.numpy(), mask.numpy()),
-            eigenbasis=None if eigenbasis is None else replace(eigenbasis, basis=eigenbasis.basis[:, mask]),
-        )
 
 
 @dataclass(frozen=True)
@@ -102,6 +50,7 @@ class Painted:
         shoot: how the photos compare; the leading one's light this is.
         presence: [N] 0..1, how much of a texel is there: 0 where no skin is ever seen or a photo shows that the person
             ends, less than 1 where the bust fades out.
+        resolution: R of the atlas whose valid texels are the samples.
     """
 
     rig: Rig
@@ -112,6 +61,7 @@ class Painted:
     colors: np.ndarray
     presence: np.ndarray
     shoot: Shoot
+    resolution: int
 
 
 def paint(photos: Sequence[Photo], views: Sequence[View], head: ParametricHead, bald: Rig, resolution: int) -> Painted:
@@ -145,11 +95,12 @@ def _paint(
     colors = complete(head, vertices, texels, texture, skin)
     leading = shoot.leading
     keep = ~_outside(texels, head, photos[leading], geometry[leading]) & ~_never_seen(texels, head)
-    return Painted(rig, texels, scales, pairs, texture, colors, keep * _bust_fade(texels, head, rig), shoot)
+    presence = keep * _bust_fade(texels, head, rig)
+    return Painted(rig, texels, scales, pairs, texture, colors, presence, shoot, resolution)
 
 
 def surface(
-    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int = COUNT
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress, count: int = DEFAULT_TEXELS
 ) -> HeadGaussians:
     """Photos and their tracking to Gaussians.
 
@@ -184,12 +135,6 @@ def _on_texels(painted: Painted, keep: np.ndarray) -> BoundGaussians:
         torch.from_numpy(painted.colors[keep]).float(),
         torch.full((n,), PARTS.index("surface"), dtype=torch.uint8),
     )
-
-
-def kept_pairs(pairs: np.ndarray, keep: np.ndarray) -> torch.Tensor:
-    """[M', 2] int64: the pairs of which both are kept [N], in the numbering of what is kept."""
-    renumber = np.cumsum(keep) - 1
-    return torch.from_numpy(renumber[pairs[keep[pairs].all(axis=1)]])
 
 
 def _texels(head: ParametricHead, rig: Rig, resolution: int) -> tuple[Texels, np.ndarray, np.ndarray]:

@@ -15,11 +15,11 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, concatenate, selec
 from engine.gaussians.rotations import matrix_to_quat
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.models.surface.shoot import Shoot
+from engine.models.head_gaussians import Shoot
 from engine.models.surface.views import ViewGeometry, pixels_of, pose_rig, view_geometry
 from engine.photos.photo import WINDOW, Photo
 from engine.splatting import rasterization
-from engine.tracking.photometric import TORSO_RATES, Appearance, drive_photometric
+from engine.tracking.photometric import TORSO_RATES, FinishedHead, drive_photometric
 from engine.tracking.tracked import View
 
 STRIDE = 2  # window pixels between neighbours
@@ -80,7 +80,7 @@ def add_beyond(
     for i in order:
         photo = photos[i]
         if i != order[0]:
-            look = Appearance(rig, gaussians, head)
+            look = FinishedHead(rig, gaussians, head)
             turned[i] = drive_photometric(look, photo, views[i], TORSO_RATES, TORSO_STEPS)
         view = turned[i]
         g = view_geometry(rig, view)

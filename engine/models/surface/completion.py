@@ -7,9 +7,10 @@ from scipy.spatial import cKDTree
 
 from engine.curves import smoothstep
 from engine.heads.parametric import ParametricHead
+from engine.models.head_gaussians import HALF
 from engine.models.surface.kinds import FEWEST
 from engine.models.surface.membrane import Membrane
-from engine.models.surface.texture import DETAIL, FEATURES, HALF, SKIN, Texels, Texture
+from engine.models.surface.texture import DETAIL, FEATURES, SKIN, Texels, Texture
 
 TWIN_REACH = 0.006  # m between a texel's mirror image and the seen texel that lends its detail
 FAR = (0.02, 0.08)  # m from seen hair, from which it takes on all hair's mean, and has

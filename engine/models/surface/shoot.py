@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
 from engine.heads.rig import Rig
+from engine.models.head_gaussians import Shoot
 from engine.models.surface.lighting import TERMS, fit_light, gains, leading_photo
 from engine.models.surface.texture import Texels, look_at
 from engine.models.surface.views import facing, view_geometry
@@ -20,21 +20,6 @@ from engine.tracking.tracked import View
 BOTH_SEE = 0.6  # cosine in two photos from which a place tells their lights apart
 FEWEST = 80  # such vertices, for a light
 ALIKE = 0.14  # root mean square of the logarithm of the ratio of lights, up to which it is the same shoot
-
-
-@dataclass(frozen=True)
-class Shoot:
-    """P photos of one person.
-
-    Attributes:
-        leading: the photo whose light the head takes, and whose hair and clothes.
-        lights: [P, 9, 3] of each photo against the leading one's, see :mod:`engine.models.surface.lighting`.
-        alike: [P] bool, taken in the same light as the leading one, so that hair and clothes agree, too.
-    """
-
-    leading: int
-    lights: np.ndarray
-    alike: np.ndarray
 
 
 def compare(head: ParametricHead, rig: Rig, photos: Sequence[Photo], views: Sequence[View]) -> Shoot:

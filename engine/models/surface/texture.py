@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from engine.curves import smoothstep
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import vertex_normals
+from engine.models.head_gaussians import HALF
 from engine.models.surface.kinds import FEWEST, kinds, shade_of
 from engine.models.surface.lighting import gains, quality
 from engine.models.surface.membrane import Membrane
@@ -25,7 +26,6 @@ EDGE = 0.05  # cosine from which it still tells hair from skin
 STRICT = (0.4, 0.7)  # the same two for a place's overall colour: a face is darker and warmer towards its outline
 TURNED, TWIN_BETTER = (0.35, 0.65), 0.12  # the first two where the mirrored place is seen by so much more squarely
 BROW_SEEN = (0.45, 0.7)  # mean of being seen: a brow below the first is taken whole from one above the second
-HALF = 0.5  # of being seen, from which a texel counts as seen where only yes or no will do
 BEST_VIEW = 8  # power of the cosine in the mean over photos: nearly the best view alone, without its seams
 MATTE_INSET = 3  # px taken off the matte: its rim carries background
 SLANT_INSET = 6  # px more where the skin is slanted

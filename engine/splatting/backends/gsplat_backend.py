@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from engine.errors import EngineError
-from engine.splatting.constants import EPS2D, FAR_PLANE, TILE
+from engine.splatting.kernels.constants import EPS2D, FAR_PLANE, TILE
+from engine.splatting.spec import BackendSpec
 
 
 def rasterize(
@@ -51,3 +52,6 @@ def rasterize(
         render_mode="RGB+D",
     )
     return renders, alphas, {name: meta[name].detach() for name in ("radii", "means2d", "depths")}
+
+
+SPEC = BackendSpec(name="gsplat", device="cuda", rasterize=rasterize, order=1)

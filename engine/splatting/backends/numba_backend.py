@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from numba import set_parallel_chunksize
 
-from engine.splatting.backends import numba_projection as projection, numba_tiles as tiles
+from engine.splatting.kernels import projection, tiles
+from engine.splatting.spec import BackendSpec
 
 _one_at_a_time = threading.Lock()
 """Numba's fallback threading layer ends the process when two threads enter parallel kernels at once."""
@@ -20,7 +21,7 @@ TILES_PER_CHUNK = 8
 
 
 @dataclass(frozen=True)
-class _View:
+class _Pass:
     """What the backward pass needs of one camera's forward pass (see the kernels for shapes)."""
 
     camera: np.ndarray
@@ -46,7 +47,7 @@ def _render(
     near_plane: float,
     renders: np.ndarray,
     transmittances: np.ndarray,
-) -> _View:
+) -> _Pass:
     """Draw one camera into ``renders`` [H, W, 4] and ``transmittances`` [H, W]."""
     n = len(visible)
     lens = np.array([K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height], np.float64)
@@ -60,7 +61,7 @@ def _render(
     offsets, binned, pairs, pair_offsets = tiles.bin_splats(order, rects, width, height)
     last = np.empty((height, width), np.int32)
     _in_chunks(tiles.blend, splats, rects, offsets, binned, renders, transmittances, last)
-    return _View(camera, lens, splats, rects, radii, offsets, binned, pairs, pair_offsets, transmittances, last)
+    return _Pass(camera, lens, splats, rects, radii, offsets, binned, pairs, pair_offsets, transmittances, last)
 
 
 def _in_chunks(kernel: Callable[..., None], *arguments: object) -> None:
@@ -168,3 +169,6 @@ def rasterize(
     if backgrounds is not None:
         renders = renders + (1.0 - alphas) * torch.nn.functional.pad(backgrounds.float(), (0, 1))[:, None, None]
     return renders, alphas, {"radii": radii, "means2d": means2d, "depths": depths}
+
+
+SPEC = BackendSpec(name="numba", device="cpu", rasterize=rasterize, order=0)

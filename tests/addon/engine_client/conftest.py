@@ -12,14 +12,14 @@ from ..waiting import STUB, STUB_PYTHON, is_alive, wait_for
 
 @pytest.fixture
 def parts(addon):
-    names = ("engine", "client", "jobs")
+    names = ("address", "client", "engine", "jobs", "messages", "process", "status")
     found = {name: importlib.import_module(f"{addon}.engine_client.{name}") for name in names}
     return SimpleNamespace(**found, errors=importlib.import_module(f"{addon}.errors"))
 
 
 @pytest.fixture
 def settings(parts, tmp_path):
-    return parts.engine.EngineSettings(STUB, tmp_path / "user", tmp_path / "local", python=STUB_PYTHON)
+    return parts.status.EngineSettings(STUB, tmp_path / "user", tmp_path / "local", python=STUB_PYTHON)
 
 
 @pytest.fixture

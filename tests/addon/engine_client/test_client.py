@@ -36,7 +36,7 @@ def test_photos_arrive_whole_under_names_that_can_be_told_apart(client, parts, t
     wanted |= {'d/Größe "x".png': b"\r\n--boundary", "e/two\nlines.png": b""}
     content = {name: data for name, data in wanted.items() if write(tmp_path / name, data)}
     assert len(content) >= 3
-    options = parts.client.JobOptions(head="/models/flame.npz", refine_seconds=2.5, count=20_000)
+    options = parts.messages.JobOptions(head="/models/flame.npz", refine_seconds=2.5, count=20_000)
     client.create_job([tmp_path / name for name in content], "Zoë", options)
     (upload,) = seen(client)["uploads"]
     assert upload["sizes"] == [len(data) for data in content.values()]
@@ -58,7 +58,7 @@ def test_a_cancelled_upload_ends_on_its_way_and_the_client_goes_on(client, parts
     clip.write_bytes(bytes(4_000_000))
     asked = iter([False] * 3 + [True] * 100)
     with pytest.raises(parts.errors.AddonError, match="Cancelled"):
-        client.create_job([clip], "A", parts.client.JobOptions(), lambda: next(asked))
+        client.create_job([clip], "A", parts.messages.JobOptions(), lambda: next(asked))
     assert seen(client)["uploads"] == []
 
 
@@ -68,12 +68,12 @@ def test_refusals_keep_the_engines_words(client, parts, tmp_path):
     verdict = client.check_photo(photo)
     assert (verdict.usable, verdict.message) == (False, "No face was found in a.png.")
     for _ in range(8):
-        client.create_job([photo], "A", parts.client.JobOptions())
-    with pytest.raises(parts.client.EngineRefusal) as refused:
-        client.create_job([photo], "A", parts.client.JobOptions())
+        client.create_job([photo], "A", parts.messages.JobOptions())
+    with pytest.raises(parts.messages.EngineRefusal) as refused:
+        client.create_job([photo], "A", parts.messages.JobOptions())
     assert (refused.value.status, refused.value.kind) == (429, "QueueFull")
     assert str(refused.value) == "Too many jobs wait. Wait for one."
-    with pytest.raises(parts.client.EngineRefusal) as refused:
+    with pytest.raises(parts.messages.EngineRefusal) as refused:
         client.job("unknown")
     assert refused.value.status == 404
 
@@ -125,14 +125,14 @@ def test_an_answer_that_drips_in_is_not_waited_for(parts, monkeypatch):
             connection.sendall(b" ")
 
     with hostile(drip) as url:
-        with pytest.raises(parts.client.EngineLost):
+        with pytest.raises(parts.messages.EngineLost):
             parts.client.Client(url, "token")._json("GET", "/health", None, 1.0)
         ended.set()
 
 
 def test_an_answer_that_is_cut_short_is_no_answer(parts):
     with hostile(lambda connection: connection.sendall(reply(b'{"a": 1}', 4000))) as url:
-        with pytest.raises(parts.client.EngineLost):
+        with pytest.raises(parts.messages.EngineLost):
             parts.client.Client(url, "token").health()
 
 
@@ -140,12 +140,12 @@ def test_missing_photos_are_named(client, parts, tmp_path):
     with pytest.raises(parts.errors.AddonError, match=r"gone\.png cannot be read"):
         client.check_photo(tmp_path / "gone.png")
     with pytest.raises(parts.errors.AddonError, match="65 photos"):
-        client.create_job([tmp_path / "a.png"] * 65, "A", parts.client.JobOptions())
+        client.create_job([tmp_path / "a.png"] * 65, "A", parts.messages.JobOptions())
 
 
 def test_a_preview_frame_has_the_size_that_was_asked_for(client, parts):
     eye = np.eye(4).tolist()
-    request = parts.client.PreviewRequest(eye, eye, 5, 3, 17, expression={"jawOpen": 0.5})
+    request = parts.messages.PreviewRequest(eye, eye, 5, 3, 17, expression={"jawOpen": 0.5})
     frame = client.preview("a", request)
     assert frame.pixels.shape == (3, 5, 4)
     assert frame.pixels.dtype == np.uint8

@@ -44,7 +44,7 @@ def test_two_blenders_have_an_engine_each(parts, engine, settings):
     other.configure(settings)
     first, second = engine.wait_ready(30), other.wait_ready(30)
     assert engine.status.pid != other.status.pid
-    with pytest.raises(parts.client.EngineRefusal, match="token"):
+    with pytest.raises(parts.messages.EngineRefusal, match="token"):
         parts.client.Client(second.url, first._token).health()
     pid = other.status.pid
     other.close()
@@ -66,8 +66,8 @@ def test_after_its_death_it_says_so_and_comes_again(engine):
 def test_killed_while_it_starts(engine, parts, monkeypatch):
     monkeypatch.setenv("STUB", "silent")
     spawned = []
-    spawn = parts.engine._Life._spawn
-    monkeypatch.setattr(parts.engine._Life, "_spawn", lambda *a: spawned.append(spawn(*a)) or spawned[-1])
+    spawn = parts.process.Life._spawn
+    monkeypatch.setattr(parts.process.Life, "_spawn", lambda *a: spawned.append(spawn(*a)) or spawned[-1])
     engine.start()
     assert wait_for(lambda: spawned)
     spawned[0].kill()
@@ -95,7 +95,7 @@ def test_what_keeps_it_from_starting_is_said(engine, parts, monkeypatch, mode, s
 
 def test_one_that_never_gets_ready_is_given_up(engine, parts, monkeypatch):
     monkeypatch.setenv("STUB", "silent")
-    monkeypatch.setattr(parts.engine, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(parts.process, "PATIENCE_SECONDS", 0.5)
     with pytest.raises(parts.errors.AddonError, match="gave no sign"):
         engine.wait_ready(30)
 
@@ -103,7 +103,7 @@ def test_one_that_never_gets_ready_is_given_up(engine, parts, monkeypatch):
 def test_patience_follows_its_signs_and_a_librarys_words_do_no_harm(engine, parts, monkeypatch):
     """A virus scanner makes every import slow; torch prints a notice."""
     monkeypatch.setenv("STUB", "babble")
-    monkeypatch.setattr(parts.engine, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(parts.process, "PATIENCE_SECONDS", 1.0)
     engine.start()
     assert wait_for(lambda: "300 of its parts" in engine.message)
     assert engine.wait_ready(30).health()["version"] == "stub"
@@ -171,7 +171,7 @@ def test_a_running_engine_is_used_by_its_url_and_token(parts, engine, settings):
     assert guest.status.pid is None
 
     engine.close()
-    with pytest.raises(parts.client.EngineLost) as lost:
+    with pytest.raises(parts.messages.EngineLost) as lost:
         client.health()
     assert "does not answer" in guest.explain(lost.value, client).message
     assert guest.state == "failed"
@@ -187,9 +187,9 @@ def test_other_computers_only_encrypted_and_only_online(parts, engine, settings)
         "http://u@127.0.0.1:1",
     ):
         with pytest.raises(parts.errors.AddonError):
-            parts.client.check_url(url)
+            parts.address.check_url(url)
     for url in ("http://127.0.0.1:8000/", "http://localhost:80", "http://[::1]:8000", "https://render.farm"):
-        assert parts.client.check_url(url) == url.rstrip("/")
+        assert parts.address.check_url(url) == url.rstrip("/")
     engine.configure(dataclasses.replace(settings, url="https://render.farm:8000"))
     with pytest.raises(parts.errors.AddonError, match="Online Access"):
         engine.wait_ready(10)

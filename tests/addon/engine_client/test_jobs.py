@@ -16,7 +16,7 @@ def photo(tmp_path):
 
 
 def make_job(parts, engine, paths, parse=bytes.upper, **options):
-    return parts.jobs.ReconstructionJob(engine, paths, "Ada / B", parts.client.JobOptions(), parse, **options)
+    return parts.jobs.ReconstructionJob(engine, paths, "Ada / B", parts.messages.JobOptions(), parse, **options)
 
 
 def test_progress_up_to_the_parsed_and_kept_avatar(parts, engine, settings, photo):
@@ -27,8 +27,7 @@ def test_progress_up_to_the_parsed_and_kept_avatar(parts, engine, settings, phot
         if (snapshot := job.snapshot()) is not shown[-1]:
             shown.append(snapshot)
         time.sleep(0.01)
-    assert job.wait_done(1) == b"avatar"
-    assert job.result == b"AVATAR"
+    assert job.wait_done(1) == job.result == b"AVATAR"
     last = job.snapshot()
     assert (last.state, last.message, last.warnings) == ("done", "Made from 1 photo.", ("It is dark.",))
     assert [name for name, _ in last.set_aside] == ["gone.jpg"]
@@ -83,7 +82,7 @@ def test_the_engine_dies_and_the_next_job_starts_it_again(parts, engine, photo, 
     monkeypatch.delenv("STUB")
     again = make_job(parts, engine, [photo])
     again.start()
-    assert again.wait_done(30) == b"avatar"
+    assert again.wait_done(30) == b"AVATAR"
 
 
 def test_an_avatar_that_cannot_be_read_fails_the_job_but_is_kept(parts, engine, photo):

@@ -12,8 +12,8 @@ from ..waiting import STUB, STUB_PYTHON
 @pytest.fixture
 def parts(addon, tmp_path, monkeypatch):
     names = {
-        "client": "engine_client.client",
         "engine": "engine_client.engine",
+        "messages": "engine_client.messages",
         "errors": "errors",
         "preferences": "preferences",
         "photo_checks": "tasks.photo_checks",

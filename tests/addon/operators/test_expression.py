@@ -1,6 +1,7 @@
 """The expression panel's buttons, as scripts call them."""
 
 import importlib
+from collections.abc import Iterator, Mapping
 
 import bpy
 import pytest
@@ -73,3 +74,21 @@ def test_a_preset_says_which_sliders_a_head_has_not(head, capsys):
     ops.apply_preset(preset="SMILE")
     assert active.keys["mouthSmileLeft"].value == 0.75
     assert "has no cheekSquintLeft" in capsys.readouterr().out
+
+
+def test_scripts_may_give_any_mapping(head, addon):
+    class Half(Mapping):
+        """Both of a pair at a half; unlike a dict, it cannot be joined with one by |."""
+
+        def __getitem__(self, name: str) -> float:
+            return 0.5
+
+        def __iter__(self) -> Iterator[str]:
+            yield from ("mouthSmileLeft", "mouthSmileRight")
+
+        def __len__(self) -> int:
+            return 2
+
+    ops.apply_preset(preset="SURPRISE")
+    importlib.import_module(f"{addon}.api").set_expression(head.active_head(bpy.context), Half())
+    assert weights(head) == {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}

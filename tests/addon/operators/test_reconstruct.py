@@ -7,7 +7,7 @@ import pytest
 
 import bpy  # isort: skip
 
-from ..engine import ROOT, ask_engine, engine_python
+from ..engine import ROOT, engine_python
 from ..waiting import KILLED, kill, wait_for
 
 FACE = ROOT / "engine" / "assets" / "files" / "samples" / "astronaut.png"
@@ -28,16 +28,6 @@ def real(parts, addon, monkeypatch):
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(ROOT / "build" / "tests" / "numba"))
     bpy.context.preferences.addons[addon].preferences.engine_python = str(engine_python())
     return parts
-
-
-def test_the_panel_offers_the_engines_systems(addon):
-    known = ask_engine("-c", "from engine.pipeline import SYSTEMS; print(*SYSTEMS)").split()
-    settings = bpy.context.scene.gaussian_heads.reconstruct
-    offered = settings.bl_rna.properties["system"].enum_items
-    assert [item.identifier for item in offered] == known
-    assert settings.system == "surface"
-    for item in list(offered)[1:]:
-        assert "synthetic heads" in item.description and "default head" in item.description
 
 
 def test_a_network_takes_no_flame_file_and_an_older_engine_is_named(stub, addon, photo, tmp_path):
@@ -92,7 +82,7 @@ def press_reconstruct(parts):
     """What the button does; without a window, Blender would let the operator wait."""
     items = bpy.context.scene.gaussian_heads.photos.items
     photos = tuple(parts.photo_files.photo_file(item) for item in items)
-    request = parts.reconstruction.Request(photos, "Ada", parts.client.JobOptions(count=20_000, refine_seconds=0))
+    request = parts.reconstruction.Request(photos, "Ada", parts.messages.JobOptions(count=20_000, refine_seconds=0))
     parts.reconstruction.start(bpy.context, request)
 
 

@@ -21,9 +21,9 @@ import json, sys
 import numpy as np
 from engine.avatar import drive, load
 from engine.rendering import Camera, render
-wish = json.load(sys.stdin)
-splats = drive(load(sys.argv[1]), wish["expression"], wish["joint_rotations"])
-camera = Camera(np.array(wish["viewmat"]), np.array(wish["K"]), wish["width"], wish["height"])
+question = json.load(sys.stdin)
+splats = drive(load(sys.argv[1]), question["expression"], question["joint_rotations"])
+camera = Camera(np.array(question["viewmat"]), np.array(question["K"]), question["width"], question["height"])
 picture = render(splats, camera)
 np.save(sys.argv[2], np.dstack([picture.rgb.numpy(), picture.alpha.numpy()]))
 """
@@ -40,7 +40,7 @@ np.save(sys.argv[2], cv2.imread(sys.argv[1], cv2.IMREAD_UNCHANGED)[..., [2, 1, 0
 @pytest.fixture
 def part(addon) -> Callable[[str], ModuleType]:
     """Imports a module of the add-on by its name below the package; the GPU is ready."""
-    importlib.import_module(addon + ".viewport.shader").start_in_background()
+    importlib.import_module(addon + ".compat").start_gpu()
     return lambda name: importlib.import_module(f"{addon}.{name}")
 
 
@@ -57,14 +57,14 @@ def engine_picture(avatar_path, tmp_path_factory):
     output = tmp_path_factory.mktemp("engine") / "picture.npy"
 
     @functools.cache  # importing torch takes longer than all else here
-    def render(wish: str, path: Path) -> np.ndarray:
-        ask_engine("-c", ENGINE_RENDER, path, output, question=wish)
+    def render(question: str, path: Path) -> np.ndarray:
+        ask_engine("-c", ENGINE_RENDER, path, output, question=question)
         return np.load(output)
 
     def draw(camera, pose, size, path=avatar_path) -> np.ndarray:
-        wish = {"expression": pose.expression, "joint_rotations": pose.joint_rotations}
-        wish |= {"viewmat": camera.viewmat, "K": camera.K, "width": size[0], "height": size[1]}
-        return render(json.dumps(wish), path)
+        question = {"expression": pose.expression, "joint_rotations": pose.joint_rotations}
+        question |= {"viewmat": camera.viewmat, "K": camera.K, "width": size[0], "height": size[1]}
+        return render(json.dumps(question), path)
 
     return draw
 

@@ -39,8 +39,8 @@ class FakeClient:
 
 @pytest.fixture
 def engine(part):
-    client = part("engine_client.client")
-    fake = FakeClient(client.Frame, client.EngineRefusal)
+    messages = part("engine_client.messages")
+    fake = FakeClient(messages.PreviewFrame, messages.EngineRefusal)
     status = SimpleNamespace(client=fake, message="The engine is not running.", state="ready")
     return SimpleNamespace(client=fake, status=status, state="ready", explain=lambda error, client: error)
 
@@ -54,27 +54,27 @@ def worker(part, engine):
     assert worker.join(5.0)
 
 
-def wish(part, viewport=1, width=64, head_id="ada", state=()):
+def request(part, viewport=1, width=64, head_id="ada", state=()):
     camera = part("viewport.camera").EngineCamera(np.eye(4).tolist(), np.eye(3).tolist(), False)
     make = part("viewport.preview_worker").FrameRequest
     return make(viewport, head_id, camera, (width, 48), {}, {}, state, 0.0)
 
 
-def test_of_many_wishes_only_the_newest_is_drawn_and_every_viewport_has_its_turn(part, engine, worker):
+def test_of_many_requests_only_the_newest_is_drawn_and_every_viewport_has_its_turn(part, engine, worker):
     fake = engine.client
     worker.give_head("ada", b"avatar")
     fake.gate.clear()
-    worker.want(wish(part, 1, 100))
+    worker.ask(request(part, 1, 100))
     assert wait_for(lambda: fake.drawn)
     for width in range(101, 120):
-        worker.want(wish(part, 1, width))
-    worker.want(wish(part, 2, 50))
+        worker.ask(request(part, 1, width))
+    worker.ask(request(part, 2, 50))
     fake.gate.set()
     assert wait_for(lambda: not worker.is_waiting(1) and not worker.is_waiting(2))
     assert [request.width for request in fake.drawn] == [100, 119, 50]
-    pictures = worker.take()
-    assert {key: picture.wish.size[0] for key, picture in pictures.items()} == {1: 119, 2: 50}
-    pixels = pictures[1].pixels
+    answers = worker.take()
+    assert {key: answer.request.size[0] for key, answer in answers.items()} == {1: 119, 2: 50}
+    pixels = answers[1].pixels
     assert (pixels[-1] == 1.0).all()  # bottom row first
     assert np.allclose(pixels[:-1], 119 / 255)
     assert worker.take() == {}
@@ -82,32 +82,32 @@ def test_of_many_wishes_only_the_newest_is_drawn_and_every_viewport_has_its_turn
 
 def test_a_head_that_the_engine_forgot_is_sent_again(part, engine, worker):
     worker.give_head("ada", b"avatar")
-    worker.want(wish(part))
+    worker.ask(request(part))
     assert wait_for(worker.take)
     engine.client.heads.clear()
-    worker.want(wish(part))
+    worker.ask(request(part))
     assert wait_for(worker.take)
     assert engine.client.heads == {"ada": b"avatar"}
     assert worker.problem(1) is None
 
 
 def test_a_lost_engine_is_said_and_another_one_serves(part, engine, worker):
-    client = part("engine_client.client")
+    messages = part("engine_client.messages")
     worker.give_head("ada", b"avatar")
-    engine.client.error = client.EngineLost("The engine died.", "Wait.")
-    worker.want(wish(part))
+    engine.client.error = messages.EngineLost("The engine died.", "Wait.")
+    worker.ask(request(part))
     assert wait_for(lambda: worker.problem(1))
     assert worker.problem(1).text == "The engine died. Wait."
     assert not worker.problem(1).refused
 
-    engine.client = FakeClient(client.Frame, client.EngineRefusal)
-    worker.want(wish(part))
+    engine.client = FakeClient(messages.PreviewFrame, messages.EngineRefusal)
+    worker.ask(request(part))
     assert wait_for(worker.take)
     assert worker.problem(1) is None
     assert "ada" in engine.client.heads
 
-    engine.client.error = client.EngineRefusal("No orthographic views.", "Turn.", "ViewError", 422)
-    worker.want(wish(part, state=("ortho",)))
+    engine.client.error = messages.EngineRefusal("No orthographic views.", "Turn.", "ViewError", 422)
+    worker.ask(request(part, state=("ortho",)))
     assert wait_for(lambda: worker.problem(1))
     assert worker.problem(1).refused
     assert worker.problem(1).state == ("ortho",)
@@ -141,7 +141,7 @@ def viewport(part, make_head):
     def draw(preview, distance):
         view = (Matrix.Translation((0, -distance, 0)) @ turned).inverted()
         seen = part("viewport.camera").View(view, window, (200, 120))
-        return preview.frame(context, seen, [head.splats])
+        return preview.texture(context, seen, [head.splats])
 
     bpy.context.scene.gaussian_heads.viewport.engine_preview = True
     return SimpleNamespace(head=head, draw=draw)
@@ -152,8 +152,8 @@ def test_half_the_resolution_while_moving_then_the_full_one(engine, preview, vie
 
     def settled():
         preview.tick()
-        frame = viewport.draw(preview, 1.0)
-        return frame is not None and frame.texture.width == 200
+        shown = viewport.draw(preview, 1.0)
+        return shown is not None and shown.texture.width == 200
 
     assert viewport.draw(preview, 1.0) is None
     assert wait_for(settled)
@@ -222,12 +222,12 @@ def test_heads_take_turns_and_one_that_was_pushed_out_is_given_again(part, engin
         worker.give_head(name, name.encode())
     assert [worker.has_head(name) for name in names] == [False, True, True, True, True]
     engine.client = FakeClient(engine.client.frame, engine.client.refusal)  # a restarted engine knows none of them
-    worker.want(wish(part, head_id="ben"))
+    worker.ask(request(part, head_id="ben"))
     assert wait_for(worker.take)
-    worker.want(wish(part, head_id="ada"))
+    worker.ask(request(part, head_id="ada"))
     assert wait_for(lambda: worker.problem(1))
     worker.give_head("ada", b"ada")
-    worker.want(wish(part, head_id="ada"))
+    worker.ask(request(part, head_id="ada"))
     assert wait_for(worker.take)
     assert set(engine.client.heads) == {"ben", "ada"}
 

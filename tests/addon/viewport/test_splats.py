@@ -95,7 +95,7 @@ def cloud_of(part, gaussians, name):
     """A point cloud object with evaluated attributes as a head's, without a rig."""
     points = part("rig.points")
     scene = bpy.data.scenes.new("workshop")
-    cloud = points.new_pointcloud(name, len(gaussians["position"]), scene)
+    cloud = part("compat").new_pointcloud(name, len(gaussians["position"]), scene)
     bpy.data.scenes.remove(scene)
     for label, kind in (("position", "FLOAT_VECTOR"), ("rotation", "QUATERNION"), ("scale", "FLOAT_VECTOR")):
         points.write_attribute(cloud, label, kind, gaussians[label])

@@ -55,6 +55,7 @@ def test_the_per_view_part_is_what_it_says(photos):
     assert counter.get_total_flops() == 2 * block + (block + within)
 
 
+@pytest.mark.slow
 def test_costs_become_rows_and_a_picture(tmp_path):
     rows = context.context_costs(Progress(), TINY, size=64, photos=(1, 4))
     assert [row["photos"] for row in rows] == [1, 4]

@@ -13,7 +13,6 @@ import torch
 from engine.avatar import drive
 from engine.benchmark import gpu, networks, splatting
 from engine.benchmark.rows import Task, run
-from engine.benchmark.scene import shell, shell_avatar
 from engine.cli import main
 from engine.errors import Cancelled, EngineError
 from engine.heads.atlas import make_atlas
@@ -22,12 +21,15 @@ from engine.models.ffavatar import FFAvatar
 from engine.models.flexavatar import FlexAvatar
 from engine.models.kit.encoders import DinoConfig
 from engine.models.kit.registration import RegistrationConfig
+from engine.models.kit.rehearsal import shell_photos
+from engine.models.kit.scene import shell, shell_avatar
 from engine.models.kit.unet import UNetConfig
 from engine.models.kit.uv_estimator import UVEstimatorConfig
 from engine.models.match import MATCH
 from engine.models.uika import UIKA
 from engine.progress import Progress
 from engine.splatting import rasterization, reference
+from engine.systems import network
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,9 +39,9 @@ TINY_MATCH = replace(
     MATCH.paper(), registration=RegistrationConfig(64, 8, 8, 6), width=64, heads=2, pairs=2, feature_width=5
 )
 TOY = {
-    "match": partial(networks.match_case, TINY_MATCH, photo=(64, 48)),
+    "match": partial(network("match").rehearse, TINY_MATCH, photo=(64, 48)),
     "uika": partial(
-        networks.uika_case,
+        network("uika").rehearse,
         replace(
             UIKA.paper(), image_size=64, encoder=DINO, taps=(0, 1, 2, 3), width=48, heads=3, depth=4, side=8,
             dpt_widths=(8, 8, 8, 8), dpt_width=8, map_width=8, mlp_width=8, feature_width=8,
@@ -47,20 +49,20 @@ TOY = {
         ),
     ),
     "ffavatar": partial(
-        networks.ffavatar_case,
+        network("ffavatar").rehearse,
         replace(
             FFAvatar.paper(), image_size=64, encoder=DINO, width=48, heads=3, pairs=2, resolution=24, feature_width=16
         ),
     ),
     "avat3r": partial(
-        networks.avat3r_case,
+        network("avat3r").rehearse,
         replace(
             Avat3r.paper(), image_size=64, width=48, heads=3, self_blocks=1, cross_blocks=1, upsample=(16, 8, 8),
             feature_width=5,
         ),
     ),
     "flexavatar": partial(
-        networks.flexavatar_case,
+        network("flexavatar").rehearse,
         replace(
             FlexAvatar.paper(), image_size=64, encoder=DINO, taps=(1, 3), width=48, heads=3, self_blocks=1,
             query_blocks=1, side=6, upsample=(16, 8, 8), identity_width=6, unet=UNetConfig(8, 3),
@@ -69,6 +71,7 @@ TOY = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", list(TOY))
 def test_networks_give_the_gaussians_of_their_system(system):
     """Counted by hand from the toy sizes; the second photo must not change how many there are, but for pixels."""
@@ -77,7 +80,7 @@ def test_networks_give_the_gaussians_of_their_system(system):
         head = case.create()
         splats = case.frame(head) if case.frame else head.splats if system == "match" else head
     vertices, valid = 71**2, lambda side: make_atlas(shell().uv, shell().faces, side).mask.sum()
-    seen = networks.shell_photos(2, 64, 64, CPU).where.mask.sum()
+    seen = shell_photos(2, 64, 64, CPU).where.mask.sum()
     expected = {
         "match": 64 * 64,
         "uika": valid(32),
@@ -94,7 +97,7 @@ def test_networks_give_the_gaussians_of_their_system(system):
 
 def test_photos_show_the_shell_where_their_correspondence_says():
     """Positions from uv by formula, projected by the cameras, fall back onto their pixels."""
-    photos = networks.shell_photos(3, 48, 40, CPU)
+    photos = shell_photos(3, 48, 40, CPU)
     for view in range(3):
         rows, columns = photos.where.mask[0, view, 0].nonzero().unbind(1)
         assert len(rows) > 200
@@ -118,6 +121,7 @@ def test_the_rig_carries_a_networks_gaussians_as_it_carries_an_avatars():
     torch.testing.assert_close(carried.scales, driven.scales, rtol=1e-4, atol=0)
 
 
+@pytest.mark.slow
 def test_parity_sees_agreement_and_every_kind_of_disagreement():
     scenes = [splatting.random_scene(seed, 60, 31, 23) for seed in range(3)]
 
@@ -181,6 +185,7 @@ SIZES = gpu.Sizes(
 WHERE = {"device": "toy", "torch": "1"}
 
 
+@pytest.mark.slow
 def test_the_table_is_whole_and_resumed(tmp_path, monkeypatch):
     def broken(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate everything")
@@ -234,5 +239,5 @@ def test_the_page_lists_every_row_and_command():
     page = (ROOT / "docs/gpu.md").read_text("utf-8")
     for task in gpu.tasks(CPU, gpu.Sizes()):
         assert f"| {task.name} |" in page, task.name
-    assert all(command in page for command in gpu.TRAINING)
-    assert all(figure in page for figure in gpu.PUBLISHED.values())
+    assert all(command in page for command in gpu.training_commands())
+    assert all(gpu.published(task.name) in page for task in gpu.tasks(CPU, gpu.Sizes()))

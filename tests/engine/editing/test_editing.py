@@ -8,7 +8,7 @@ import torch
 
 from engine import avatar as avatars
 from engine.avatar import Avatar, deform, drive
-from engine.editing import bake, interpolate, replace_region, transfer
+from engine.editing import interpolate, replace_region, transfer, with_expression
 from engine.errors import AvatarError
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.gaussians import BoundGaussians, concatenate, select
@@ -170,7 +170,7 @@ def test_transferring_a_neutral_is_the_identity(pair):
 
 def test_transferring_ones_own_expression_is_driving_it(pair, tmp_path):
     head = pair[0]
-    made = transfer(head, bake(head, SMILE), head).avatar
+    made = transfer(head, with_expression(head, SMILE), head).avatar
     rest, driven = drive(made, {}), drive(head, SMILE)
     for name in ("means", "scales", "opacities", "colors"):
         torch.testing.assert_close(getattr(rest, name), getattr(driven, name), rtol=1e-3, atol=2e-6)
@@ -181,7 +181,7 @@ def test_transferred_residual_is_added(pair):
     """Colour and mesh of an expressive reconstruction arrive as differences from its neutral."""
     source, other = pair
     blush = other.gaussians.colors * 0.5 + 0.2
-    expressive = bake(other, SMILE)
+    expressive = with_expression(other, SMILE)
     expressive = replace(expressive, gaussians=replace(expressive.gaussians, colors=blush))
     made = transfer(source, expressive, other).avatar
     torch.testing.assert_close(
@@ -205,4 +205,4 @@ def test_refusals_name_both_heads_and_the_way_out(pair):
     with pytest.raises(AvatarError, match="out of range"):
         interpolate(*pair, 1.5)
     with pytest.raises(AvatarError, match="no shape key 'grin'"):
-        bake(pair[0], {"grin": 1.0})
+        with_expression(pair[0], {"grin": 1.0})

@@ -10,7 +10,7 @@ import torch
 
 from engine import avatar as avatars
 from engine.avatar import Avatar, drive
-from engine.editing import bake, interpolate, replace_region, transfer
+from engine.editing import interpolate, replace_region, transfer, with_expression
 from engine.editing.correspondence import correspond, partners, partners_basis
 from engine.gaussians.eigenbasis import STEPS, Eigenbasis
 from engine.gaussians.gaussians import concatenate, select
@@ -124,12 +124,12 @@ def test_partners_on_other_triangles_move_in_those_triangles_frames(pair):
 
 def test_baking_takes_the_motion_along(pair):
     head = pair[0]
-    baked = bake(head, SMILE)
+    baked = with_expression(head, SMILE)
     rest, driven = drive(baked, {}), drive(head, SMILE)
     for name in ("means", "quats", "scales", "opacities", "colors"):
         torch.testing.assert_close(getattr(rest, name), getattr(driven, name), rtol=1e-3, atol=2e-6)
     assert baked.eigenbasis is None and "baked" in baked.provenance["notes"][-1]
-    assert "notes" not in bake(replace(head, eigenbasis=None), SMILE).provenance
+    assert "notes" not in with_expression(replace(head, eigenbasis=None), SMILE).provenance
 
 
 def test_a_transferred_expression_goes_on_moving(pair):
@@ -137,7 +137,7 @@ def test_a_transferred_expression_goes_on_moving(pair):
     unchanged = transfer(head, other, other).avatar
     assert_same(unchanged.gaussians, head.gaussians)
     torch.testing.assert_close(unchanged.eigenbasis.basis, head.eigenbasis.basis, rtol=0, atol=0)
-    made = transfer(head, bake(head, SMILE), head).avatar
+    made = transfer(head, with_expression(head, SMILE), head).avatar
     # keys add up in the mesh and in the eigenbasis: from its smile on, the result winks as the smiling head does
     for expression in ({}, WINK):
         seen, wanted = drive(made, expression), drive(head, SMILE | expression)

@@ -16,11 +16,12 @@ from engine.evaluation.synthetic import SHRINK, compare_all, drawn
 from engine.gaussians.gaussians import PARTS
 from engine.heads import load_head
 from engine.photos.photo import CROP
-from engine.pipeline import NETWORKS, SYSTEMS, Options, make_avatar
+from engine.pipeline import Options, make_avatar
 from engine.progress import Progress
 from engine.refinement import refine
 from engine.synthetic import HELD_OUT, sample
 from engine.synthetic.portraits import portrait, true_tracking
+from engine.systems import networks, system
 
 COUNT = 20_000
 MOVING = {"ffavatar": 6.0, "avat3r": 0.0, "flexavatar": 6.0}  # dB that the baked motion keeps at least
@@ -39,7 +40,7 @@ def reconstruct(person):
     def one(name):
         photos, tracked = [portrait(person, 0)], true_tracking(person, [0])
         options = Options(name, refine_seconds=0, count=COUNT)
-        made = SYSTEMS[name](photos, tracked, load_head(), Progress(), options)
+        made = system(name).reconstruct(photos, tracked, load_head(), Progress(), options.gaussians)
         return made, make_avatar(name, load_head(), made, photos, tracked, options)
 
     return one
@@ -60,7 +61,7 @@ def surface_likeness(reconstruct, person):
     return likeness(reconstruct("surface")[0], person)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", list(networks()))
 def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, reconstruct, person, surface_likeness, tmp_path):
     made, avatar = reconstruct(name)
     assert likeness(made, person) > surface_likeness - 0.3

@@ -14,10 +14,10 @@ from scipy.spatial.transform import Rotation
 from torch.nn import functional
 
 from engine.errors import AvatarError
-from engine.formats.ply import read_ply, write_ply
-from engine.formats.splat import write_splat
+from engine.formats.splats.ply import read_ply, write_ply
+from engine.formats.splats.splat import write_splat
 from engine.gaussians.gaussians import Splats
-from engine.gaussians.rotations import quat_to_matrix
+from tests.engine.rotations import quat_to_matrix
 
 HALF_TURN = np.diag([1.0, -1.0, -1.0])  # engine axes to COLMAP's
 

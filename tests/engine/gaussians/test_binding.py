@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from engine.gaussians.binding import STRETCH, bind, nearest_triangles, pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians, Splats
-from engine.gaussians.rotations import matrix_to_quat, quat_multiply, quat_to_matrix, rotvec_to_matrix
+from engine.gaussians.rotations import matrix_to_quat, quat_multiply, rotvec_to_matrix
+from tests.engine.rotations import quat_to_matrix
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,7 @@ def pose_one_by_one(bound: BoundGaussians, vertices: np.ndarray, faces: np.ndarr
     return posed
 
 
+@pytest.mark.slow
 def test_posing_at_rest_gives_back_what_was_bound(mesh):
     splats = random_splats(500, seed=1)
     posed = pose(bound_to(mesh, splats), *mesh, triangle_frames(*mesh)[1])
@@ -162,6 +164,16 @@ def test_closest_triangles_agree_with_trimesh_on_every_triangle(mesh):
             assert torch.linalg.norm(place - point).item() == pytest.approx(best, abs=1e-12)
         assert barycentrics.min() >= 0
         torch.testing.assert_close(barycentrics.sum(1), torch.ones(60, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("third", [-0.7, 0.0, 0.3, 1.0, 1.7])
+def test_a_triangle_without_area_is_as_near_as_its_longest_edge(third):
+    start, end = torch.tensor([[0.1, 0.2, -0.1], [0.3, -0.1, 0.2]], dtype=torch.float64)
+    vertices = torch.stack((start, end, start + third * (end - start)))
+    points = random_splats(40, seed=7).means
+    _, barycentrics = nearest_triangles(points, vertices, torch.tensor([[0, 1, 2]]))
+    along = ((points - start) @ (end - start) / (end - start).square().sum()).clamp(min(0.0, third), max(1.0, third))
+    torch.testing.assert_close(barycentrics @ vertices, start + along[:, None] * (end - start), atol=1e-12, rtol=0)
 
 
 @given(rotvecs=st.lists(st.tuples(*[st.floats(-np.pi, np.pi)] * 3), min_size=2, max_size=2))

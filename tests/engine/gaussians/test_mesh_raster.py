@@ -5,6 +5,8 @@ import pytest
 
 from engine.gaussians.mesh_raster import NEAR, rasterize_mesh
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 47, 33
 K = np.array([[41.0, 0.7, 22.3], [0.0, 38.0, 17.9], [0.0, 0.0, 1.0]])
 

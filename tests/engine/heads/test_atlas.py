@@ -20,10 +20,8 @@ from engine.heads.atlas import (
     make_atlas,
     position_map,
     region_masks,
-    scatter,
     texel_neighbours,
     texels_for_count,
-    vertex_average,
 )
 from engine.heads.unwrap import unwrap
 
@@ -105,6 +103,7 @@ def covered_cells(uv: np.ndarray, faces: np.ndarray, resolution: int) -> np.ndar
     return count
 
 
+@pytest.mark.slow
 def test_head_is_laid_out_once_and_upright(head: Unwrapped) -> None:
     a, b, c = head.uv.astype(np.float64)[head.uv_faces].transpose(1, 0, 2)
     area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
@@ -148,6 +147,7 @@ def test_islands_keep_two_texels_of_512_apart(head: Unwrapped) -> None:
     assert not atlas.mask[[0, -1]].any() and not atlas.mask[:, [0, -1]].any()
 
 
+@pytest.mark.slow
 def test_unwrapping_is_deterministic(made_up: Unwrapped) -> None:
     uv, uv_faces = unwrap(made_up.vertices, made_up.faces, made_up.regions)
     np.testing.assert_array_equal(uv, made_up.uv)
@@ -206,24 +206,7 @@ def test_positions_lie_on_the_surface_and_count_is_met(head: Unwrapped) -> None:
     assert masks["face"][atlas.mask & (inside == 3)].all() and not masks["face"][~atlas.mask | (inside == 0)].any()
 
 
-@settings(max_examples=10, deadline=None)
-@given(st.integers(0, 10_000))
-def test_scatter_is_the_adjoint_of_gather(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    uv = rng.random((30, 2))
-    faces = Delaunay(uv).simplices
-    atlas = make_atlas(uv, faces, 24)
-    x = torch.from_numpy(rng.normal(size=(30, 4))).requires_grad_()
-    y = torch.from_numpy(rng.normal(size=(24, 24, 4)))
-
-    product = (gather(atlas, faces, x) * y).sum()
-    back = scatter(atlas, faces, y, 30)
-
-    torch.testing.assert_close(product, (x * back).sum())
-    torch.testing.assert_close(torch.autograd.grad(product, x)[0], back)
-
-
-def test_linear_fields_survive_the_way_there_and_back(head: Unwrapped) -> None:
+def test_linear_fields_arrive_at_the_texels(head: Unwrapped) -> None:
     atlas = make_atlas(head.uv, head.uv_faces, 512)
     vertices = torch.from_numpy(head.vertices).double()
     slope, shift = torch.tensor([[2.0, -1.0], [0.5, 3.0], [-1.0, 1.0]]).double(), 7.0
@@ -231,15 +214,6 @@ def test_linear_fields_survive_the_way_there_and_back(head: Unwrapped) -> None:
     valid = torch.from_numpy(atlas.mask)
     expected = position_map(atlas, head.faces, vertices) @ slope + shift
     torch.testing.assert_close(texels[valid], expected[valid], atol=1e-5, rtol=0)
-
-    back, weight = vertex_average(atlas, head.faces, texels, len(vertices))
-    corners = head.vertices[head.faces]
-    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
-    reach = np.zeros(len(vertices))
-    np.maximum.at(reach, head.faces.ravel(), longest.repeat(3))
-    error = (back - vertices @ slope - shift).norm(dim=1)[weight > 0]
-    assert (weight > 0).double().mean() > 0.95
-    assert (error <= torch.linalg.matrix_norm(slope, 2) * torch.from_numpy(reach)[weight > 0]).all()
 
 
 def test_neighbours_join_islands_over_seams_but_never_two_pieces(head: Unwrapped) -> None:

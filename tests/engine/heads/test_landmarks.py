@@ -34,6 +34,7 @@ def points(head: ParametricHead) -> np.ndarray:
     return np.einsum("nk,nkc->nc", head.landmark_barycentrics, corners)
 
 
+@pytest.mark.slow
 def test_agree_with_views_that_were_not_used(head: ParametricHead, points: np.ndarray) -> None:
     """New directions, another light: the detector's lines of sight pass the points within a few millimetres."""
     views = np.deg2rad([(18, 0), (-18, 0), (6, 5), (-6, -5)])
@@ -85,6 +86,7 @@ def test_symmetric_and_trusted_where_it_should_be(head: ParametricHead, points: 
     assert weights[list(FACE_OVAL)].mean() < 0.5 * weights[list(EYE_CORNERS)].mean()
 
 
+@pytest.mark.slow
 def test_no_face_is_an_error() -> None:
     ball = trimesh.creation.icosphere(subdivisions=3, radius=0.1)
     eyes = (np.abs(ball.vertices[:, 0]) > 0.02) & (ball.vertices[:, 2] > 0.07)

@@ -1,5 +1,6 @@
-"""The forward pass against smplx, the reference implementation of FLAME, and its gradients against differences."""
+"""The forward pass against the published formula and FLAME's own code, and its gradients against differences."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,12 +12,17 @@ from engine.arkit import ARKIT_NAMES
 from engine.heads import lbs
 from engine.heads.parametric import JOINTS, ParametricHead
 from tests.engine.heads.flame_fixture import flame_arrays
+from tests.engine.heads.flame_references import by_smplx, published
 
 
 @pytest.fixture(scope="module")
-def head() -> ParametricHead:
+def ball() -> trimesh.Trimesh:
+    return trimesh.creation.icosphere(subdivisions=2, radius=0.1)
+
+
+@pytest.fixture(scope="module")
+def head(ball: trimesh.Trimesh) -> ParametricHead:
     """FLAME's arrays laid out as a ParametricHead, in float64."""
-    ball = trimesh.creation.icosphere(subdivisions=2, radius=0.1)
     arrays = flame_arrays(ball.vertices, ball.faces)
     count = len(ball.vertices)
     basis = arrays["shapedirs"].transpose(2, 0, 1)
@@ -47,27 +53,18 @@ def forward(head: ParametricHead, identity: torch.Tensor, expression: torch.Tens
     return lbs.skin(head, vertices, rotvecs, lbs.regress_joints(head, vertices))
 
 
-def test_equals_smplx(head: ParametricHead) -> None:
-    smplx = pytest.importorskip("smplx.lbs")
+@pytest.mark.parametrize(("reference", "tolerance"), [(published, 1e-13), (by_smplx, 1e-7)])
+def test_equals_references(head: ParametricHead, ball: trimesh.Trimesh, reference: Callable, tolerance: float) -> None:
     torch.manual_seed(1)
     identity = torch.randn(300, dtype=torch.float64)
     expression = torch.randn(100, dtype=torch.float64)
     rotvecs = torch.randn(5, 3, dtype=torch.float64)
-    expected, _ = smplx.lbs(
-        torch.cat([identity, expression])[None],
-        rotvecs.reshape(1, -1),
-        torch.as_tensor(head.template)[None],
-        torch.as_tensor(np.concatenate([head.identity_basis, head.expression_basis])).permute(1, 2, 0),
-        torch.as_tensor(head.pose_correctives).flatten(1),
-        torch.as_tensor(head.joint_regressor),
-        torch.as_tensor(head.joint_parents),
-        torch.as_tensor(head.skin_weights[:, 1:]),
-    )
+    coefficients = torch.cat([identity, expression])
+    expected = reference(flame_arrays(ball.vertices, ball.faces), coefficients.numpy(), rotvecs.numpy())
 
     posed = forward(head, identity, expression, rotvecs)
 
-    # smplx adds 1e-8 to rotation vectors before it takes their length: that much, in radians, it may differ.
-    torch.testing.assert_close(posed, expected[0], atol=1e-7, rtol=0)
+    torch.testing.assert_close(posed, torch.as_tensor(expected), atol=tolerance, rtol=0)
 
 
 def test_gradients(head: ParametricHead) -> None:

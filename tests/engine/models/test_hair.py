@@ -24,6 +24,8 @@ from engine.synthetic import act
 from engine.synthetic.person import make_person
 from engine.synthetic.portraits import true_tracking
 
+pytestmark = pytest.mark.slow
+
 SHORT, LONG, BALD = 0, 18, 13  # held-out people: dark and cropped, light and long, and without
 COUNT = 40_000
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from engine.heads.rig import make_rig
@@ -29,6 +30,7 @@ def test_a_planted_light_is_found_in_spite_of_outliers():
     assert (error - 1).abs().max() < 0.08
 
 
+@pytest.mark.slow
 def test_a_poor_photo_does_not_lead_and_does_not_touch_what_the_sharp_one_shows(head, pair):
     sharp = pair[0]
     small = cv2.resize(sharp.image, (96, 96), interpolation=cv2.INTER_AREA)
@@ -44,6 +46,7 @@ def test_a_poor_photo_does_not_lead_and_does_not_touch_what_the_sharp_one_shows(
     assert len(one) == len(other) and (one - other).abs().mean() < 0.01
 
 
+@pytest.mark.slow
 def test_photos_of_another_light_give_no_hair(head, pair):
     """A side-lit copy is told apart from the same shoot; a copy as it is belongs to it."""
     ramp = np.linspace(1.0, 0.35, pair[0].image.shape[1], dtype=np.float32)[None, :, None]

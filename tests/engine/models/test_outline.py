@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from engine.gaussians.mesh_raster import rasterize_mesh
@@ -18,6 +19,7 @@ def overlap(one, other):
     return (one & other).sum() / (one | other).sum()
 
 
+@pytest.mark.slow
 def test_standing_ears_are_found_in_the_matte_and_the_face_stays(head, pair):
     tracked = track(pair[:1], head, Progress())
     rig = make_rig(head, tracked.neutral, tracked.joints)
@@ -42,6 +44,7 @@ def test_standing_ears_are_found_in_the_matte_and_the_face_stays(head, pair):
     assert torch.equal(fitted.neutral[still], rig.neutral[still])
 
 
+@pytest.mark.slow
 def test_a_matte_that_ends_far_away_moves_nothing(head, pair):
     tracked = track(pair[:1], head, Progress())
     rig = make_rig(head, tracked.neutral, tracked.joints)

@@ -21,6 +21,8 @@ from engine.refinement import refine
 from engine.rendering import crop_view, render_view
 from engine.tracking import drive_landmarks, subject, track
 
+pytestmark = pytest.mark.slow
+
 COUNT = 40_000
 
 

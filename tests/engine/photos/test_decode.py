@@ -72,6 +72,7 @@ def test_sixteen_bits_keep_their_range(tmp_path: Path):
     np.testing.assert_array_equal(image[0, :, 0], np.arange(256))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [1, 20_000])
 def test_a_small_file_of_many_pixels_takes_little_memory(tmp_path: Path, rows: int):
     write_png(tmp_path / "many.png", 20_000, 20_000, channels=1, rows=rows, depth=16)
@@ -80,6 +81,7 @@ def test_a_small_file_of_many_pixels_takes_little_memory(tmp_path: Path, rows: i
     assert "20000 x 20000" in refusal
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "bytes_a_pixel"), [("I", 4), ("I;16", 2), ("RGB", 3), ("RGBA", 4), ("P", 3), ("L", 1)]
 )
@@ -200,6 +202,7 @@ def write_png(path: Path, width: int, height: int, channels: int, rows: int, dep
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b""))
 
 
+@pytest.mark.slow
 def test_huge_png_is_scaled_within_memory(tmp_path: Path):
     resource = pytest.importorskip("resource", reason="this system cannot limit memory")
     write_png(tmp_path / "huge.png", 20_000, 20_000, channels=3, rows=20_000)

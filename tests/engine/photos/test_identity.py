@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
+import pytest
 
 from engine.photos import Photo, embed
 from engine.photos.outliers import BLURRED, SAME_PERSON, set_aside_outliers
@@ -20,6 +21,7 @@ PEOPLE = {
 }
 
 
+@pytest.mark.slow
 def test_same_person_agrees_and_others_do_not(sample_photo: Photos):
     who = [(person, sample_photo(name).embedding) for person, names in PEOPLE.items() for name in names]
     for (one, a), (other, b) in combinations(who, 2):

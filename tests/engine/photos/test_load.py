@@ -24,6 +24,7 @@ from engine.progress import Progress
 Paths = Callable[[str], Path]
 
 
+@pytest.mark.slow
 def test_broken_photos_are_set_aside_and_the_others_go_on(tmp_path: Path, sample_path: Paths):
     text, missing = tmp_path / "text.jpg", tmp_path / "missing.jpg"
     text.write_text("I am no photo.")
@@ -63,6 +64,7 @@ def test_cancel_stops_between_photos(sample_path: Paths):
         load_photos([sample_path("single_face.mp4")], Progress(is_cancelled=lambda: True))
 
 
+@pytest.mark.slow
 def test_clip_gives_frames_of_one_person(sample_path: Paths):
     result = load_photos([sample_path("single_face.mp4")], Progress(), frames=3)
     assert len(result.photos) == 3
@@ -87,6 +89,7 @@ def test_frames_read_by_number_are_the_frames_in_order(sample_path: Paths):
     assert clip_length(path) == 765
 
 
+@pytest.mark.slow
 def test_chosen_frames_spread_and_start_neutral(sample_path: Paths):
     """Farthest-point sampling shows more of the clip than evenly spaced frames, and starts frontal with open eyes."""
     path = sample_path("pexels.mp4")
@@ -117,6 +120,7 @@ def test_clip_frame_is_as_good_as_a_photo(sample_path: Paths):
     assert find_face(frame, "cap12.mp4#600").face.height > 80
 
 
+@pytest.mark.slow
 def test_photos_of_one_name_are_told_apart(tmp_path: Path, sample_path: Paths):
     for folder, sample in (("a", "person_a_2.jpg"), ("b", "person_a_1.jpg")):
         (tmp_path / folder).mkdir()
@@ -149,6 +153,7 @@ def test_a_clip_whose_pixels_are_not_square_is_shown_as_it_was_filmed(tmp_path: 
     assert frame.shape[0] / frame.shape[1] == pytest.approx(width / height, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_recording_with_a_made_up_frame_rate_is_looked_at_as_a_whole(tmp_path: Path, sample_path: Paths):
     """Browsers write WebM that claims 1000 frames a second, and so many times as many frames as it has."""
     clip = sample_path("single_face.mp4")

@@ -31,6 +31,7 @@ def group(portrait: Image.Image) -> Image.Image:
     return picture
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_face_in_a_group_is_cut_from_the_full_photo(tmp_path: Path, portrait, group, turned: bool):
     exif = Image.Exif()
@@ -55,6 +56,7 @@ def test_a_face_in_a_group_is_cut_from_the_full_photo(tmp_path: Path, portrait, 
     assert near.focal == pytest.approx(scale * 50 / 43.27 * 10_000, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_large_and_small_photos_are_read_once_and_whole(tmp_path: Path, portrait: Image.Image):
     portrait.save(tmp_path / "small.png")
     portrait.resize((4096, 4096)).save(tmp_path / "close.png")

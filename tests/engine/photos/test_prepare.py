@@ -69,6 +69,7 @@ def test_window_pixels_are_the_photo_s(sample_image: Images, sample_photo: Photo
         np.testing.assert_allclose(window[int(y), int(x)], there, atol=0.03)
 
 
+@pytest.mark.slow
 def test_landmarks_repeat(sample_image: Images):
     """Shifting, scaling and turning the photo moves the landmarks along, to 0.4 % of the eye distance."""
     image = sample_image("person_b_1.jpg")

@@ -36,6 +36,7 @@ def healed(begun, head, change):
     return heal(begun, refined, head).colors - begun.gaussians.colors
 
 
+@pytest.mark.slow
 def test_a_darker_rim_goes_on_beyond_it_and_fades(head, begun):
     on_face = torch.from_numpy(head.face_region("face", "ears", "neck"))[begun.gaussians.triangles]
     on_face &= begun.gaussians.parts == PARTS.index("surface")

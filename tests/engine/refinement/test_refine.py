@@ -39,6 +39,7 @@ def refined(begun):
     return refine(start, photos, start.views, load_head(), Progress(), iterations=12)[0]
 
 
+@pytest.mark.slow
 def test_the_back_of_the_head_stays_as_it_was(begun, refined):
     start, _ = begun
     rig = start.rig

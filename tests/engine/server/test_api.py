@@ -46,11 +46,13 @@ def api(shared):
     return schemathesis.openapi.from_url(shared.ready["url"] + "/openapi.json", headers={"Authorization": token})
 
 
+@pytest.mark.slow
 def test_every_route_is_tried(api):
     described = {(path, method) for path, item in api.raw_schema["paths"].items() for method in item}
     assert described == {*OPERATIONS, ("/shutdown", "post")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
 def test_no_request_breaks_the_server(path, method, mode, api, shared):

@@ -75,6 +75,7 @@ def test_a_card_that_draws_wrongly_or_without_gradients_is_not_believed(monkeypa
             tried(wrong)
 
 
+@pytest.mark.slow
 def test_a_card_that_fails_in_the_middle_is_given_up_and_the_picture_is_drawn_all_the_same(avatar):
     drawing = Drawing("auto", find=lambda wanted: GPU)
     assert "being tried" in drawing.now.reason

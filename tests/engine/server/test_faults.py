@@ -34,6 +34,8 @@ from tests.engine.server.engines import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def long_job(engine, portrait) -> str:
     """One that would go on for minutes, in the middle of its work."""

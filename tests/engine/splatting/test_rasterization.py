@@ -8,10 +8,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from engine.benchmark import cpu, scene
+from engine.benchmark import cpu
+from engine.models.kit import scene
 from engine.splatting import rasterization, reference
 from engine.splatting.backends import gsplat_backend
-from engine.splatting.constants import ALPHA_CAP, ALPHA_MIN, EPS2D, TRANSMITTANCE_MIN
+from engine.splatting.kernels.constants import ALPHA_CAP, ALPHA_MIN, EPS2D, TRANSMITTANCE_MIN
 
 INPUTS = ("means", "quats", "scales", "opacities", "colors", "viewmats")
 WIDTH, HEIGHT = 61, 39
@@ -67,6 +68,7 @@ def test_image_and_gradients_equal_the_specification(seed, needle):
         assert error < 1e-4, (name, float(error))
 
 
+@pytest.mark.slow
 def test_specification_gradients_equal_finite_differences():
     inputs, Ks = random_scene(4, n=4)
     inputs[0] *= 0.2

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from engine.splatting.backends.vectors import WIDE, Lanes
+from engine.splatting.kernels.vectors import WIDE, Lanes
 
 ROOT = Path(__file__).parents[3]
 
@@ -65,9 +65,9 @@ import sys
 import pytest
 code = pytest.main(["-q", "-p", "no:cacheprovider", sys.argv[1]])
 from engine import kernels
-from engine.splatting.backends import numba_tiles
+from engine.splatting.kernels import tiles
 assert kernels.threading_layer() in ("omp", "tbb", "workqueue")
-compiled = [f for f in vars(numba_tiles).values() if hasattr(f, "stats")]
+compiled = [f for f in vars(tiles).values() if hasattr(f, "stats")]
 print(sum(sum(f.stats.cache_hits.values()) for f in compiled), sum(bool(f.signatures) for f in compiled))
 sys.exit(code)
 """

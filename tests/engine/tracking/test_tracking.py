@@ -84,6 +84,7 @@ def test_the_solution_is_a_minimum_of_the_plain_objective(head):
             assert cost(dataclasses.replace(fit, expression=moved)) >= best - 1e-6
 
 
+@pytest.mark.slow
 def test_real_photos_fit_within_two_pixels(head, pair):
     tracked = track(pair, head, Progress())
     for name, mean, lips, eyes, _focal, yaw, _pitch in tracked.residuals:

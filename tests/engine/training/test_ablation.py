@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,17 +12,25 @@ import pytest
 from scipy import stats
 
 from engine.errors import EngineError
+from engine.models.spec import Contrast
 from engine.progress import Progress
+from engine.systems import network
 from engine.training import ablation
-from engine.training.ablation import FIGURES, Contrast, Finding, Score, Study, ablate, markdown
+from engine.training.ablation import FIGURES, Finding, Score, Study, ablate, markdown
 
-CONTRAST = Contrast("flexavatar", "with > without", {"position_map": "false"}, photos=(4,), rare=True)
+CONTRAST = Contrast("with > without", {"position_map": "false"}, photos=(4,), rare=True)
 
 
 def scores(seed: int, whole: bool) -> list[Score]:
     rng = np.random.default_rng([seed, whole])
     kinds = [(person, photos, rare) for person in (0, 1) for photos in (1, 4) for rare in (False, True, True)]
     return [Score(*kind, *(float(x) for x in rng.uniform(0.1, 2, 4))) for kind in kinds]
+
+
+def contrast_with(monkeypatch, contrast: Contrast) -> None:
+    """The network of these tests has this ablation alone."""
+    spec = replace(network("flexavatar"), contrasts=(contrast,))
+    monkeypatch.setattr(ablation, "network", lambda name: spec)
 
 
 @pytest.fixture
@@ -35,13 +43,13 @@ def trained(monkeypatch) -> list[tuple]:
         config.out.mkdir(parents=True)
         return config.out
 
-    def measured(contrast, weights, study, progress) -> list[Score]:
+    def measured(system, contrast, weights, study, progress) -> list[Score]:
         return scores(made[-1][1], not contrast.variant)
 
     monkeypatch.setattr(ablation, "Objective", lambda *config: SimpleNamespace())
     monkeypatch.setattr(ablation, "train", train)
     monkeypatch.setattr(ablation, "_measured", measured)
-    monkeypatch.setattr(ablation, "CONTRASTS", (CONTRAST,))
+    contrast_with(monkeypatch, CONTRAST)
     monkeypatch.setattr(ablation, "find_anchors", lambda *sizes: Alternating())
     return made
 
@@ -74,9 +82,10 @@ def test_a_study_trains_once_and_goes_on_where_it_was(trained, tmp_path):
     assert run(tmp_path) == first and trained[4:] == [({"position_map": "false"}, 1, 2, "samples", "out")]
 
 
+@pytest.mark.slow
 def test_a_real_network_is_trained_and_measured(monkeypatch, tmp_path):
     """Whole against itself by another name: what the part costs is then exactly nothing."""
-    monkeypatch.setattr(ablation, "CONTRASTS", (Contrast("flexavatar", "same", {"position_map": "true"}),))
+    contrast_with(monkeypatch, Contrast("same", {"position_map": "true"}))
     for name, value in (("MOST_PHOTOS", 4), ("TARGETS", 2), ("PHOTO_SIZE", 128)):
         monkeypatch.setattr(ablation, name, value)
     monkeypatch.setattr("engine.training.data.PHOTO_SIZE", 128)

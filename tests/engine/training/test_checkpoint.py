@@ -60,6 +60,7 @@ def same(folder: Path, whole: tuple[Path, dict[str, torch.Tensor]], network: dic
     assert rows(folder) == rows(whole[0])
 
 
+@pytest.mark.slow
 def test_a_run_killed_twice_is_the_run_that_was_not_killed(whole, tmp_path):
     assert start(tmp_path, kill_at=50, pause=0.005).wait(60) in KILLED
     logged = rows(tmp_path)[-1]["step"]

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -37,6 +36,7 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_a_known_map_is_learned_and_the_weights_say_where_they_are_from(tmp_path):
     config = TrainConfig(
         "linear", tmp_path / "new" / "run", steps=600, learning_rate=0.05, seed=3, batch_size=8, variant={"bend": "no"}
@@ -129,6 +129,7 @@ def test_a_folder_belongs_to_one_run_and_one_process(tmp_path):
         train(config, Linear())
 
 
+@pytest.mark.slow
 def test_two_processes_hold_the_same_weights_and_learn_from_both_batches(tmp_path):
     settings, choices = {"steps": 40, "learning_rate": 0.01}, {"regular": False}
     words = [str(SCRIPT), str(tmp_path / "two"), json.dumps(settings), json.dumps(choices)]
@@ -154,8 +155,7 @@ def test_two_processes_hold_the_same_weights_and_learn_from_both_batches(tmp_pat
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     seen = []
-    stand_in = SimpleNamespace(Objective=lambda *given: seen.append(given) or Linear())
-    monkeypatch.setitem(sys.modules, "engine.training.objective", stand_in)
+    monkeypatch.setattr("engine.commands.train.Objective", lambda *given: seen.append(given) or Linear())
     words = ["train", "--system", "uika", "--out", str(tmp_path / "run")]
     assert main([*words, "--steps", "25", "--variant", "aggregation=no", "--variant", "size=a=b"]) == 0
     (system, preset, config), = seen  # fmt: skip

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from engine.systems import network
 from engine.training.config import TrainConfig
-from engine.training.objective import LOSSES, Objective, picture, posed_sample
+from engine.training.objective import Objective, picture, posed_sample
 from engine.training.painted_textures import COUNTS
-from tests.engine.models.learned.people import NAMES, captured, head, person, shelved
 from tests.engine.models.training import shaken
+from tests.engine.systems.people import NAMES, captured, head, person, shelved
+
+pytestmark = pytest.mark.slow
 
 STEP = 3
 
@@ -41,7 +44,7 @@ def test_every_weight_of_every_network_learns(name, samples):
     assert set(terms) == {"l1", "ssim", "matte", "mouth", "lpips", "offset"}
     values = {term: float(value.detach()) for term, value in terms.items()}
     assert all(np.isfinite(value) and value >= 0 for value in values.values())
-    wanted = {term for term in values if getattr(LOSSES[name], term) > 0}
+    wanted = {term for term in values if getattr(network(name).losses, term) > 0}
     assert {term for term, value in values.items() if value > 0} == wanted
     torch.stack(list(terms.values())).sum().backward()
     sizes = {}

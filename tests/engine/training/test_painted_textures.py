@@ -12,7 +12,7 @@ import torch
 from engine.models.learned.posed_images import PaintedTexture
 from engine.training import painted_textures
 from engine.training.painted_textures import COUNTS, painted_texture, sources
-from tests.engine.models.learned.people import SEED, captured, head, shelved
+from tests.engine.systems.people import SEED, captured, head, shelved
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def near(one: PaintedTexture, other: PaintedTexture) -> None:
         assert (stored - fresh).abs().max() <= 0.5 / 255 + 1e-6, name
 
 
+@pytest.mark.slow
 def test_a_kept_coat_is_the_fresh_one_within_rounding(painted, tmp_path):
     folder = tmp_path / "new" / "coats"
     taken: list[PaintedTexture] = []

@@ -2,7 +2,7 @@
 
 STUB: empty (jobs are done after a few questions), slow (jobs never end), silent (never ready), crash (dies at start),
 babble (says something else first, and is slow), refuse (says why it cannot start). STUB_AVATAR: the file that every job
-results in.
+results in. STUB_HEALTH: JSON that its health says as well.
 """
 
 import email
@@ -44,6 +44,7 @@ class Handler(BaseHTTPRequestHandler):
                         "environment": environment,
                         "typical_seconds": {"surface": {k: [s * (1 + len(jobs)) for s in v] for k, v in slow.items()}},
                     }
+                    | json.loads(os.environ.get("STUB_HEALTH", "{}"))
                 )
             elif parts == ["seen"]:
                 self._json(seen)
@@ -67,9 +68,9 @@ class Handler(BaseHTTPRequestHandler):
         if not self._is_allowed():
             return
         if self.path.endswith("/preview"):
-            wish = json.loads(body)
-            pixels = bytes([7]) * (wish["width"] * wish["height"] * 4)
-            self._answer(200, pixels, {"X-Sequence": str(wish["sequence"]), "X-Milliseconds": "1.5"})
+            request = json.loads(body)
+            pixels = bytes([7]) * (request["width"] * request["height"] * 4)
+            self._answer(200, pixels, {"X-Sequence": str(request["sequence"]), "X-Milliseconds": "1.5"})
             return
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = list(email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts())

@@ -121,6 +121,7 @@ def test_joint_directions_keep_more_of_a_correlated_motion_than_separate_ones(ce
     assert best < 0.7 * whole
 
 
+@pytest.mark.slow
 def test_the_regressor_follows_frames_that_it_did_not_see(center):
     """Coefficients linear in four of the features, and two that have nothing to do with them."""
     generator = torch.Generator().manual_seed(2)

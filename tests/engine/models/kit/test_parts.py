@@ -81,6 +81,7 @@ def seen() -> dict:
     return {"where": where, "images": images, "viewmats": viewmats, "Ks": Ks}
 
 
+@pytest.mark.slow
 def test_mesh_correspondence_names_the_place_that_a_pixel_shows(seen):
     where = seen["where"]
     for view in range(3):

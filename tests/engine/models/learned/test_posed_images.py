@@ -8,7 +8,7 @@ import torch
 
 from engine.models.learned.posed_images import PosedImages, driving_code, pose_images
 from engine.synthetic.portraits import portrait, true_tracking
-from tests.engine.models.learned.people import SIZE, captured, head, person, shelved
+from tests.engine.systems.people import SIZE, captured, head, person, shelved
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +16,7 @@ def taken() -> PosedImages:
     return captured(4)
 
 
+@pytest.mark.slow
 def test_photos_of_the_pipeline_become_the_capture_that_training_sees(taken):
     """Enlarged to photos of the pipeline and back: the same cameras, and pictures but for the enlarging's blur."""
     photos = [portrait(shelved(), view) for view in range(2)]

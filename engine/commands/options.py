@@ -1,0 +1,34 @@
+"""What the commands that reconstruct let users choose."""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.commands.shared import listed
+from engine.heads import DEFAULT
+from engine.heads.models import built_in, head_models
+from engine.pipeline import Options
+from engine.systems import DEFAULT_SYSTEM, systems
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that :func:`chosen` reads, but for ``--frames``, which means something else to every command."""
+    names = [f"{name} (default)" if name == DEFAULT_SYSTEM else name for name in systems()]
+    parser.add_argument("--system", default=DEFAULT_SYSTEM, help=f"reconstruction system: {listed(names)}")
+    heads = [f"{name} (default)" if name == DEFAULT else name for name in built_in()]
+    files = [f"{spec.label} ({' '.join(spec.suffixes)})" for spec in head_models().values() if spec.suffixes]
+    parser.add_argument(
+        "--head", default=DEFAULT, help=f"{', '.join(heads)}, or the path of a file: {', '.join(files)}"
+    )
+    parser.add_argument("--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians")
+    parser.add_argument("--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none")
+    parser.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")
+
+
+def chosen(options: argparse.Namespace) -> Options:
+    """What the user chose, as the pipeline takes it.
+
+    Raises:
+        EngineError: there is no such system or quality, or a number is out of range.
+    """
+    return Options(options.system, options.head, options.quality, options.refine, options.gaussians, options.frames)

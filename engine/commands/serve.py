@@ -1,0 +1,25 @@
+"""``serve``: the server that Blender talks to.
+
+Imports nothing large: the server itself does that, so that it can say how far it is and what is broken.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from engine.progress import Progress
+from engine.server.serve import serve
+
+OWN_SIGNALS = True
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
+    parser.add_argument("--parent-stdin", action="store_true", help="end when standard input ends")
+    parser.add_argument(
+        "--device", default="auto", help="that draws previews: auto, cpu, cuda or cuda:N (default auto)"
+    )
+
+
+def run(options: argparse.Namespace, progress: Progress) -> None:
+    serve(options.port, options.parent_stdin, options.device)

@@ -1,0 +1,1 @@
+"""The CPU rasteriser's kernels, compiled by numba."""

@@ -1,0 +1,103 @@
+"""The Blender of tomorrow, played by today's: what the add-on does where Blender knows splats itself.
+
+A stand-in gives point clouds the type that Blender 5.3 gives them, before the add-on is there, in a Blender of its own.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import bpy  # isort: skip
+
+from .conftest import PACKAGE
+
+STAND_IN = """
+import importlib, json, sys
+import bpy
+import addon_utils  # there once Blender is
+
+package, avatar = sys.argv[1:]
+kinds = [("POINT", "Point", ""), ("GAUSSIAN_SPLAT", "Gaussian Splat", "")]
+bpy.types.PointCloud.type = bpy.props.EnumProperty(items=kinds)
+bpy.ops.wm.read_factory_settings(use_empty=True)
+assert addon_utils.enable(package, default_set=True) is not None
+part = lambda name: importlib.import_module(f"{package}.{name}")
+head = part("api").import_head(avatar)
+error = part("errors").AddonError
+cloud = head.splats.data
+scene = bpy.context.scene
+scene.camera = bpy.data.objects.new("Camera", bpy.data.cameras.new("Camera"))
+try:
+    part("api").render("//frame", over_scene=True)
+except error as refusal:
+    refused = str(refusal)
+json.dump(
+    {
+        "type": cloud.type,
+        "attributes": sorted(cloud.attributes.keys()),
+        "rendered": not head.splats.hide_render,
+        "drawn": head.splats.show_instancer_for_viewport,
+        "drawn_by_us": scene.gaussian_heads.viewport.show_splats,
+        "refused": refused,
+    },
+    sys.stdout,
+)
+print()
+addon_utils.disable(package, default_set=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def tomorrow(avatar_path) -> dict:
+    """What the add-on made of a head in a Blender that knows splats."""
+    words = [sys.executable, "-c", STAND_IN, PACKAGE, str(avatar_path)]
+    printed = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env=os.environ).stdout
+    return json.loads(next(line for line in printed.splitlines() if line.startswith("{")))
+
+
+def test_splats_are_given_to_blender(tomorrow):
+    assert tomorrow["type"] == "GAUSSIAN_SPLAT"
+    assert {"position", "radiance:base"} <= set(tomorrow["attributes"])
+
+
+def test_blender_draws_and_renders_them_and_the_add_on_does_not(tomorrow):
+    assert tomorrow["rendered"] and tomorrow["drawn"] and not tomorrow["drawn_by_us"]
+    assert tomorrow["refused"] == "This Blender renders Gaussian heads in the scene by itself. Use Render Image (F12)."
+
+
+def test_the_blender_of_today_leaves_them_to_the_add_on(addon, avatar_path):
+    head = importlib.import_module(f"{addon}.api").import_head(avatar_path)
+    native = importlib.import_module(f"{addon}.compat").HAS_NATIVE_SPLATS
+    assert native == ("type" in bpy.types.PointCloud.bl_rna.properties)
+    assert head.splats.hide_render != native
+    assert head.splats.show_instancer_for_viewport == native
+    assert bpy.context.scene.gaussian_heads.viewport.show_splats != native
+
+
+def test_actions_give_back_the_curves_that_were_put_into_them(addon):
+    compat = importlib.import_module(f"{addon}.compat")
+    action = bpy.data.actions.new("Both")
+    for kind, path in (("OBJECT", "location"), ("KEY", "eval_time")):
+        compat.new_channels(action, kind, kind.lower()).fcurves.new(path)
+    assert {curve.data_path for curve in compat.all_curves(action)} == {"location", "eval_time"}
+
+
+def test_an_image_format_is_set_and_given_back(addon):
+    compat = importlib.import_module(f"{addon}.compat")
+    settings = bpy.context.scene.render.image_settings
+    names = ("file_format", "color_mode", "color_depth", "color_management")
+    before = [getattr(settings, name) for name in names]
+    with compat.kept_file_format(settings):
+        compat.set_file_format(settings, "OPEN_EXR", "RGBA", "32")
+        assert [getattr(settings, name) for name in names[:3]] == ["OPEN_EXR", "RGBA", "32"]
+    assert [getattr(settings, name) for name in names] == before
+
+
+def test_points_have_a_shader(addon):
+    compat = importlib.import_module(f"{addon}.compat")
+    compat.start_gpu()
+    assert compat.point_shader().name
