@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -56,26 +59,36 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_the_locked_files_are_installed_and_newer_ones_wait(shelf: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with pip and nothing else; making one takes longer than all else here."""
+    folder = tmp_path_factory.mktemp("bare") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    return folder
+
+
+@pytest.fixture
+def environment(bare: Path, tmp_path: Path) -> Environment:
+    return Environment(shutil.copytree(bare, tmp_path / "venv", symlinks=True))
+
+
+def test_the_locked_files_are_installed_and_newer_ones_wait(shelf: Path, environment: Environment) -> None:
     wheel(shelf, "helper", "2.0", "GOOD = 2")
-    environment = Environment(tmp_path / "venv")
     environment.install(["reader==1.0"])
     installed = {path.name for path in environment.folder.rglob("*.dist-info")}
     assert {"reader-1.0.dist-info", "helper-1.0.dist-info"} <= installed
 
 
 @pytest.mark.parametrize("altered", ["reader", "helper"])
-def test_an_altered_file_of_a_known_version_is_refused(shelf: Path, tmp_path: Path, altered: str) -> None:
+def test_an_altered_file_of_a_known_version_is_refused(shelf: Path, environment: Environment, altered: str) -> None:
     wheel(shelf, altered, "1.0", "import os; BAD = 1", "helper" if altered == "reader" else "")
-    environment = Environment(tmp_path / "venv")
     with pytest.raises(SystemExit, match="could not be installed"):
         environment.install(["reader==1.0"])
     assert not list(environment.folder.rglob("reader-1.0*"))
 
 
-def test_a_package_that_nobody_asked_for_before_is_refused(shelf: Path, tmp_path: Path) -> None:
+def test_a_package_that_nobody_asked_for_before_is_refused(shelf: Path, environment: Environment) -> None:
     wheel(shelf, "guest", "1.0", "BAD = 1")
-    environment = Environment(tmp_path / "venv")
     with pytest.raises(SystemExit, match=r"guest 1\.0 installed, which is not in locks"):
         environment.install(["reader==1.0", "guest==1.0"])
 

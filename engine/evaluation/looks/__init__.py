@@ -89,10 +89,9 @@ def judge(avatar: Avatar, photos: Sequence[Photo] = ()) -> Looks:
     """
     marks = mark(avatar)
     front = picture(avatar, {}, 0)
-    lids = _lids(avatar, marks)
     step, texture = _back(avatar, marks)
     return Looks(
-        *lids,
+        *lids(avatar, marks),
         iris_std(avatar),
         gaze_error(avatar),
         _incisors(avatar, marks),
@@ -120,16 +119,17 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return image @ LUMINANCE
 
 
-def _lids(avatar: Avatar, marks: Marks) -> tuple[float, float, float]:
+def lids(avatar: Avatar, marks: Marks) -> tuple[float, float, float]:
+    """``lid_ratio``, ``lid_p5`` and ``lid_step`` of :class:`Looks`."""
     image = picture(avatar, BLINK, 0)
     grey = _grey(image)
     groups = marks.lids, marks.cheeks, marks.skin
-    lids, cheeks, skin = (shown > SEEN for shown in shares(avatar, BLINK, camera_at(avatar, 0), groups))
-    beside = _grown(lids, BESIDE[1]) & ~_grown(lids, BESIDE[0]) & skin
-    if not lids.any() or not cheeks.any() or not beside.any():
+    closed, cheeks, skin = (shown > SEEN for shown in shares(avatar, BLINK, camera_at(avatar, 0), groups))
+    beside = _grown(closed, BESIDE[1]) & ~_grown(closed, BESIDE[0]) & skin
+    if not closed.any() or not cheeks.any() or not beside.any():
         return math.nan, math.nan, math.nan
-    lid, cheek = grey[lids], float(np.median(grey[cheeks]))
-    step = np.abs(np.median(image[lids], axis=0) - np.median(image[beside], axis=0)).mean()
+    lid, cheek = grey[closed], float(np.median(grey[cheeks]))
+    step = np.abs(np.median(image[closed], axis=0) - np.median(image[beside], axis=0)).mean()
     return float(np.median(lid)) / cheek, float(np.percentile(lid, 5)) / cheek, float(step) / cheek
 
 

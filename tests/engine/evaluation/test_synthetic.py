@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -30,11 +32,18 @@ def person():
     return sample(HELD_OUT.start, 3, CROP, same_expression=False)
 
 
-def reconstruct(name, person):
-    photos, tracked = [portrait(person, 0)], true_tracking(person, [0])
-    options = Options(name, refine_seconds=0, count=COUNT)
-    made = system(name).reconstruct(photos, tracked, load_head(), Progress(), options.gaussians)
-    return made, make_avatar(name, load_head(), made, photos, tracked, options)
+@pytest.fixture(scope="module")
+def reconstruct(person):
+    """Of a system's name, what it makes of the person's first view, and the avatar of that; made once each."""
+
+    @cache
+    def one(name):
+        photos, tracked = [portrait(person, 0)], true_tracking(person, [0])
+        options = Options(name, refine_seconds=0, count=COUNT)
+        made = system(name).reconstruct(photos, tracked, load_head(), Progress(), options.gaussians)
+        return made, make_avatar(name, load_head(), made, photos, tracked, options)
+
+    return one
 
 
 def likeness(made, person):
@@ -48,13 +57,13 @@ def likeness(made, person):
 
 
 @pytest.fixture(scope="module")
-def surface_likeness(person):
-    return likeness(reconstruct("surface", person)[0], person)
+def surface_likeness(reconstruct, person):
+    return likeness(reconstruct("surface")[0], person)
 
 
 @pytest.mark.parametrize("name", list(networks()))
-def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, person, surface_likeness, tmp_path):
-    made, avatar = reconstruct(name, person)
+def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, reconstruct, person, surface_likeness, tmp_path):
+    made, avatar = reconstruct(name)
     assert likeness(made, person) > surface_likeness - 0.3
     save(avatar, tmp_path / "head.npz")
     again = load(tmp_path / "head.npz")
@@ -66,11 +75,11 @@ def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, person, sur
         assert again.provenance["metrics"]["eigenbasis_db"] > MOVING[name]
 
 
-def test_refinement_starts_from_gaussians_that_cover_and_can_give_way(person):
+def test_refinement_starts_from_gaussians_that_cover_and_can_give_way(reconstruct, person):
     """A network's Gaussians are sharper than their spacing, or blurs where it only guesses, and all but opaque. Those
     that refinement starts from are as wide as surface's, in place, and let through enough light to learn from."""
-    painted, _ = reconstruct("surface", person)
-    made, _ = reconstruct("uika", person)
+    painted, _ = reconstruct("surface")
+    made, _ = reconstruct("uika")
     on_mesh = made.gaussians.parts == PARTS.index("surface")
     width = painted.gaussians.scales[painted.gaussians.parts == PARTS.index("surface")].median()
     assert made.gaussians.scales[on_mesh].median() < 0.9 * width

@@ -10,8 +10,6 @@ from hypothesis import given, settings, strategies as st
 
 from engine.benchmark import cpu
 from engine.models.kit import scene
-from engine.pipeline import Options
-from engine.progress import Progress
 from engine.splatting import rasterization, reference
 from engine.splatting.backends import gsplat_backend
 from engine.splatting.kernels.constants import ALPHA_CAP, ALPHA_MIN, EPS2D, TRANSMITTANCE_MIN
@@ -230,7 +228,6 @@ def test_order_of_gaussians_does_not_matter_and_alpha_stays_in_range(seed, n):
     assert not alphas.any()
 
 
-@pytest.mark.slow
 def test_benchmarks_opponent_draws_the_same_image():
     splats = scene.head_shell(3000)
     viewmats, Ks = scene.portrait_camera(96)
@@ -240,10 +237,6 @@ def test_benchmarks_opponent_draws_the_same_image():
     differs = (plain - renders[0]).abs().amax(-1)
     assert differs.max() < 0.01  # float32 on both sides: a splat at its cut-off may fall either way
     assert differs.mean() < 1e-5
-
-    table = cpu.benchmark(Progress(), 3000, Options(quality="draft", count=5000, refine_seconds=1))
-    assert all(table[key] > 0.0 for key in ("splat_forward_ms", "splat_backward_ms", "reference_ratio"))
-    assert set(table["machine"]) == {"cpu", "cores", "torch", "threads"}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="gsplat needs a CUDA device")
