@@ -157,12 +157,12 @@ def _pytest(python: Path, lane: str, *words: str, environment: Mapping[str, str]
     return shell.run(python, "-m", "pytest", report, *words, environment=dict(environment or {})) == 0
 
 
-# In the order in which they begin: those that take longest first.
+# In the order in which they begin: those that take longest first, and not both with a window's patience at a time.
 LANES = {
     "engine": Lane(partial(engine, *SIDE_BY_SIDE, threads=ONE_THREAD)),
     "checks": Lane(checks),
-    "real-blender": Lane(real_blender, no_real_blender),
     "windows": Lane(windows, no_windows),
+    "real-blender": Lane(real_blender, no_real_blender),
     "blender-45": Lane(partial(blender_module, "blender-45"), no_python_of_blenders),
     "blender-50": Lane(partial(blender_module, "blender-50"), no_python_of_blenders),
     "fast": Lane(partial(engine, "-m", "not slow", *SIDE_BY_SIDE, lane="fast", threads=ONE_THREAD)),
