@@ -20,7 +20,6 @@ from pathlib import Path
 from engine import assets
 from tests.engine.server.engines import ROOT, running
 
-KERNELS = ROOT / "build" / "tests" / "numba"  # compiled by an earlier run: under strace that takes minutes
 CALLS = "connect,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2"
 # What a process may touch that is nobody's file.
 NO_FILES = ("/dev/", "/proc/", "/sys/", "pipe:", "socket:", "anon_inode:", "/memfd:")
@@ -64,13 +63,13 @@ def watch(seconds: float, folder: Path) -> Seen:
     home, log = folder / "home", folder / "strace.log"
     home.mkdir()
     own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TMPDIR": str(folder)}
-    own |= {"NUMBA_CACHE_DIR": str(KERNELS), "PYTHONDONTWRITEBYTECODE": "1"}
+    own |= {"NUMBA_CACHE_DIR": str(folder / "numba"), "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "DO_NOT"))}
     strace = ["strace", "-f", "-y", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={CALLS}", "-o", str(log)]
     live = [sys.executable, "-m", "tests.engine.silence", "live", str(seconds), str(folder)]
     command = ["unshare", "--net", sys.executable, "-c", LOOPBACK_UP, *strace, *live]
     subprocess.run(command, cwd=ROOT, env=environment | own, check=True)
-    seen = read(log.read_text("utf-8", errors="replace"), (str(folder), str(KERNELS)))
+    seen = read(log.read_text("utf-8", errors="replace"), (str(folder),))
     seen.files += [f"left in the home folder: {path}" for path in home.rglob("*")]
     return seen
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("name", sorted(fuzz.READERS))
 def test_every_file_is_read_or_refused(name):
-    assert [(number, fault) for number, _, _, fault in fuzz.run(name, 1000)] == []
+    assert [(number, fault) for number, _, _, fault in fuzz.run(name, 2000)] == []
 
 
 def test_the_changes_reach_behind_the_first_check(tmp_path):

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from engine.benchmark import soak
 from engine.benchmark.soak import FEWEST, WARM, Round, grown
 from engine.cli import main
+
+pytestmark = pytest.mark.slow
 
 
 def rounds(**growth: float) -> list[Round]:
@@ -25,9 +26,7 @@ def test_growth_is_told_from_going_up_and_down():
     assert "handles" in grown(rounds(handles=1))[0]
 
 
-@pytest.mark.slow
-def test_a_server_in_use_does_not_grow(tmp_path, monkeypatch):
-    monkeypatch.setitem(soak.JOB, "refine_seconds", "0.1")  # a round or two
+def test_a_server_in_use_does_not_grow(tmp_path):
     assert main(["soak", "--minutes", "0", "--json", str(tmp_path / "soak.json")]) == 0
     told = json.loads((tmp_path / "soak.json").read_text())
     assert told["jobs"] == len(told["rounds"]) == WARM + FEWEST
