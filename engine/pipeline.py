@@ -98,7 +98,7 @@ class Options:
     @property
     def rest_seconds(self) -> float:
         """What of :attr:`cap` the Gaussians' refinement has."""
-        return self.cap - self.own_seconds if math.isfinite(self.cap) else self.cap
+        return self.own_seconds or self.cap
 
     def __post_init__(self) -> None:
         if system(self.system).network is not None and self.head != DEFAULT:

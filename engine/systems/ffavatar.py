@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from engine.errors import AvatarError
-from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import BoundGaussians, Splats
+from engine.gaussians.gaussians import Splats
 from engine.heads.atlas import make_atlas, texels_for_count
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import make_rig
@@ -31,13 +30,13 @@ from engine.models.kit.rehearsal import (
     then,
 )
 from engine.models.kit.scene import shell
-from engine.models.learned.density import densify_texels
 from engine.models.learned.photo_memory import SUFFIX, PhotoMemory, lay_over
 from engine.models.learned.posed_images import PaintedTexture, PosedImages, pose_images, put_on
 from engine.models.learned.reconstruct import coarse, finish, trained, with_weights
-from engine.models.learned.system import Densified, Encoded, LearnedSystem, Paint, UVMap, person
+from engine.models.learned.system import Encoded, Paint, UVMap, person
+from engine.models.learned.texel_system import DenseTexels
 from engine.models.spec import Adding, Contrast, Losses, NetworkSpec, SystemSpec
-from engine.models.surface import Painted, paint_on
+from engine.models.surface import paint_on
 from engine.photos.photo import Photo
 from engine.progress import Progress
 from engine.tracking.tracked import Tracked
@@ -51,7 +50,7 @@ class _Remembered:
     memory: TokenMemory
 
 
-class FFAvatarSystem(LearnedSystem):
+class FFAvatarSystem(DenseTexels):
     """FFAvatar; a vertex's Gaussian is bound to one of the triangles at it. Tokens are marked with the weights."""
 
     network: FFAvatarNetwork
@@ -98,16 +97,6 @@ class FFAvatarSystem(LearnedSystem):
     def splats(self, encoded: Encoded, code: torch.Tensor) -> Splats:
         with self.precision():
             return person(self.network.move(encoded.state.appearance, code[None]))
-
-    def densified(
-        self,
-        encoded: Encoded,
-        neutral: BoundGaussians,
-        eigenbasis: Eigenbasis | None,
-        painted: Painted,
-        shown: np.ndarray,
-    ) -> Densified:
-        return densify_texels(self.texels, self.paint, encoded, neutral, eigenbasis, painted, shown)
 
     def remembered(
         self, encoded: Encoded, tracked: Tracked, texture: PaintedTexture, count: int, photos: Sequence[Photo]

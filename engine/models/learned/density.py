@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from engine.gaussians.binding import triangle_frames
 from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import PARTS, BoundGaussians, select
-from engine.models.learned.system import Densified, Encoded, Paint, UVMap, nearest_texels
+from engine.gaussians.gaussians import PARTS, BoundGaussians
+from engine.models.learned.system import UVMap, nearest_texels
 from engine.models.reach import bounded, reach
 from engine.models.surface import Painted
 
@@ -91,29 +90,3 @@ class Density:
             offsets, others = direction.split((3, direction.shape[1] - 3), dim=1)
             rows.append(torch.cat((self.turned(offsets), self.sample(others)), dim=1))
         return replace(known, basis=torch.stack(rows))
-
-
-def densify_texels(
-    texels: UVMap,
-    paint: Paint,
-    encoded: Encoded,
-    neutral: BoundGaussians,
-    eigenbasis: Eigenbasis | None,
-    painted: Painted,
-    shown: np.ndarray,
-) -> Densified:
-    """:meth:`~engine.models.learned.system.LearnedSystem.densified` of a system whose last Gaussians lie at ``texels``.
-
-    Args:
-        paint: reads the painted texture at all its Gaussians; those before the texels' are left out.
-    """
-    density = Density(texels, painted)
-    last = slice(len(neutral) - len(texels.triangles), None)
-    some = torch.zeros(len(neutral), dtype=torch.bool)
-    some[last] = True
-    colors = paint.read(encoded.texture.colors)
-    finer = density.carried(select(neutral, some), encoded.spread[last], encoded.presence[last], colors[last])
-    if eigenbasis is not None:
-        eigenbasis = density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, last]))
-    cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
-    return Densified(finer, eigenbasis, cover, seen, torch.from_numpy(painted.texture.owner), painted.pairs)

@@ -2,20 +2,52 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from engine.gaussians.eigenbasis import Eigenbasis
-from engine.gaussians.gaussians import BoundGaussians
+from engine.gaussians.gaussians import BoundGaussians, select
 from engine.heads.parametric import ParametricHead
 from engine.models.kit.correspondence import Correspondence
-from engine.models.learned.density import densify_texels
+from engine.models.learned.density import Density
 from engine.models.learned.posed_images import PosedImages
 from engine.models.learned.system import Densified, Encoded, LearnedSystem, Paint, UVMap
 from engine.models.surface import Painted
 
 
-class TexelSystem(LearnedSystem):
+class DenseTexels(LearnedSystem):
+    """A system whose last Gaussians lie at the valid texels of a UV map, and so can be carried to finer ones.
+
+    Attributes:
+        texels: the UV map. paint: reads the painted texture at all its Gaussians.
+    """
+
+    texels: UVMap
+    paint: Paint
+
+    def densified(
+        self,
+        encoded: Encoded,
+        neutral: BoundGaussians,
+        eigenbasis: Eigenbasis | None,
+        painted: Painted,
+        shown: np.ndarray,
+    ) -> Densified:
+        density = Density(self.texels, painted)
+        last = slice(len(neutral) - len(self.texels.triangles), None)
+        some = torch.zeros(len(neutral), dtype=torch.bool)
+        some[last] = True
+        colors = self.paint.read(encoded.texture.colors)
+        finer = density.carried(select(neutral, some), encoded.spread[last], encoded.presence[last], colors[last])
+        if eigenbasis is not None:
+            eigenbasis = density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, last]))
+        cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
+        return Densified(finer, eigenbasis, cover, seen, torch.from_numpy(painted.texture.owner), painted.pairs)
+
+
+class TexelSystem(DenseTexels):
     """A system whose N Gaussians lie at the valid texels."""
 
     def __init__(self, head: ParametricHead, resolution: int, photo_size: int):
@@ -44,13 +76,3 @@ class TexelSystem(LearnedSystem):
             capture.rig, texels.triangles, texels.barycentrics, texels.spread(capture.rig)[texels.triangles],
             self.paint.read(texture.presence), texture, state, self.paint.read(texture.seen), texels.pairs,
         )  # fmt: skip
-
-    def densified(
-        self,
-        encoded: Encoded,
-        neutral: BoundGaussians,
-        eigenbasis: Eigenbasis | None,
-        painted: Painted,
-        shown: np.ndarray,
-    ) -> Densified:
-        return densify_texels(self.texels, self.paint, encoded, neutral, eigenbasis, painted, shown)
