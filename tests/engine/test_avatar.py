@@ -31,6 +31,7 @@ def saved(tmp_path_factory) -> Path:
 sizes = st.integers(0, 40)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 99), gaussians=sizes, keys=st.integers(0, 4), joints=st.integers(5, 7), views=sizes)
 def test_what_is_saved_is_loaded(tmp_path_factory, seed, gaussians, keys, joints, views):

@@ -34,6 +34,7 @@ def saved(tmp_path_factory) -> Path:
 sizes = st.integers(0, 40)
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(data=st.data())
 def test_a_flipped_byte_is_harmless_or_refused(saved, data):
@@ -244,6 +245,7 @@ def packed(path: Path, name: str, unpacked: bytes, declared: int) -> None:
     path.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [1, 400])
 def test_an_entry_that_goes_on_beyond_what_it_declares_is_refused(saved, tmp_path, megabytes):
     """Nothing of what it hides is unpacked: the peak stays where it is however much that is."""

@@ -84,6 +84,7 @@ def test_a_head_is_rendered_inspected_and_exported(made, tmp_path, capsys):
     assert (tmp_path / "head.splat").stat().st_size % 32 == 0
 
 
+@pytest.mark.slow
 def test_an_open_jaw_moves_the_chin_down_in_the_picture(made, tmp_path):
     """Independent of our own figures: where MediaPipe sees the lower lip on the two renders."""
     from engine.landmarker import detect_faces
@@ -122,6 +123,7 @@ def test_mistakes_are_named_with_a_way_out(words, code, message, tmp_path, monke
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_unknown_keys_and_broken_weights_are_named(made, tmp_path, capsys):
     head, out = str(made / "head.npz"), str(tmp_path / "x.png")
     assert main(["render", head, "-o", out, "--expression", "jawOpne=1"]) == 5

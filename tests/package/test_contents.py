@@ -63,12 +63,14 @@ def packages(loaded: list[str]) -> set[str]:
     return {name for top, names in importlib.metadata.packages_distributions().items() if top in tops for name in names}
 
 
+@pytest.mark.slow
 def test_what_is_not_shipped_is_not_imported(loaded: list[str]) -> None:
     names = {name.lower().replace("_", "-") for name in packages(loaded)}
     tools = {pin.partition("==")[0].partition("[")[0] for pin in pins("dev")}
     assert names & {*wheels.NOT_SHIPPED, *wheels.COMPILING, *tools} == set()
 
 
+@pytest.mark.slow
 def test_every_package_keeps_a_licence(loaded: list[str]) -> None:
     names = packages(loaded)
     assert len(names) > 25

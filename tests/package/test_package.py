@@ -50,6 +50,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return zipped
 
 
+@pytest.mark.slow
 def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Path) -> None:
     with zipfile.ZipFile(archive) as content:
         names = content.namelist()
@@ -85,6 +86,7 @@ def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Pat
     assert {f"wheels/{file}" for file in listed} == {name for name in names if name.endswith(".whl")}
 
 
+@pytest.mark.slow
 def test_its_engine_runs_from_a_read_only_folder_with_nothing_else_installed(archive: Path, tmp_path: Path) -> None:
     installed, user = tmp_path / "installed", tmp_path / "user"
     with zipfile.ZipFile(archive) as content:

@@ -95,6 +95,7 @@ def test_networks_give_the_gaussians_of_their_system(system):
     assert figures["parameters_M"] * 1e6 == sum(p.numel() for m in case.modules for p in m.parameters())
 
 
+@pytest.mark.slow
 def test_photos_show_the_shell_where_their_correspondence_says():
     """Positions from uv by formula, projected by the cameras, fall back onto their pixels."""
     photos = shell_photos(3, 48, 40, CPU)

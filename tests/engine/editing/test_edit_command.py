@@ -1,6 +1,7 @@
 """``python -m engine edit`` and ``synthesise``: files in, files out, errors by name."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from engine import avatar as avatars
@@ -9,6 +10,7 @@ from engine.synthetic import sample
 from tests.engine.editing.test_editing import make_avatar
 
 
+@pytest.mark.slow
 def test_edit_and_synthesise(tmp_path, capsys):
     a, b, out = (str(tmp_path / name) for name in ("a.npz", "b.npz", "out.npz"))
     avatars.save(make_avatar(1, 24), a)

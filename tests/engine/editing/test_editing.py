@@ -75,6 +75,7 @@ def assert_loads_and_renders(head: Avatar, path) -> None:
     assert torch.isfinite(picture.rgb).all() and picture.alpha.mean() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [0.0, 1.0])
 def test_ends_are_the_inputs(pair, gamma):
     made = interpolate(*pair, gamma).avatar
@@ -121,6 +122,7 @@ def test_gaussians_of_one_head_only_fade(pair):
     assert not (replace_region(first, hairy, ["lips"]).avatar.gaussians.parts == 1).any()
 
 
+@pytest.mark.slow
 def test_replacement_changes_its_region_only(pair, tmp_path):
     first, second = pair
     border = 0.006

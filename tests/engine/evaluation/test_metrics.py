@@ -39,6 +39,7 @@ def spoiled(image: torch.Tensor) -> torch.Tensor:
     return (image + 0.1 * torch.randn(image.shape, generator=generator)).clamp(0, 1)
 
 
+@pytest.mark.slow
 def test_full_crop_equals_scikit_image(truth: Truth, lpips: LPIPS) -> None:
     everywhere = replace(truth, valid=torch.ones_like(truth.valid))
     target = everywhere.over(0.0)
@@ -52,6 +53,7 @@ def test_full_crop_equals_scikit_image(truth: Truth, lpips: LPIPS) -> None:
     assert measured.ssim == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["full", "head", "face"])
 def test_pixels_outside_a_region_do_not_count(name: str, truth: Truth, lpips: LPIPS) -> None:
     region, target = regions(truth)[name], truth.over(1.0)
@@ -85,6 +87,7 @@ def test_face_psnr_is_not_diluted_by_the_background(truth: Truth, lpips: LPIPS) 
     assert image_scores(render, target, parts["head"], 1.0, lpips).psnr == pytest.approx(diluted, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_equal_images_reach_the_cap(truth: Truth, lpips: LPIPS) -> None:
     target = truth.over(1.0)
     for region in regions(truth).values():

@@ -73,6 +73,7 @@ def instruments(lpips: LPIPS) -> Instruments:
     return Instruments(lpips, look)
 
 
+@pytest.mark.slow
 def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments: Instruments) -> None:
     sources, targets = [toy_photo(0)], [toy_photo(number) for number in (10, 20)]
     seen: list[str] = []
@@ -100,6 +101,7 @@ def test_perfect_and_shifted_drives(toy_photo: Callable[..., Photo], instruments
     torch.testing.assert_close(evaluation.comparisons[0].tracked, evaluation.comparisons[0].target)
 
 
+@pytest.mark.slow
 def test_renders_without_a_face_are_counted(toy_photo: Callable[..., Photo]) -> None:
     instruments = Instruments(lambda render, target: torch.zeros(1), look)  # type: ignore[arg-type]
 
@@ -130,6 +132,7 @@ def test_a_target_that_is_a_source_is_refused(toy_photo: Callable[..., Photo], i
         reenact([toy_photo(3)], [], refuse, instruments, Progress())
 
 
+@pytest.mark.slow
 @given(length=st.integers(1, 5000), wanted=st.integers(20, 40), sources=st.sets(st.integers(0, 4999), max_size=4))
 def test_targets_never_are_sources_and_cover_the_clip(length: int, wanted: int, sources: set[int]) -> None:
     numbers = target_numbers(length, sorted(sources), wanted)

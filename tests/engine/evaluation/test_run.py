@@ -60,6 +60,7 @@ def reconstructed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.slow
 def test_a_ready_made_split(reconstructed: list[str], tmp_path: Path) -> None:
     for folder, photos in (("sources", ["person_a_1.jpg"]), ("targets", ["person_a_2.jpg", "person_b_1.jpg"])):
         (tmp_path / folder).mkdir()
@@ -78,6 +79,7 @@ def test_a_ready_made_split(reconstructed: list[str], tmp_path: Path) -> None:
     assert 3 < plain["tracked"]["full"]["psnr"] < 15
 
 
+@pytest.mark.slow
 def test_a_split_that_leaks_is_refused(reconstructed: list[str], tmp_path: Path) -> None:
     for place in ("sources/person.jpg", "targets/renamed.jpg"):
         (tmp_path / place).parent.mkdir()
@@ -89,6 +91,7 @@ def test_a_split_that_leaks_is_refused(reconstructed: list[str], tmp_path: Path)
     assert not reconstructed
 
 
+@pytest.mark.slow
 def test_a_clip(reconstructed: list[str]) -> None:
     report = run.evaluate_clip(assets.path("samples/single_face.mp4"), 1, 4, Options(), Progress()).report
     source, *targets = (int(name.partition("#")[2]) for name in (*reconstructed, *(f.name for f in report.frames)))

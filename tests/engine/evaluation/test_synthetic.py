@@ -61,6 +61,7 @@ def surface_likeness(reconstruct, person):
     return likeness(reconstruct("surface")[0], person)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(networks()))
 def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, reconstruct, person, surface_likeness, tmp_path):
     made, avatar = reconstruct(name)
@@ -75,6 +76,7 @@ def test_a_shipped_network_draws_a_stranger_as_well_as_surface(name, reconstruct
         assert again.provenance["metrics"]["eigenbasis_db"] > MOVING[name]
 
 
+@pytest.mark.slow
 def test_refinement_starts_from_gaussians_that_cover_and_can_give_way(reconstruct, person):
     """A network's Gaussians are sharper than their spacing, or blurs where it only guesses, and all but opaque. Those
     that refinement starts from are as wide as surface's, in place, and let through enough light to learn from."""

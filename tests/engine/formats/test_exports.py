@@ -39,6 +39,7 @@ def seen(splats: Splats) -> Splats:
     return Splats(*(value[keep] for value in vars(splats).values()))
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(count=st.integers(0, 60), seed=st.integers(0, 99))
 def test_ply_holds_the_splats_for_any_reader(tmp_path_factory, count, seed):
@@ -87,6 +88,7 @@ def test_splat_holds_the_splats_the_largest_first(tmp_path_factory, count, seed)
         np.testing.assert_allclose(turn, HALF_TURN @ quat_to_matrix(splats.quats[n]).numpy(), atol=0.04)
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_a_damaged_ply_is_refused_or_read(tmp_path_factory, data):

@@ -122,6 +122,7 @@ def test_head_is_laid_out_once_and_upright(head: Unwrapped) -> None:
         assert np.corrcoef(middles[:, axis], points[:, axis])[0, 1] > 0.9
 
 
+@pytest.mark.slow
 def test_shapes_are_kept(head: Unwrapped) -> None:
     """Singular values of every triangle's map from the mesh to UV; their ratio is the distortion of its angles."""
     face = front(head)
@@ -136,6 +137,7 @@ def test_shapes_are_kept(head: Unwrapped) -> None:
     assert np.percentile(density, 95) / np.percentile(density, 5) < 2.5
 
 
+@pytest.mark.slow
 def test_islands_keep_two_texels_of_512_apart(head: Unwrapped) -> None:
     island = connected(head.uv_faces)
     atlas = make_atlas(head.uv, head.uv_faces, 512)
@@ -216,6 +218,7 @@ def test_linear_fields_arrive_at_the_texels(head: Unwrapped) -> None:
     torch.testing.assert_close(texels[valid], expected[valid], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_neighbours_join_islands_over_seams_but_never_two_pieces(head: Unwrapped) -> None:
     atlas = make_atlas(head.uv, head.uv_faces, 400)
     positions = position_map(atlas, head.faces, torch.from_numpy(head.vertices)).numpy()

@@ -25,6 +25,8 @@ from tests.engine.heads.flame_fixture import another_head, flame_arrays, write_p
 from tests.engine.heads.flame_references import by_smplx, published
 from tests.peaks import peak
 
+pytestmark = pytest.mark.slow  # all of it waits for heads that are built once
+
 READ = "from engine.heads.flame_file import read_flame\nread_flame(Path(sys.argv[1]))"
 
 
@@ -176,7 +178,6 @@ def test_small_pickles_take_little_memory(content: bytes, tmp_path: Path) -> Non
     assert mebibytes < 200
 
 
-@pytest.mark.slow
 def test_an_npz_that_hides_more_than_it_declares_takes_little_memory(arrays: dict, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "flame.npz", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("v_template.npy", bytes(900_000_000))
@@ -206,7 +207,6 @@ def test_a_pipe_or_device_is_no_file(tmp_path: Path) -> None:
             read_flame(path)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("reference", [published, by_smplx])
 def test_moves_exactly_like_flame(completed, reference: Callable) -> None:
     """With the neck at rest the file's vertices go where FLAME puts them: shape, components, head, jaw, eyes."""

@@ -50,6 +50,7 @@ def unseen(texture, mask):
     return chosen
 
 
+@pytest.mark.slow
 def test_cheeks_nape_and_ears_are_skin_without_what_hung_at_the_outline(head, bare, photographed):
     texels, vertices, skin = bare
     made = complete(head, vertices, texels, photographed, skin)
@@ -63,6 +64,7 @@ def test_cheeks_nape_and_ears_are_skin_without_what_hung_at_the_outline(head, ba
     assert np.abs(np.median(nape, axis=0) - TONE).max() < 0.1
 
 
+@pytest.mark.slow
 def test_the_back_of_the_head_is_hair_and_the_back_of_the_shirt_is_shirt(head, bare, photographed):
     texels, vertices, skin = bare
     made = complete(head, vertices, texels, photographed, skin)
@@ -85,6 +87,7 @@ def test_a_shaved_head_is_skin_all_around(head, bare, photographed):
     assert np.abs(np.median(made[unseen(shaved, scalp)], axis=0) - TONE).max() < 0.05
 
 
+@pytest.mark.slow
 def test_what_is_seen_well_stays_as_it_is(head, bare, photographed):
     texels, vertices, skin = bare
     made = complete(head, vertices, texels, photographed, skin)

@@ -37,6 +37,7 @@ def value(tensor: torch.Tensor) -> float:
     return flat[0].item()
 
 
+@pytest.mark.slow
 def test_uikas_official_layout_fills_network_and_estimator():
     given = imagined(layout("uika_official"))
     network, estimator = uika_from(given, "uika.safetensors", UIKA.paper())

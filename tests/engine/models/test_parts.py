@@ -25,6 +25,8 @@ from engine.photos import load_photos
 from engine.pipeline import Options, reconstruct_photos, track
 from engine.progress import Progress
 
+pytestmark = pytest.mark.slow  # all of it waits for heads that are built once
+
 OPTIONS = Options(refine_seconds=60)
 BLINK = {"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0}
 
@@ -55,7 +57,6 @@ def looks(judged):
     return json.loads((judged / "looks.json").read_text())["heads"]["a"]
 
 
-@pytest.mark.slow
 def test_closed_lids_are_clean_skin_and_open_ones_stay_as_photographed(made, looks):
     assert 0.78 < looks["lid_ratio"] < 1.08 and looks["lid_p5"] > 0.55 and looks["lid_step"] < 0.12
     bare = replace(made.avatar, eigenbasis=None)
@@ -87,7 +88,6 @@ def test_the_mouth_opens_on_teeth_tongue_and_a_dark_cavity(made, looks):
     assert bright > 2.5 * np.median(camera_picture[(inside > 0.9) & (teeth < 0.1)].mean(axis=-1))
 
 
-@pytest.mark.slow
 def test_what_is_drawn_is_no_matter_of_refinement(chosen, made):
     """The same eyes, teeth and lashes with and without it; nothing of a smile is printed on them."""
     plain = reconstruct_photos(chosen, "A", replace(OPTIONS, refine_seconds=0), Progress()).avatar
@@ -96,7 +96,6 @@ def test_what_is_drawn_is_no_matter_of_refinement(chosen, made):
     assert len(first) > 5_000 and torch.equal(first, second)
 
 
-@pytest.mark.slow
 def test_a_black_and_white_portrait_stays_black_and_white(chosen):
     photo = chosen.photos[0]
     grey = np.repeat(photo.image.mean(axis=2, keepdims=True), 3, axis=2)
@@ -159,7 +158,6 @@ def test_the_command_line_judges_heads(judged, looks):
     assert main(["evaluate", "--looks", head, str(judged / "sub/a.npz")]) != 0  # one name twice
 
 
-@pytest.mark.slow
 def test_an_iris_takes_the_photos_colour_all_around_and_no_reflection(chosen, made):
     """Blue irises with a lamp in them: the drawn ones turn bluer alike on all sides, and no brighter at the lamp."""
     photo = chosen.photos[0]

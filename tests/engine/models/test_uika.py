@@ -130,6 +130,7 @@ def test_the_order_of_photos_does_not_matter(networks, io, head):
     same(other.colors, one.colors)
 
 
+@pytest.mark.slow
 def test_paper_sizes_have_the_published_parameter_counts():
     official = layout("uika_official")
     with torch.device("meta"):

@@ -25,6 +25,8 @@ from engine.photos.decode import decode
 from engine.progress import Progress
 from engine.synthetic.samples import act
 
+pytestmark = pytest.mark.slow  # all of it waits for heads that are built once
+
 SIDE, RATE, FRAMES = 384, 25, 36
 JAW, BLINK = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("eyeBlinkLeft")
 BLINKS = {25: 0.6, 26: 1.0, 27: 0.6}
@@ -74,7 +76,6 @@ def take(clip):
     return perform(clip, load_head(), Progress())
 
 
-@pytest.mark.slow
 def test_what_the_actor_does_is_what_the_take_says(take):
     assert take.frames == len(take.times) == FRAMES and take.rate == pytest.approx(RATE)
     assert not take.gaps and (take.confidence > 0.8).all()
@@ -98,13 +99,11 @@ def test_at_rest_the_head_rests(take):
     assert np.degrees(np.abs(take.left_eye[:6, :2])).mean() < 3
 
 
-@pytest.mark.slow
 def test_as_filmed_keeps_the_resting_face(clip, take):
     raw = perform(clip, load_head(), Progress(), strength=0, neutral=False)
     assert raw.weights[:6].mean() > take.weights[:6].mean()
 
 
-@pytest.mark.slow
 def test_where_the_actor_is_not_seen_nothing_is_said_and_the_report_says_where(frames, tmp_path):
     other = decode(assets.path("samples/astronaut.png")).image
     other = other[:SIDE, 64 : 64 + SIDE]
@@ -122,7 +121,6 @@ def test_where_the_actor_is_not_seen_nothing_is_said_and_the_report_says_where(f
     assert second.start == pytest.approx(OTHER[0] / RATE, abs=1e-3)
 
 
-@pytest.mark.slow
 def test_uneven_frames_keep_their_times(clip, tmp_path):
     """A phone that drops five frames: the rest stay where they were."""
     uneven = tmp_path / "uneven.mkv"
@@ -133,7 +131,6 @@ def test_uneven_frames_keep_their_times(clip, tmp_path):
     assert take.times == pytest.approx(expected, abs=2e-3)
 
 
-@pytest.mark.slow
 def test_three_frames_are_a_take(frames, tmp_path):
     take = perform(write_clip(tmp_path / "short.mp4", frames[:3]), load_head(), Progress())
     assert len(take.times) == 3 and np.isfinite(take.weights).all()
@@ -157,7 +154,6 @@ def test_it_can_be_cancelled(clip):
         perform(clip, load_head(), Progress(is_cancelled=lambda: True))
 
 
-@pytest.mark.slow
 def test_the_command_writes_a_table_that_other_programs_read(clip, take, tmp_path, capsys):
     path = tmp_path / "take.csv"
     assert main(["perform", str(clip), "-o", str(path), "--json", "-"]) == 0

@@ -28,6 +28,7 @@ def test_same_person_agrees_and_others_do_not(sample_photo: Photos):
         assert (a @ b > 0.5) if one == other else (a @ b < 0.3)
 
 
+@pytest.mark.slow
 def test_embedding_of_the_window_equals_the_photo_s(sample_photo: Photos):
     """Renders are compared in the window: cutting it out of the photo must not change who it is."""
     for name in ("astronaut.png", "person_b_2.jpg"):
@@ -36,6 +37,7 @@ def test_embedding_of_the_window_equals_the_photo_s(sample_photo: Photos):
         assert again @ photo.embedding > 0.97
 
 
+@pytest.mark.slow
 def test_another_person_is_set_aside(sample_photo: Photos):
     a1, a2, b1 = (sample_photo(name) for name in ("person_a_1.jpg", "person_a_2.jpg", "person_b_1.jpg"))
     result = set_aside_outliers([b1, a1, a2])
@@ -47,6 +49,7 @@ def test_another_person_is_set_aside(sample_photo: Photos):
                                  "Remove it or reconstruct it on its own.")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_of_two_that_disagree_the_first_stays(sample_photo: Photos):
     a, b = sample_photo("person_a_2.jpg"), sample_photo("person_b_1.jpg")
     assert a.embedding @ b.embedding < SAME_PERSON

@@ -117,6 +117,7 @@ def test_turned_photo_is_put_upright(sample_image: Images, turn: int):
     assert "lying.jpg lies on its side or upside down" in found.warnings[0]
 
 
+@pytest.mark.slow
 def test_small_face_and_face_that_fills_the_frame(sample_image: Images):
     image = sample_image("person_a_2.jpg")
     face = find_face(image, "whole").face

@@ -52,6 +52,7 @@ def test_a_darker_rim_goes_on_beyond_it_and_fades(head, begun):
     assert near.mean() < -0.05 and abs(float(beyond.mean())) < 0.02
 
 
+@pytest.mark.slow
 def test_unseen_skin_is_as_grainy_as_the_skin_that_is_seen(head, begun):
     rough = torch.from_numpy(np.random.default_rng(3).normal(0, 0.03, (len(begun.gaussians), 1))).float()
     after = healed(begun, head, torch.where((begun.square > 0)[:, None], rough, 0.0))

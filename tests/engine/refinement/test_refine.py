@@ -53,6 +53,7 @@ def test_the_back_of_the_head_stays_as_it_was(begun, refined):
     assert len(refined.gaussians) == len(start.gaussians) and torch.equal(refined.pairs, start.pairs)
 
 
+@pytest.mark.slow
 def test_what_the_photo_shows_comes_nearer_to_it(person, begun, refined):
     def off(made):
         with torch.no_grad():
@@ -62,6 +63,7 @@ def test_what_the_photo_shows_comes_nearer_to_it(person, begun, refined):
     assert off(refined) < 0.8 * off(begun[0])
 
 
+@pytest.mark.slow
 def test_a_head_of_some_gaussians_keeps_what_belongs_to_them(begun):
     start, _ = begun
     mask = torch.rand(len(start.gaussians), generator=torch.Generator().manual_seed(0)) < 0.5

@@ -78,6 +78,7 @@ def dot(shared, avatar, tmp_path_factory):
 coordinates = st.floats(-1e6, 1e6)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(
     turn=st.tuples(*[st.floats(-4, 4)] * 3),
@@ -101,6 +102,7 @@ def test_every_camera_and_pose_gives_a_picture(shared, dot, turn, shift, focal, 
     assert len(answer.content) == size[0] * size[1] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -39,6 +39,7 @@ def resembled(anchors: Anchors, expression: np.ndarray) -> int:
     return int(np.argmin(angles))
 
 
+@pytest.mark.slow
 def test_anchors_are_different_expressions_that_people_show(anchors):
     everything = shown().reshape(PEOPLE * VIEWS, -1)
     assert anchors.directions.shape == (ANCHORS, everything.shape[1]) and ANCHORS == 20
@@ -53,6 +54,7 @@ def test_anchors_are_different_expressions_that_people_show(anchors):
     assert cosines.max() < (random @ random.T - 2 * np.eye(ANCHORS)).max() - 0.1
 
 
+@pytest.mark.slow
 def test_shares_count_the_views_by_their_nearest_anchor(anchors):
     everything = shown().reshape(PEOPLE * VIEWS, -1)
     counted = [resembled(anchors, each) for each in everything]

@@ -34,6 +34,7 @@ def one() -> SyntheticSample:
     return sample(SEED, 2, SIZE, False)
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process_with_other_threads(one):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert pool.apply(elsewhere, (SEED,)) == digest(one)
@@ -109,6 +110,7 @@ def test_one_instant_or_many():
     assert np.abs(moving.vertices[0] - moving.vertices[1]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_stream_resumes_in_order_with_workers():
     heads = SyntheticHeads(views=1, size=32)
     batches = iter(stream(heads, batch=2, start=1, workers=2))
@@ -119,6 +121,7 @@ def test_stream_resumes_in_order_with_workers():
     assert shared == [[first + 4, first + 6], [first + 5, first + 7]]
 
 
+@pytest.mark.slow
 def test_people_differ():
     looks = [sample(seed, 1, 32, True) for seed in range(6)]
     for a, b in zip(looks[:-1], looks[1:], strict=True):

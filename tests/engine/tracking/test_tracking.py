@@ -93,6 +93,7 @@ def test_real_photos_fit_within_two_pixels(head, pair):
     assert np.abs(tracked.identity).max() < 4
 
 
+@pytest.mark.slow
 def test_a_view_survives_being_made_free(head, pair):
     """A view split into head pose and joints and put together again is the same view."""
     tracked = track(pair[:1], head, Progress())
@@ -112,6 +113,7 @@ def _head_in_camera(rig, free):
     return vertices[only_head] @ viewmat[:3, :3].T + viewmat[:3, 3]
 
 
+@pytest.mark.slow
 def test_the_other_photo_of_a_person_is_driven_by_landmarks(head, pair):
     tracked = track(pair[:1], head, Progress())
     driven = drive_landmarks(subject(tracked, head, pair[:1]), pair[1])

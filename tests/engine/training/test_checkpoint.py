@@ -75,6 +75,7 @@ def test_a_run_killed_twice_is_the_run_that_was_not_killed(whole, tmp_path):
     same(tmp_path, whole, load_file(tmp_path / "rank0.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(whole, tmp_path):
     config = replace(CONFIG, out=tmp_path)
     asked = iter(range(70))
@@ -92,6 +93,7 @@ def heavy() -> Linear:
     return objective
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_checkpoint_before(whole, tmp_path):
     resource = pytest.importorskip("resource", reason="this system cannot limit what a process writes")
     config = replace(CONFIG, out=tmp_path, steps=60)

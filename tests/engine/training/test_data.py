@@ -67,6 +67,7 @@ def test_who_shows_one_timestep_and_who_many(system, choices, first, step, asked
     np.testing.assert_allclose(np.bincount(np.concatenate(drawn), minlength=8)[[1, 4, 7]] / 1200, 1 / 3, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_rebalanced_training_sees_the_retrieved_people_and_rare_views(asked, tmp_path):
     people = People("flexavatar", {}, tmp_path)
     anchors = people.anchors

@@ -55,6 +55,7 @@ def test_a_kept_coat_is_the_fresh_one_within_rounding(painted, tmp_path):
     assert {path.name for path in folder.iterdir()} == {f"{SEED}-1.npz", f"{SEED}-2.npz", f"{SEED + 1}-1.npz"}
 
 
+@pytest.mark.slow
 def test_white_that_is_too_bright_stays_white(painted, monkeypatch, tmp_path):
     """Eyes that no photo shows are painted beyond 1 on bright faces; as bytes that would be black."""
     bright = replace(captured(1).texture, colors=torch.full_like(captured(1).texture.colors, 1.056))
@@ -70,6 +71,7 @@ def without_seen(path: Path) -> None:
     np.savez(path, **arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [

@@ -95,6 +95,7 @@ def test_mesh_correspondence_names_the_place_that_a_pixel_shows(seen):
         assert np.abs(pixels - np.column_stack((columns, rows)) - 0.5).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_aggregation_puts_colours_where_they_belong(seen):
     where = seen["where"]
     texture = aggregate(seen["images"], where.mask, where.uv, size=16)[0]
@@ -105,6 +106,7 @@ def test_aggregation_puts_colours_where_they_belong(seen):
     assert texture[3].max() == 1 and texture[3].min() > 0.4
 
 
+@pytest.mark.slow
 def test_back_projection_finds_the_colour_of_a_place(seen):
     down, right = torch.meshgrid(torch.linspace(0.1, 0.9, 5), torch.linspace(0.1, 0.9, 5), indexing="ij")
     places = torch.stack((0.4 * (right - 0.5), 0.4 * (0.5 - down), torch.zeros(5, 5)), dim=-1).view(1, 1, 25, 3)

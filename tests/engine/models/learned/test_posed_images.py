@@ -36,6 +36,7 @@ def test_photos_of_the_pipeline_become_the_capture_that_training_sees(taken):
     assert two.images[:, :, 0, 0].min() > 0.99  # white around
 
 
+@pytest.mark.slow
 def test_pixels_know_which_skin_they_show(taken):
     """The renderer's own truth is about the head without hair and beard: above the mouth both are the same."""
     truth, h = person(), head()
@@ -52,6 +53,7 @@ def test_pixels_know_which_skin_they_show(taken):
     assert torch.all(taken.masks[:, 0][taken.seen] > 0.5) and torch.all(triangle[taken.seen] >= 0)
 
 
+@pytest.mark.slow
 def test_the_heads_camera_sees_the_resting_head_where_the_camera_sees_the_turned_one(taken):
     """At vertices that only the head's turning moves."""
     rig = taken.rig
