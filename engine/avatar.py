@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,14 @@ class Avatar:
 
     def _on_device(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.gaussians.triangles.device)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How an avatar is driven: weights by shape key; axis-angle [3] in radians by joint. What is not named rests."""
+
+    expression: Mapping[str, float] = field(default_factory=dict)
+    joint_rotations: Mapping[str, Sequence[float] | np.ndarray] = field(default_factory=dict)
 
 
 def deform(avatar: Avatar, expression: np.ndarray, joint_rotations: np.ndarray) -> torch.Tensor:
@@ -224,7 +232,7 @@ def _to_arrays(avatar: Avatar, source: str) -> dict[str, np.ndarray]:
         "view_expressions": np.array([view.expression for view in views]).reshape(len(views), key_count),
         "view_joint_rotations": np.array([view.joint_rotations for view in views]).reshape(len(views), joint_count, 3),
     }
-    gaussians = {field.name: getattr(avatar.gaussians, field.name) for field in fields(BoundGaussians)}
+    gaussians = {each.name: getattr(avatar.gaussians, each.name) for each in fields(BoundGaussians)}
     arrays |= {name: tensor.detach().cpu().numpy() for name, tensor in gaussians.items()}
     if avatar.eigenbasis is not None:
         arrays |= _pack_eigenbasis(avatar.eigenbasis)
@@ -236,7 +244,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) 
     key_deltas = np.zeros((len(starts) - 1, vertex_count, 3), np.float32)
     keys = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     key_deltas[keys, arrays["key_vertices"]] = arrays["key_deltas"]
-    gaussians = {field.name: torch.from_numpy(arrays[field.name]) for field in fields(BoundGaussians)}
+    gaussians = {each.name: torch.from_numpy(arrays[each.name]) for each in fields(BoundGaussians)}
     gaussians["triangles"] = gaussians["triangles"].long()
     views = tuple(
         SourceView(

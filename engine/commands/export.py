@@ -7,7 +7,7 @@ from pathlib import Path
 
 from engine import avatar
 from engine.commands.shared import check_output, expression
-from engine.formats.splats import splat_formats, write_splats
+from engine.exchange.exporting import export, export_formats
 from engine.progress import Progress
 
 
@@ -18,10 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _kinds() -> str:
-    return "; ".join(f".{name}: {found.label}" for name, found in splat_formats().items())
+    return "; ".join(f".{name}: {found.label}" for name, found in export_formats().items())
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
-    check_output(options.output, tuple(f".{name}" for name in splat_formats()))
-    splats = avatar.drive(avatar.load(options.avatar), expression(options.expression))
-    write_splats(splats, options.output)
+    check_output(options.output, tuple(f".{name}" for name in export_formats()))
+    export(avatar.load(options.avatar), avatar.Pose(expression(options.expression)), options.output)

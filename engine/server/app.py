@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.types import ASGIApp
 
 import engine
-from engine.formats.splats import splat_formats
+from engine.exchange.exporting import export_formats
 from engine.heads import DEFAULT
 from engine.heads.models import built_in
 from engine.kernels import threading_layer
@@ -100,7 +100,7 @@ def health(parts: Parts) -> Health:
         ],
         head_models=built_in(),
         backends=list(backends()),
-        formats={name: spec.label for name, spec in splat_formats().items()},
+        formats={name: spec.label for name, spec in export_formats().items()},
         busy=parts.jobs.busy,
         queued=parts.jobs.queued,
         heads=len(parts.heads),

@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from starlette.concurrency import run_in_threadpool
 
 from engine import avatar
-from engine.avatar import Avatar
-from engine.formats.splats import splat_formats, write_splats
+from engine.avatar import Avatar, Pose
+from engine.exchange.exporting import export as export_head, export_formats
 from engine.rendering import Camera
 from engine.server.answers import BINARY, BYTES
 from engine.server.errors import Refusal, documented
-from engine.server.heads import Pose, Shot
+from engine.server.heads import Shot
 from engine.server.services import Parts
 
 router = APIRouter(prefix="/heads/{head_id}", responses=documented())
@@ -77,15 +77,15 @@ class PreviewRequest(PoseRequest):
 
 
 class ExportRequest(PoseRequest):
-    """One pose of the head as a file for splat viewers (docs/avatar-format.md). ``format``: one of /health's."""
+    """The head as a file for other programs (docs/avatar-format.md). ``format``: one of /health's."""
 
-    format: Annotated[str, Field(json_schema_extra={"enum": list(splat_formats())})]
+    format: Annotated[str, Field(json_schema_extra={"enum": list(export_formats())})]
 
     @field_validator("format")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in splat_formats():
-            raise ValueError(f"{', '.join(splat_formats())} is expected")
+        if name not in export_formats():
+            raise ValueError(f"{', '.join(export_formats())} is expected")
         return name
 
 
@@ -157,13 +157,12 @@ async def preview(parts: Parts, head_id: HeadId, wanted: PreviewRequest) -> Resp
     responses={200: {"content": BINARY, "description": "the file"}, **documented(404, 507)},
 )
 def export(parts: Parts, head_id: HeadId, wanted: ExportRequest) -> Response:
-    """One pose of the head as a file for splat viewers."""
-    pose = wanted.pose()
-    splats = avatar.drive(parts.heads.get(head_id).avatar, pose.expression, pose.joint_rotations)
+    """The head in one pose as a file for other programs."""
+    resident = parts.heads.get(head_id)
     folder = _new_folder(parts)
     try:
         path = folder / f"head.{wanted.format}"
-        write_splats(splats, path)
+        export_head(resident.avatar, wanted.pose(), path)
         return Response(path.read_bytes(), media_type=BYTES)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

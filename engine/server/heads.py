@@ -6,13 +6,12 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, fields, replace
 
 import torch
 
-from engine.avatar import Avatar, drive
+from engine.avatar import Avatar, Pose, drive
 from engine.device import Drawing
 from engine.errors import AvatarError
 from engine.gaussians.gaussians import BoundGaussians, Splats
@@ -42,14 +41,6 @@ class Resident:
         if driven is None or driven[0] != pose:
             driven = self._driven = (pose, drive(self._there, pose.expression, pose.joint_rotations))
         return driven[1]
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Shape-key weights by name; axis-angle [3] in radians by joint. What is not named rests."""
-
-    expression: Mapping[str, float]
-    joint_rotations: Mapping[str, tuple[float, float, float]]
 
 
 class Heads:

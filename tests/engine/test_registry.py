@@ -12,13 +12,13 @@ import pytest
 import torch
 
 import engine.systems
-from engine.avatar import drive, load, save
+from engine.avatar import Pose, drive, load, save
 from engine.cli import main
 from engine.device import on_cpu
 from engine.errors import EngineError
 from engine.estimate import typical_table
+from engine.exchange.exporting import export
 from engine.formats import splats
-from engine.formats.splats import write_splats
 from engine.heads import load_head, models
 from engine.models.kit.scene import shell_avatar
 from engine.pipeline import Options
@@ -160,5 +160,5 @@ def test_a_format_is_one_file(tmp_path, capsys, avatar_file: Path):
     assert target.read_text() == str(len(drive(load(avatar_file), {}).means))
     assert said_by_health()["formats"]["toy"] == "a count" and ".toy" in help_of(capsys, "export")
     with pytest.raises(EngineError, match="unknown kind") as refused:
-        write_splats(drive(load(avatar_file), {}), tmp_path / "head.obj")
-    assert ".ply or .splat or .toy" in refused.value.hint
+        export(load(avatar_file), Pose(), tmp_path / "head.obj")
+    assert ".splat or .toy" in refused.value.hint

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from engine import device
+from engine.avatar import Pose
 from engine.device import Device, Drawing, check_wanted, find_gpu
 from engine.errors import EngineError
 from engine.rendering import Camera
-from engine.server.heads import Pose, Previewer, Resident, Shot
+from engine.server.heads import Previewer, Resident, Shot
 from engine.splatting import rasterization
 
 GPU = Device(torch.device("meta"), "A card", "gsplat")  # a device that nothing draws on

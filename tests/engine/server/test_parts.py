@@ -8,13 +8,14 @@ import time
 import numpy as np
 import pytest
 
+from engine.avatar import Pose
 from engine.device import Drawing
 from engine.estimate import Estimate, estimated, typical_seconds, typical_table
 from engine.pipeline import Options
 from engine.rendering import Camera
 from engine.server import jobs
 from engine.server.errors import NotFound, Superseded
-from engine.server.heads import MAX_HEADS, Heads, Pose, Previewer, Resident, Shot
+from engine.server.heads import MAX_HEADS, Heads, Previewer, Resident, Shot
 from engine.server.uploads import SHOWN_LENGTH, shown_name
 from engine.server.worker import Done
 

@@ -1,0 +1,1 @@
+"""Heads out of the engine and into it, in the formats of other programs."""
