@@ -15,6 +15,7 @@ from .operators import (
     reconstruct as reconstruct_operators,
     render as render_operators,
     select as select_operators,
+    show as show_operators,
 )
 from .panels import (
     animation as animation_panel,
@@ -54,6 +55,7 @@ MODULES = (
     preview_operators,
     render_operators,
     select_operators,
+    show_operators,
     photos_panel,
     reconstruct_panel,
     expression_panel,

@@ -25,7 +25,7 @@ from .errors import AddonError
 from .files import atomic_write
 from .formats import AVATAR, require_ending
 from .paths import resolve
-from .rig import avatar_file, build, extract
+from .rig import avatar_file, baked, build, extract, textured
 from .rig.heads import Head, active_head, all_heads, find_head
 from .rig.linked import require_local
 from .systems import DEFAULT_HEAD, DEFAULT_SYSTEM
@@ -46,6 +46,7 @@ __all__ = [
     "render",
     "set_expression",
     "set_pose",
+    "show",
 ]
 
 
@@ -180,6 +181,41 @@ def animate_from_clip(
     require_local(head)
     job = performing.start(resolve(clip), smoothing, neutral)
     return performance.import_capture(head, job.wait_done(), bpy.context.scene, start, strength, parts)
+
+
+def show(head: Head, what: str, *, size: int = 2048, lit: bool = True) -> None:
+    """Show a head as its Gaussians, as a textured mesh that Blender itself renders, lights and exports, or as both.
+
+    The first mesh of a head is baked by the engine, which is started where necessary.
+
+    Args:
+        what: ``SPLATS``, ``MESH`` or ``BOTH``: splats, and the mesh under them for its shadows.
+        size: texels a side of its pictures: 1024, 2048 or 4096.
+        lit: whether the scene's light falls on the mesh, or its pictures show as they are.
+
+    Raises:
+        AddonError: no engine, or the head is linked without an override.
+    """
+    require_local(head)
+    if what != "SPLATS" and not textured.is_textured(head):
+        for _ in textured.dress_steps(head, prepare_bake(head, size)()):
+            pass
+        head = textured.whole(head)
+    textured.show(head, what)
+    if textured.is_textured(head):
+        textured.light(head, lit)
+
+
+def prepare_bake(head: Head, size: int) -> Callable[[], baked.Baked]:
+    """Take from Blender what baking needs; the function that comes back bakes, in any thread."""
+    avatar, key = extract.extract(head), extract.content_key(head)
+
+    def bake() -> baked.Baked:
+        client = ENGINE.wait_ready()
+        client.put_head(key, avatar)
+        return baked.read_baked(client.bake(key, size))
+
+    return bake
 
 
 def render(

@@ -6,6 +6,7 @@ Blender is asked for what it has, not for its number, which says nothing of buil
 - Since 4.4, a sequence editor's list is called ``strips``. Before: ``sequences``.
 - Since 4.4, a shader can say that it writes depths. Before, only OpenGL's could write any, and need not say so.
 - Since 4.5, points have shaders of their own, without which Metal and Vulkan draw them in a size of their own.
+- Since 4.5, a mesh's own normals are an attribute. Before, only a slow function could set them.
 - Since 4.5 at the latest, there are no videos in AVI.
 - Since 5.0, image settings have a ``media_type``, which decides on the file formats that they take.
 - Since 5.2, a modifier's inputs are properties, and ``modifier["…"]`` is an error. Before, they are found there alone.
@@ -23,6 +24,7 @@ from typing import Any
 
 import bpy
 import gpu
+import numpy as np
 
 HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties
 RADIANCE = "radiance:base"  # (color - 0.5) / SH_C0 and the opacity, see rig.points
@@ -147,6 +149,16 @@ def kept_file_format(settings: bpy.types.ImageFormatSettings) -> Iterator[None]:
     finally:
         for name, value in before.items():
             setattr(settings, name, value)
+
+
+def set_normals(mesh: bpy.types.Mesh, normals: np.ndarray) -> None:
+    """Give a mesh normals [V, 3] of its own, of length 1, in place of its faces'."""
+    attribute = mesh.attributes.new("custom_normal", "FLOAT_VECTOR", "POINT")
+    if mesh.has_custom_normals:
+        attribute.data.foreach_set("vector", np.ascontiguousarray(normals, np.float32).reshape(-1))
+    else:
+        mesh.attributes.remove(attribute)
+        mesh.normals_split_custom_set_from_vertices(normals.tolist())
 
 
 def start_gpu() -> None:

@@ -133,6 +133,11 @@ class Client:
             "POST", f"/heads/{head_id}/export", json.dumps(question), "application/json", TRANSFER_SECONDS
         )[0]
 
+    def bake(self, head_id: str, size: int) -> bytes:
+        """A resident head's pictures of ``size`` texels a side, and cards for its hair, as a zip archive."""
+        path = f"/heads/{head_id}/bake"
+        return self._request("POST", path, json.dumps({"size": size}), "application/json", TRANSFER_SECONDS)[0]
+
     def _session(self) -> requests.Session:
         """A session of the calling thread's own: requests does not promise that sessions can be shared."""
         session = getattr(self._local, "session", None)

@@ -3,6 +3,10 @@
 import bpy
 
 from ..compat import can_write_depth
+from ..operators.background import Background
+from ..operators.show import CHOICES
+from ..rig.heads import Head, active_head
+from ..rig.textured import is_lit, is_textured
 from ..text import draw_text
 from ..viewport.draw import DRAWING
 from ..viewport.preview import PREVIEW
@@ -19,6 +23,8 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
     def draw(self, context: bpy.types.Context) -> None:
         layout = self.layout
         settings = context.scene.gaussian_heads.viewport
+        if (head := active_head(context)) is not None:
+            _draw_show(layout, head)
         column = layout.column(heading="Show")
         column.prop(settings, "show_splats")
         row = column.row()
@@ -36,6 +42,21 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
                 draw_text(layout, context, PREVIEW.problem, "INFO")
             if rate := PREVIEW.frames_per_second:
                 layout.label(text=f"{rate:.1f} frames per second")
+
+
+def _draw_show(layout: bpy.types.UILayout, head: Head) -> None:
+    baking = next((work for work in Background.running if work.name == "Bake"), None)
+    row = layout.row(align=True)
+    row.enabled = baking is None
+    for what, label, _, icon, _ in CHOICES:
+        row.operator("gaussian_heads.show_head", text=label, icon=icon, depress=head.shown == what).what = what
+    if baking is not None:
+        layout.label(text="The engine bakes the mesh …", icon="TIME")
+    elif head.shown == "MESH" and is_textured(head):
+        row = layout.row(align=True)
+        for lit, label in ((True, "Lit"), (False, "As in the Photos")):
+            row.operator("gaussian_heads.light_mesh", text=label, depress=is_lit(head) == lit).lit = lit
+        row.operator("gaussian_heads.bake_mesh", text="", icon="FILE_REFRESH")
 
 
 register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_PT_preview,))

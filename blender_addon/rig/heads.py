@@ -11,6 +11,8 @@ from ..errors import AddonError
 
 # Of the rig. 1 hid mesh and armature, where nothing could select or key them; up to 2, Blender drew the splats' points.
 VERSION = 3
+SHOW = "gaussian_head_show"  # of the root: SPLATS, MESH or BOTH; SPLATS where it is missing
+HAIR = "gaussian_head_hair"  # of the object that holds hair and clothes as cards
 MARK = "gaussian_head"  # plain ID property of the root, so it survives without the extension; value: the version
 
 
@@ -23,17 +25,30 @@ class Head:
         mesh: mesh object with the shape keys, deformed by ``armature``.
         armature: armature object with the bones torso, neck, head, jaw, eyeLeft, eyeRight.
         splats: point cloud object whose Geometry Nodes modifier follows ``mesh``.
+        hair: mesh object of cards, where the head has textures and hair.
     """
 
     root: bpy.types.Object
     mesh: bpy.types.Object
     armature: bpy.types.Object
     splats: bpy.types.Object
+    hair: bpy.types.Object | None = None
 
     @property
     def parts(self) -> tuple[bpy.types.Object, ...]:
-        """All four, the root first."""
-        return self.root, self.mesh, self.armature, self.splats
+        """All of them, the root first."""
+        four = self.root, self.mesh, self.armature, self.splats
+        return four if self.hair is None else (*four, self.hair)
+
+    @property
+    def shown(self) -> str:
+        """How it is shown: ``SPLATS``, ``MESH`` or ``BOTH``."""
+        return str(self.root.get(SHOW, "SPLATS"))
+
+    @property
+    def has_splats(self) -> bool:
+        """Whether its splats are drawn and rendered."""
+        return self.shown != "MESH"
 
     @property
     def name(self) -> str:
@@ -59,7 +74,8 @@ def find_head(obj: bpy.types.Object | None) -> Head | None:
     if mesh is None or splats is None or mesh.data.shape_keys is None:
         return None
     deforms = [modifier for modifier in mesh.modifiers if modifier.type == "ARMATURE" and modifier.object]
-    return Head(obj, mesh, deforms[0].object, splats) if deforms else None
+    hair = next((part for part in below if part.type == "MESH" and HAIR in part), None)
+    return Head(obj, mesh, deforms[0].object, splats, hair) if deforms else None
 
 
 def show_parts(head: Head, layer: bpy.types.ViewLayer) -> None:
@@ -72,13 +88,17 @@ def show_parts(head: Head, layer: bpy.types.ViewLayer) -> None:
 
 
 def draw_as_needed(part: bpy.types.Object) -> None:
-    """Let Blender draw an armature while it is posed, a mesh while it is edited, and splats where it knows them.
+    """Let Blender draw an armature while it is posed, a mesh while edited or shown, and splats where it knows them.
 
     What instances something can be left undrawn itself: it stays visible to all else, as hiding would not. Splats that
     Blender takes for points would show nothing either, but cost a weak GPU as much as all else that it draws. A mesh on
     which something hangs would instance that on every face: it is drawn as its bounds.
     """
-    drawn = HAS_NATIVE_SPLATS if part.type == "POINTCLOUD" else part.mode != "OBJECT"
+    shown = str(part.parent.get(SHOW, "SPLATS")) if part.parent is not None else "SPLATS"
+    if part.type == "POINTCLOUD":
+        drawn = HAS_NATIVE_SPLATS and shown != "MESH"
+    else:
+        drawn = part.mode != "OBJECT" or (part.type == "MESH" and shown == "MESH")
     carries = part.type == "MESH" and bool(part.children)
     wanted = {
         "instance_type": "NONE" if carries else "FACES",
@@ -106,8 +126,10 @@ def set_selected(head: Head, selected: bool, layer: bpy.types.ViewLayer) -> None
 
 def name_parts(head: Head) -> None:
     """Name a head's parts and their data after its root."""
-    for part, ending in ((head.mesh, "head"), (head.armature, "rig"), (head.splats, "splats")):
-        part.name = part.data.name = f"{head.name}.{ending}"
+    named = {"head": head.mesh, "rig": head.armature, "splats": head.splats, "hair": head.hair}
+    for ending, part in named.items():
+        if part is not None:
+            part.name = part.data.name = f"{head.name}.{ending}"
 
 
 def all_heads(scene: bpy.types.Scene) -> list[Head]:

@@ -47,8 +47,7 @@ class Changes:
                 return [Head(*parts) for parts in found]
         found = all_heads(scene)
         names = [
-            [(part.name, part.library.filepath if part.library else None) for part in vars(head).values()]
-            for head in found
+            [(part.name, part.library.filepath if part.library else None) for part in head.parts] for head in found
         ]
         self._heads[scene.session_uid] = now, names
         return found

@@ -49,7 +49,7 @@ class _Together:
             if head.root[MARK] < VERSION and head.root.override_library is None:  # that is renewed in its own file
                 _renew(head, layer)
             self._parts[head.root.name] = tuple(part.name for part in head.parts[1:])
-            for part in (head.mesh, head.armature):
+            for part in (part for part in head.parts[1:] if part.type != "POINTCLOUD"):
                 uid, carried = part.session_uid, part.instance_type == "NONE"
                 if carried or part in parents or self._modes.get(uid) != part.mode:
                     draw_as_needed(part)

@@ -31,7 +31,9 @@ def draw_blockers(view: View, depsgraph: bpy.types.Depsgraph) -> gpu.types.GPUTe
             gpu.matrix.load_projection_matrix(view.window)
             for instance in depsgraph.object_instances:
                 obj = instance.object
-                if obj.type in SURFACES and instance.show_self and not obj.original.hide_render:
+                own = obj.original
+                # A mesh that only catches shadows for the splats on it must not hide them.
+                if obj.type in SURFACES and instance.show_self and not (own.hide_render or own.is_shadow_catcher):
                     _draw(obj, view.view @ instance.matrix_world)
         gpu.state.depth_test_set("NONE")
         gpu.state.depth_mask_set(False)

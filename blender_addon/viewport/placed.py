@@ -47,7 +47,9 @@ def placed(
     Args:
         shows: which objects of the scene are shown: point clouds of heads, and empties that stand for a collection.
     """
-    found = [place_of(head.splats, depsgraph) for head in CHANGES.heads(scene) if shows(head.splats)]
+    found = [
+        place_of(head.splats, depsgraph) for head in CHANGES.heads(scene) if head.has_splats and shows(head.splats)
+    ]
     if CHANGES.has_instances(scene):
         head_of = functools.cache(find_head)  # of a hundred instances, each looks through all objects
         for instance in depsgraph.object_instances:
@@ -56,7 +58,7 @@ def placed(
                 continue
             # Blender lists what it draws, so the root stands for the splats.
             head, empty = head_of(obj.original), instance.parent.original
-            if head is not None and shows(empty):
+            if head is not None and head.has_splats and shows(empty):
                 own = place_of(head.splats, depsgraph)
                 to_root = obj.original.evaluated_get(depsgraph).matrix_world.inverted() @ own.matrix
                 found.append(Place(own.obj, own.cloud, instance.matrix_world @ to_root, empty))

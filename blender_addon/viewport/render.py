@@ -144,7 +144,7 @@ class _Cast:
         self._stage: bpy.types.Scene | None = None
         self._disabled: list[bpy.types.Object] = []
         scene, layer = context.scene, context.view_layer
-        self._heads = [head for head in all_heads(scene) if is_rendered(head.root, layer)]
+        self._heads = [head for head in all_heads(scene) if head.has_splats and is_rendered(head.root, layer)]
         for head in self._heads:
             if head.root.is_holdout or head.splats.is_holdout:
                 raise AddonError(f"{head.name} is a holdout, which splats cannot be.", "Turn Holdout off for it.")
@@ -152,7 +152,7 @@ class _Cast:
         if not self._heads and not CHANGES.has_instances(scene):
             raise AddonError(
                 "No Gaussian head is rendered.",
-                "Import one, or turn on the camera icons of its empty and its collection in the Outliner.",
+                "Import one, show its splats, or turn on the camera icons of its empty and collection in the Outliner.",
             )
 
     def __enter__(self) -> _Cast:

@@ -15,17 +15,41 @@ from engine.avatar import Avatar, drive
 from engine.baking.textured import TexturedMesh
 from engine.gaussians.gaussians import PARTS
 
-OFF = 0.004  # m from where it is bound, from which a Gaussian is no longer a matter of the skin's picture
+OFF, OFF_FACE = 0.0025, 0.006  # m from its place on the skin, from which a Gaussian is more than the skin's colour
 EXTENT = 2.5  # standard deviations from a card's middle to its sides
+THICK = 0.5  # of a Gaussian's width, from which its thickness needs cards across
+LONG = 0.3  # of its length: what is narrower needs none across its length
+APART = 0.0004  # m that cards are moved along their normals at most: renderers skip surfaces in the same plane
 FAINT = 0.1  # opacity below which a card is not worth its triangles
+MOST = 45_000  # cards; the least visible are left out
 CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)
 
 
 def standing_off(avatar: Avatar) -> torch.Tensor:
     """[N] bool: the Gaussians that become cards."""
     gaussians = avatar.gaussians
-    off = (gaussians.parts != PARTS.index("surface")) | (gaussians.offsets.norm(dim=1) > OFF)
+    face = avatar.regions.get("face", np.zeros(len(avatar.vertices), bool))
+    on_face = torch.from_numpy(face[avatar.faces].all(axis=1))[gaussians.triangles]
+    limits = torch.where(on_face, OFF_FACE, OFF)
+    off = (gaussians.parts != PARTS.index("surface")) | (gaussians.offsets.norm(dim=1) > limits)
     return off & (gaussians.opacities > FAINT)
+
+
+def _planes(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which cards Gaussians get: their numbers [n], and the axes that each card is spanned by and its normal's [n, 3].
+
+    Flat ones get one; round ones get three, one of which is seen from anywhere.
+
+    Args:
+        scales: [N, 3] m.
+    """
+    order = np.argsort(-scales, axis=1, kind="stable")
+    length, width, thickness = np.take_along_axis(scales, order, axis=1).T
+    thick = thickness > THICK * width
+    wanted = ((np.ones_like(thick), (0, 1, 2)), (thick, (0, 2, 1)), (thick & (width > LONG * length), (1, 2, 0)))
+    owners = np.concatenate([np.flatnonzero(which) for which, _ in wanted])
+    planes = np.concatenate([order[which][:, list(axes)] for which, axes in wanted])
+    return owners, planes
 
 
 def make_cards(avatar: Avatar, size: int) -> TexturedMesh | None:
@@ -34,19 +58,28 @@ def make_cards(avatar: Avatar, size: int) -> TexturedMesh | None:
     Args:
         size: texels a side of the picture, which is a grid of tiles, one for each card.
     """
-    chosen = standing_off(avatar)
-    count = int(chosen.sum())
-    if not count:
+    chosen = torch.nonzero(standing_off(avatar))[:, 0].numpy()
+    if not len(chosen):
         return None
     splats, gaussians = drive(avatar, {}), avatar.gaussians
-    means, quats, scales = (getattr(splats, name)[chosen].numpy() for name in ("means", "quats", "scales"))
-    order = np.argsort(-scales, axis=1, kind="stable")  # the two longest axes span the card
-    axes = Rotation.from_quat(quats, scalar_first=True).as_matrix() * scales[:, None]
-    axes = np.take_along_axis(axes, order[:, None], axis=2)[:, :, :2]  # [n, 3, 2]
-    vertices = means[:, None] + EXTENT * np.einsum("ndk,ck->ncd", axes, CORNERS)
+    owners, planes = _planes(splats.scales.numpy()[chosen])
+    owners = chosen[owners]
+    scales = np.take_along_axis(splats.scales.numpy()[owners], planes, axis=1)
+    seen = scales[:, 0] * scales[:, 1] * splats.opacities.numpy()[owners]
+    kept = np.sort(np.argsort(-seen, kind="stable")[:MOST])
+    owners, planes, scales, count = owners[kept], planes[kept], scales[kept], len(kept)
 
-    anchors = avatar.faces[gaussians.triangles[chosen].numpy()]  # [n, 3]
-    shares = gaussians.barycentrics[chosen].numpy()
+    turns = Rotation.from_quat(splats.quats.numpy()[owners], scalar_first=True).as_matrix()
+    axes = np.take_along_axis(turns, planes[:, None], axis=2)  # [n, 3, 3], columns: across the card, its normal last
+    apart = APART * np.random.default_rng(0).uniform(-1, 1, (count, 1))
+    middles = splats.means.numpy()[owners] + apart * axes[:, :, 2]
+    centre = avatar.joint_positions[avatar.joint_names.index("head")]
+    inward = np.einsum("nd,nd->n", np.cross(axes[:, :, 0], axes[:, :, 1]), middles - centre) < 0
+    axes[inward, :, 0] *= -1  # all cards show outside: what is lit on the back is dark
+    vertices = middles[:, None] + EXTENT * np.einsum("ndk,nk,ck->ncd", axes[:, :, :2], scales[:, :2], CORNERS)
+
+    anchors = avatar.faces[gaussians.triangles.numpy()[owners]]  # [n, 3]
+    shares = gaussians.barycentrics.numpy()[owners]
     deltas = np.stack([np.einsum("nk,nkd->nd", shares, key[anchors]) for key in avatar.key_deltas])  # [E, n, 3]
     weights = np.einsum("nk,nkj->nj", shares, avatar.skin_weights[anchors]).clip(0)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -65,7 +98,7 @@ def make_cards(avatar: Avatar, size: int) -> TexturedMesh | None:
         uv_faces=faces,
         key_deltas=np.repeat(deltas, 4, axis=1).astype(np.float32),
         skin_weights=np.repeat(weights, 4, axis=0).astype(np.float32),
-        texture=_tiles(splats.colors[chosen].numpy(), splats.opacities[chosen].numpy(), side, size),
+        texture=_tiles(splats.colors.numpy()[owners], splats.opacities.numpy()[owners], side, size),
         see_through=True,
     )
 

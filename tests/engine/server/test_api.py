@@ -37,6 +37,7 @@ OPERATIONS = [
     ("/heads/{head_id}", "delete"),
     ("/heads/{head_id}/preview", "post"),
     ("/heads/{head_id}/export", "post"),
+    ("/heads/{head_id}/bake", "post"),
 ]
 
 

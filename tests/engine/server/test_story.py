@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import zipfile
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -102,6 +104,12 @@ def test_previews_and_exports_are_what_the_engine_draws_and_drives_itself(shared
     seen = splats.opacities >= 1 / 255
     assert torch.allclose(read_ply(tmp_path / "a.ply").means, splats.means[seen], atol=1e-6)
     assert len(shared.request("POST", "/heads/hero/export", json=pose | {"format": "splat"}).content) == 32 * seen.sum()
+    baked = zipfile.ZipFile(io.BytesIO(shared.request("POST", "/heads/hero/bake", json={"size": 256}).content))
+    picture = cv2.imdecode(np.frombuffer(baked.read("head.png"), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture.shape == (256, 256, 4) and set(baked.namelist()) in (
+        {"head.png"},
+        {"head.png", "hair.png", "hair.npz"},
+    )
 
 
 def test_health_says_which_systems_jobs_may_ask_for(shared):

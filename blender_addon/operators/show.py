@@ -1,0 +1,109 @@
+"""How a head is shown: as splats, as a textured mesh that Blender renders by itself, or as both."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import bpy
+from bpy.props import BoolProperty, EnumProperty
+
+from .. import api
+from ..errors import AddonError
+from ..rig import textured
+from ..rig.baked import Baked
+from ..rig.heads import Head, find_head
+from .background import Background
+from .on_head import OnHead
+
+SIZES = (
+    ("1024", "1024", "For heads far away"),
+    ("2048", "2048", "As much as the Gaussians hold"),
+    ("4096", "4096", "For close-ups of heads with many Gaussians"),
+)
+CHOICES = (
+    ("SPLATS", "Splats", "The Gaussians, as the photos show them", "OUTLINER_OB_POINTCLOUD", 0),
+    ("MESH", "Mesh", "A textured mesh, which Render Image (F12) and every exporter take", "MESH_MONKEY", 1),
+    ("BOTH", "Both", "The Gaussians, and the mesh for its shadows: Cycles catches them", "MOD_OPACITY", 2),
+)
+
+
+class GAUSSIAN_HEADS_OT_show_head(OnHead, bpy.types.Operator):
+    """Show the head as its Gaussians, as a textured mesh, or as both"""
+
+    bl_idname = "gaussian_heads.show_head"
+    bl_label = "Show Head"
+
+    what: EnumProperty(name="Show", description="What is shown of the head", items=CHOICES)
+    size: EnumProperty(name="Texture", description="Texels a side of the mesh's pictures", items=SIZES, default="2048")
+
+    @classmethod
+    def description(cls, context: bpy.types.Context, properties: bpy.types.OperatorProperties) -> str:
+        return next(choice[2] for choice in CHOICES if choice[0] == properties.what)
+
+    def run(self, context: bpy.types.Context, head: Head) -> str | None:
+        if self.what == "SPLATS" or textured.is_textured(head):
+            textured.show(head, self.what)
+            return None
+        if self.options.is_invoke:
+            _bake_behind(head, self.what, int(self.size))
+            return f"The engine bakes {head.name}'s mesh."
+        api.show(head, self.what, size=int(self.size))
+        return f"{head.name} has a textured mesh."
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.execute(context)
+
+
+class GAUSSIAN_HEADS_OT_bake_mesh(OnHead, bpy.types.Operator):
+    """Bake the mesh's pictures anew, in another size or after the Gaussians changed"""
+
+    bl_idname = "gaussian_heads.bake_mesh"
+    bl_label = "Bake Mesh Again"
+
+    size: EnumProperty(name="Texture", description="Texels a side of the mesh's pictures", items=SIZES, default="2048")
+
+    def run(self, context: bpy.types.Context, head: Head) -> str:
+        what = "MESH" if head.shown == "SPLATS" else head.shown
+        if self.options.is_invoke:
+            _bake_behind(head, what, int(self.size))
+            return f"The engine bakes {head.name}'s mesh."
+        textured.strip(head)
+        api.show(textured.whole(head), what, size=int(self.size))
+        return f"{head.name} has a textured mesh."
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return context.window_manager.invoke_props_dialog(self)
+
+
+class GAUSSIAN_HEADS_OT_light_mesh(OnHead, bpy.types.Operator):
+    """Let the scene's light fall on the mesh, or show its pictures as they are, with the light of the photos"""
+
+    bl_idname = "gaussian_heads.light_mesh"
+    bl_label = "Light Mesh"
+
+    lit: BoolProperty(name="Lit", description="Whether the scene's light falls on it", default=True)
+
+    def run(self, context: bpy.types.Context, head: Head) -> None:
+        if not textured.is_textured(head):
+            raise AddonError(f"{head.name} has no textured mesh.", "Show it as a mesh first.")
+        textured.light(head, self.lit)
+
+
+def _bake_behind(head: Head, what: str, size: int) -> None:
+    root = head.root
+
+    def finish(baked: Baked) -> Generator[None, None, str]:
+        found = find_head(root)
+        if found is None:
+            raise AddonError("The head is gone.", "Bake another.")
+        name = found.name
+        yield from textured.dress_steps(found, baked)
+        textured.show(textured.whole(found), what)
+        bpy.ops.ed.undo_push(message="Show Head")
+        return f"{name} has a textured mesh."
+
+    Background("Bake", api.prepare_bake(head, size), finish)
+
+
+CLASSES = (GAUSSIAN_HEADS_OT_show_head, GAUSSIAN_HEADS_OT_bake_mesh, GAUSSIAN_HEADS_OT_light_mesh)
+register, unregister = bpy.utils.register_classes_factory(CLASSES)
