@@ -1,0 +1,127 @@
+"""The head's mesh with the Gaussians' colours as its picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from engine.avatar import Avatar, Pose, deform, drive
+from engine.baking.cards import make_cards
+from engine.baking.flatten import Unfolded, draw, flatten
+from engine.baking.textured import TexturedHead, TexturedMesh
+from engine.curves import smoothstep
+from engine.gaussians.gaussians import PARTS
+from engine.heads.atlas import Atlas, make_atlas
+
+SIZE = 2048  # texels a side
+BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
+FOLDED = (0.0015, 0.004)  # m that skin moves with them, over which its colour becomes that of the closed lid
+CLEAR = ("lashes", "torso")  # regions that end softly: lashes in hairs, the chest below the picture
+REACH = 0.01  # of the atlas's side, what most Gaussians stay within
+FAINT = 0.05  # alpha under which a texel has no colour of its own
+
+
+def bake(avatar: Avatar, size: int = SIZE) -> TexturedHead:
+    """The avatar as textured meshes: its own, and cards for what stands off it.
+
+    Args:
+        size: texels a side of every picture.
+    """
+    head, cards = bake_head(avatar, size), make_cards(avatar, size)
+    return TexturedHead(avatar, (head,) if cards is None else (head, cards))
+
+
+def bake_head(avatar: Avatar, size: int) -> TexturedMesh:
+    """The avatar's own mesh, coloured by the Gaussians on its surface.
+
+    Lids are coloured as they are when closed: open, what they show then lies in a fold.
+    """
+    atlas = make_atlas(avatar.uv, avatar.uv_faces, size)
+    colors, alpha = _drawn(avatar, atlas, Pose())
+    lids = _interpolated(atlas, avatar, smoothstep(_lid_travel(avatar), *FOLDED))
+    shut_colors, shut_alpha = _drawn(avatar, atlas, Pose(dict.fromkeys(BLINK, 1.0)))
+    colors += lids[..., None] * (shut_colors - colors)
+    alpha += lids * (shut_alpha - alpha)
+    none = np.zeros(len(avatar.vertices), bool)  # a head model may lack the region
+    soft = np.logical_or.reduce([avatar.regions.get(name, none) for name in CLEAR])
+    soft_texels = atlas.mask & soft[avatar.faces].any(axis=1)[atlas.triangle]
+    texture = fill(colors, alpha)
+    texture[..., 3] = np.where(soft_texels, 255 * alpha, 255).round()
+    return TexturedMesh(
+        name="head",
+        vertices=avatar.vertices,
+        faces=avatar.faces,
+        uv=avatar.uv,
+        uv_faces=avatar.uv_faces,
+        key_deltas=avatar.key_deltas,
+        skin_weights=avatar.skin_weights,
+        texture=texture,
+        see_through=bool(soft_texels.any()),
+    )
+
+
+def _drawn(avatar: Avatar, atlas: Atlas, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """Colours [S, S, 3] premultiplied by alpha [S, S], under a pose; nothing where no triangle is."""
+    size = atlas.resolution
+    expression = np.array([pose.expression.get(name, 0.0) for name in avatar.key_names])
+    vertices = deform(avatar, expression, np.zeros((len(avatar.joint_names), 3))).numpy()
+    mesh = Unfolded(vertices, avatar.faces, avatar.uv, avatar.uv_faces)
+    flat = flatten(drive(avatar, pose.expression), avatar.gaussians, mesh, size)
+    islands = mesh.islands()
+    own_island = torch.from_numpy(islands)[avatar.gaussians.triangles]
+    near = avatar.gaussians.parts == PARTS.index("surface")
+    texels = np.where(atlas.mask, islands[atlas.triangle], -1)
+    colors, alpha = np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.float32)
+    for group in _apart(mesh, islands):
+        drawn, covered = draw(flat, size, near & torch.isin(own_island, torch.from_numpy(group)))
+        here = np.isin(texels, group)
+        colors[here], alpha[here] = drawn[here], covered[here]
+    return colors, alpha
+
+
+def _lid_travel(avatar: Avatar) -> np.ndarray:
+    """[V] m that a vertex of the lids moves when they close."""
+    keys = [avatar.key_names.index(name) for name in BLINK]
+    return np.linalg.norm(avatar.key_deltas[keys], axis=2).max(axis=0)
+
+
+def _interpolated(atlas: Atlas, avatar: Avatar, values: np.ndarray) -> np.ndarray:
+    """[S, S] float32: what vertices say, at every texel; 0 where no triangle is."""
+    corners = values.astype(np.float32)[avatar.faces[np.maximum(atlas.triangle, 0)]]
+    return np.einsum("hwk,hwk->hw", atlas.barycentric, corners)
+
+
+def fill(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """[S, S, 4] uint8: straight colours, carried on from the nearest texel to where there are none, beyond seams too:
+    no background shows where a picture is made smaller. Alpha is 255.
+
+    Args:
+        colors: [S, S, 3] premultiplied by alpha [S, S].
+    """
+    known = alpha > FAINT
+    straight = (colors / np.where(known, alpha, 1.0)[..., None]).clip(0, 1)
+    rows, columns = distance_transform_edt(~known, return_distances=False, return_indices=True)
+    texture = np.full((*alpha.shape, 4), 255, np.uint8)
+    texture[..., :3] = (255 * straight[rows, columns]).round()
+    return texture
+
+
+def _apart(mesh: Unfolded, islands: np.ndarray) -> list[np.ndarray]:
+    """Islands in groups whose boxes lie apart, so that no Gaussian of one reaches into another of its group."""
+    count = islands.max() + 1
+    corners = mesh.uv[mesh.uv_faces]
+    low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
+    np.minimum.at(low, islands, corners.min(axis=1))
+    np.maximum.at(high, islands, corners.max(axis=1))
+    low, high = low - REACH, high + REACH
+    groups: list[list[int]] = []
+    for island in np.argsort(-(high - low).prod(axis=1)):
+        for group in groups:
+            meets = (low[group] < high[island]).all(axis=1) & (low[island] < high[group]).all(axis=1)
+            if not meets.any():
+                group.append(int(island))
+                break
+        else:
+            groups.append([int(island)])
+    return [np.array(group) for group in groups]
