@@ -143,7 +143,11 @@ class GltfFile:
         return len(self.document.meshes) - 1
 
     def material(self, name: str, picture: np.ndarray, see_through: bool, roughness: float) -> int:
-        """A lit material that wears a picture [H, W, 4] uint8, sRGB with straight alpha."""
+        """A lit material that wears a picture [H, W, 4] uint8, sRGB with straight alpha.
+
+        Where it can be seen through, it is cut at half its alpha, and seen from both sides: blended triangles would
+        have to be drawn in order, which no program does within a mesh.
+        """
         data = io.BytesIO()
         Image.fromarray(picture if see_through else picture[..., :3]).save(data, "PNG")
         self.document.images.append(lib.Image(mimeType="image/png", bufferView=self._view(data.getvalue()), name=name))
@@ -160,8 +164,10 @@ class GltfFile:
         surface = lib.PbrMetallicRoughness(
             baseColorTexture=lib.TextureInfo(index=here), metallicFactor=0.0, roughnessFactor=roughness
         )
-        alpha = lib.BLEND if see_through else lib.OPAQUE
-        self.document.materials.append(lib.Material(name=name, pbrMetallicRoughness=surface, alphaMode=alpha))
+        alpha = lib.MASK if see_through else lib.OPAQUE
+        self.document.materials.append(
+            lib.Material(name=name, pbrMetallicRoughness=surface, alphaMode=alpha, doubleSided=see_through)
+        )
         return len(self.document.materials) - 1
 
     def _view(self, data: bytes, target: int | None = None) -> int:

@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.atomic import atomic_write
 from engine.avatar import Avatar, Pose, drive, motion
+from engine.baking.bake import bake
 from engine.baking.textured import TexturedHead, TexturedMesh
 from engine.exchange.gltf import GltfFile, Skeleton
 from engine.exchange.spec import HeadFormat
@@ -137,8 +138,6 @@ def _as_points(colors: np.ndarray, opacities: np.ndarray) -> np.ndarray:
 
 
 def _write(avatar: Avatar, pose: Pose, path: Path) -> None:
-    from engine.baking.bake import bake
-
     write_glb(bake(avatar), pose, path)
 
 

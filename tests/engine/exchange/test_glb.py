@@ -62,7 +62,7 @@ def test_pictures_lie_where_they_were_baked(head, document):
         texture = document.json["textures"][surface["baseColorTexture"]["index"]]
         picture = Image.open(io.BytesIO(document.view(document.json["images"][texture["source"]]["bufferView"])))
         np.testing.assert_array_equal(picture.convert("RGBA"), mesh.texture)
-        assert (material["alphaMode"] == "BLEND") == mesh.see_through
+        assert (material["alphaMode"] == "MASK") == mesh.see_through
         assert surface["metallicFactor"] == 0
 
 
