@@ -142,6 +142,19 @@ class GltfFile:
         self.document.meshes.append(mesh)
         return len(self.document.meshes) - 1
 
+    def animation(self, name: str, times: np.ndarray, channels: Sequence[tuple[int, str, np.ndarray]]) -> None:
+        """A clip: what happens at ``times`` [T] seconds to nodes, each by its number, ``rotation`` [T, 4] xyzw or
+        ``weights`` [T, E] of its morph targets."""
+        animation = lib.Animation(name=name)
+        clock = self.array(times.astype(np.float32), bounds=True)
+        for node, path, values in channels:
+            shape = values.reshape(-1) if path == lib.WEIGHTS else values
+            output = self.array(np.ascontiguousarray(shape, np.float32))
+            animation.samplers.append(lib.AnimationSampler(input=clock, output=output))
+            target = lib.AnimationChannelTarget(node=node, path=path)
+            animation.channels.append(lib.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
+        self.document.animations.append(animation)
+
     def material(self, name: str, picture: np.ndarray, see_through: bool, roughness: float) -> int:
         """A lit material that wears a picture [H, W, 4] uint8, sRGB with straight alpha.
 

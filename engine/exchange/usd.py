@@ -6,6 +6,7 @@ Imports the optional package usd-core.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,24 +17,29 @@ from scipy.spatial.transform import Rotation
 from engine.avatar import Avatar, Pose, drive, motion
 from engine.baking.textured import TexturedHead, TexturedMesh
 from engine.formats.splats.ply import SH_C0
-from engine.formats.viewers import visible
+from engine.formats.viewers import VISIBLE
 from engine.heads.portrait import vertex_normals
 
 ROOT = "torso"  # the joint that never moves, column 0 of the skin weights
 ROUGHNESS = 0.6
+Timed = list[tuple[Usd.TimeCode, Pose]]
 CUT = 0.5  # alpha below which nothing is drawn
 COLORS = "srgb_rec709_display"  # what splats were trained and are blended in, as NVIDIA's 3DGRUT calls it in its files
 
 
-def write_package(head: TexturedHead, pose: Pose, path: Path, folder: Path) -> None:
-    """Write a baked head as .usdz, with the pose set; ``folder`` is an empty one for what goes into it.
+def write_package(head: TexturedHead, poses: Sequence[Pose], rate: float | None, path: Path, folder: Path) -> None:
+    """Write a baked head as .usdz.
+
+    Args:
+        poses: the one that is set; or with ``rate``, those of the frames from 1 on, so many in a second.
+        folder: an empty one for what goes into the package.
 
     Raises:
         AvatarError: the avatar has no such key or joint. OSError: the file cannot be written.
     """
     layer = folder / "head.usdc"  # a package's first file is the one that counts
     stage = Usd.Stage.CreateNew(str(layer))
-    _fill(stage, head, pose, folder)
+    _fill(stage, head, _timed(stage, poses, rate), folder)
     stage.GetRootLayer().Save()
     del stage
     package = Sdf.ZipFileWriter.CreateNew(str(path))
@@ -43,7 +49,18 @@ def write_package(head: TexturedHead, pose: Pose, path: Path, folder: Path) -> N
         raise OSError(f"{path.name} cannot be written")
 
 
-def _fill(stage: Usd.Stage, head: TexturedHead, pose: Pose, folder: Path) -> None:
+def _timed(stage: Usd.Stage, poses: Sequence[Pose], rate: float | None) -> Timed:
+    """When each pose is; what is not animated is so at no time in particular."""
+    if rate is None:
+        return [(Usd.TimeCode.Default(), poses[0])]
+    stage.SetTimeCodesPerSecond(rate)
+    stage.SetFramesPerSecond(rate)
+    stage.SetStartTimeCode(1)
+    stage.SetEndTimeCode(len(poses))
+    return [(Usd.TimeCode(frame), pose) for frame, pose in enumerate(poses, start=1)]
+
+
+def _fill(stage: Usd.Stage, head: TexturedHead, timed: Timed, folder: Path) -> None:
     avatar = head.avatar
     UsdGeom.SetStageUpAxis(stage, UsdGeom.Tokens.y)
     UsdGeom.SetStageMetersPerUnit(stage, 1.0)
@@ -53,17 +70,16 @@ def _fill(stage: Usd.Stage, head: TexturedHead, pose: Pose, folder: Path) -> Non
     stage.SetDefaultPrim(root.GetPrim())
     names = set[str]()
     keys = [_name(key, names) for key in avatar.key_names]
-    skeleton = _add_skeleton(stage, root.GetPath().AppendChild("rig"), avatar, keys, pose)
+    skeleton = _add_skeleton(stage, root.GetPath().AppendChild("rig"), avatar, keys, timed)
     taken = {"rig", "splats", "materials"}
     boxes = [
         _add_mesh(stage, root.GetPath(), mesh, keys, _name(mesh.name, taken), skeleton, folder) for mesh in head.meshes
     ]
-    boxes.append(_add_splats(stage, root.GetPath().AppendChild("splats"), avatar, pose))
+    boxes.append(_add_splats(stage, root.GetPath().AppendChild("splats"), avatar, timed))
     root.CreateExtentAttr(_box(np.concatenate(boxes)))
 
 
-def _add_skeleton(stage: Usd.Stage, path: Sdf.Path, avatar: Avatar, keys: list[str], pose: Pose) -> UsdSkel.Skeleton:
-    weights, turns = motion(avatar, pose)
+def _add_skeleton(stage: Usd.Stage, path: Sdf.Path, avatar: Avatar, keys: list[str], timed: Timed) -> UsdSkel.Skeleton:
     positions = np.concatenate((np.zeros((1, 3)), avatar.joint_positions))
     parents = np.concatenate(([-1], avatar.joint_parents + 1))
     shifts = positions - np.where(parents[:, None] < 0, 0, positions[parents])
@@ -78,11 +94,14 @@ def _add_skeleton(stage: Usd.Stage, path: Sdf.Path, avatar: Avatar, keys: list[s
     animation = UsdSkel.Animation.Define(stage, path.AppendChild("pose"))
     animation.CreateJointsAttr(joints)
     animation.CreateTranslationsAttr(Vt.Vec3fArray.FromNumpy(shifts.astype(np.float32)))
-    quats = Rotation.from_rotvec(np.concatenate((np.zeros((1, 3)), turns))).as_quat()
-    animation.CreateRotationsAttr(_quats(np.roll(quats, 1, axis=1)))
     animation.CreateScalesAttr([Gf.Vec3h(1, 1, 1)] * len(joints))
     animation.CreateBlendShapesAttr(keys)
-    animation.CreateBlendShapeWeightsAttr(Vt.FloatArray.FromNumpy(weights.astype(np.float32)))
+    rotations, sliders = animation.CreateRotationsAttr(), animation.CreateBlendShapeWeightsAttr()
+    for when, pose in timed:
+        weights, turns = motion(avatar, pose)
+        quats = Rotation.from_rotvec(np.concatenate((np.zeros((1, 3)), turns))).as_quat(scalar_first=True)
+        rotations.Set(_quats(quats), when)
+        sliders.Set(Vt.FloatArray.FromNumpy(weights.astype(np.float32)), when)
     binding = UsdSkel.BindingAPI.Apply(skeleton.GetPrim())
     binding.CreateAnimationSourceRel().SetTargets([animation.GetPath()])
     return skeleton
@@ -131,7 +150,7 @@ def _add_mesh(
     Image.fromarray(mesh.texture if mesh.see_through else mesh.texture[..., :3]).save(folder / f"{name}.png")
     material = _add_material(stage, above.AppendPath(f"materials/{name}"), f"{name}.png", mesh.see_through)
     UsdShade.MaterialBindingAPI.Apply(prim.GetPrim()).Bind(material)
-    return np.stack((mesh.vertices.min(axis=0), mesh.vertices.max(axis=0)))
+    return _bounds(mesh.vertices)
 
 
 def _add_material(stage: Usd.Stage, path: Sdf.Path, file: str, see_through: bool) -> UsdShade.Material:
@@ -168,27 +187,38 @@ def _add_material(stage: Usd.Stage, path: Sdf.Path, file: str, see_through: bool
     return material
 
 
-def _add_splats(stage: Usd.Stage, path: Sdf.Path, avatar: Avatar, pose: Pose) -> np.ndarray:
-    """Returns their box, [2, 3]."""
-    splats = visible(drive(avatar, pose.expression, pose.joint_rotations))
+def _add_splats(stage: Usd.Stage, path: Sdf.Path, avatar: Avatar, timed: Timed) -> np.ndarray:
+    """Those that can be seen at any time. Returns their box at all times, [2, 3]."""
     field = UsdVol.ParticleField3DGaussianSplat.Define(stage, path)
     field.CreateProjectionModeHintAttr("perspective")
     field.CreateSortingModeHintAttr("zDepth")
-    coefficients = ((splats["colors"] - 0.5) / SH_C0).astype(np.float32)
-    for name, values in {
-        "positions": Vt.Vec3fArray.FromNumpy(splats["means"]),
-        "orientations": _quats(splats["quats"]),
-        "scales": Vt.Vec3fArray.FromNumpy(splats["scales"]),
-        "opacities": Vt.FloatArray.FromNumpy(splats["opacities"]),
-        "radiance:sphericalHarmonicsDegree": 0,
-        "radiance:sphericalHarmonicsCoefficients": Vt.Vec3fArray.FromNumpy(coefficients),
-    }.items():
-        field.GetPrim().GetAttribute(name).Set(values)
-    Usd.ColorSpaceAPI.Apply(field.GetPrim()).CreateColorSpaceNameAttr(COLORS)
-    reach = 3 * splats["scales"].max(axis=1, keepdims=True)
-    box = np.concatenate((splats["means"] - reach, splats["means"] + reach))
+    prim = field.GetPrim()
+    prim.GetAttribute("radiance:sphericalHarmonicsDegree").Set(0)
+    Usd.ColorSpaceAPI.Apply(prim).CreateColorSpaceNameAttr(COLORS)
+    seen = np.zeros(len(avatar.gaussians), bool)
+    for _, pose in timed:
+        seen |= _splats(avatar, pose)["opacities"] >= VISIBLE
+    box = np.empty((0, 3), np.float32)
+    for when, pose in timed:
+        splats = {name: values[seen] for name, values in _splats(avatar, pose).items()}
+        coefficients = ((splats["colors"] - 0.5) / SH_C0).astype(np.float32)
+        for name, values in {
+            "positions": Vt.Vec3fArray.FromNumpy(splats["means"]),
+            "orientations": _quats(splats["quats"]),
+            "scales": Vt.Vec3fArray.FromNumpy(splats["scales"]),
+            "opacities": Vt.FloatArray.FromNumpy(splats["opacities"]),
+            "radiance:sphericalHarmonicsCoefficients": Vt.Vec3fArray.FromNumpy(coefficients),
+        }.items():
+            prim.GetAttribute(name).Set(values, when)
+        reach = 3 * splats["scales"].max(axis=1, keepdims=True)
+        box = _bounds(np.concatenate((box, splats["means"] - reach, splats["means"] + reach)))
     field.CreateExtentAttr(_box(box))
-    return np.stack((box.min(axis=0), box.max(axis=0)))
+    return box
+
+
+def _splats(avatar: Avatar, pose: Pose) -> dict[str, np.ndarray]:
+    splats = drive(avatar, pose.expression, pose.joint_rotations)
+    return {name: value.detach().cpu().float().numpy() for name, value in vars(splats).items()}
 
 
 def _name(text: str, taken: set[str]) -> str:
@@ -208,5 +238,10 @@ def _quats(wxyz: np.ndarray) -> Vt.QuatfArray:
     return Vt.QuatfArray.FromNumpy(np.roll(wxyz, -1, axis=1).astype(np.float32))
 
 
+def _bounds(points: np.ndarray) -> np.ndarray:
+    """[2, 3]: the lowest and highest of points [n, 3]; nothing of none."""
+    return np.stack((points.min(axis=0), points.max(axis=0))) if len(points) else points
+
+
 def _box(points: np.ndarray) -> Vt.Vec3fArray:
-    return Vt.Vec3fArray.FromNumpy(np.stack((points.min(axis=0), points.max(axis=0))).astype(np.float32))
+    return Vt.Vec3fArray.FromNumpy(_bounds(points).astype(np.float32))

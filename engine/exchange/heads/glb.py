@@ -10,6 +10,7 @@ neutral even light shows the head as it was photographed; what makes it unlit is
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,15 +40,33 @@ def write_glb(head: TexturedHead, pose: Pose, path: Path) -> None:
     Raises:
         AvatarError: the avatar has no such key or joint. OutputError: the file cannot be written.
     """
+    _write(head, [pose], None, path)
+
+
+def animate_glb(head: TexturedHead, poses: Sequence[Pose], rate: float, path: Path) -> None:
+    """Write a baked head with a clip of poses, ``rate`` in a second; the splats are as they look in the first.
+
+    Raises:
+        AvatarError: the avatar has no such key or joint. OutputError: the file cannot be written.
+    """
+    _write(head, poses, rate, path)
+
+
+def _write(head: TexturedHead, poses: Sequence[Pose], rate: float | None, path: Path) -> None:
     avatar = head.avatar
-    weights, turns = motion(avatar, pose)
+    moves = [motion(avatar, pose) for pose in poses]
+    weights, turns = np.array([weights for weights, _ in moves]), np.array([turns for _, turns in moves])
     file = GltfFile()
     skeleton = file.skeleton(
-        f"{avatar.name}_rig", ROOT, avatar.joint_names, avatar.joint_parents, avatar.joint_positions, turns
+        f"{avatar.name}_rig", ROOT, avatar.joint_names, avatar.joint_parents, avatar.joint_positions, turns[0]
     )
-    for mesh in head.meshes:
-        _add_mesh(file, avatar, mesh, weights, skeleton)
-    _add_splats(file, avatar, pose, turns, skeleton)
+    nodes = [_add_mesh(file, avatar, mesh, weights[0], skeleton) for mesh in head.meshes]
+    _add_splats(file, avatar, poses[0], turns[0], skeleton)
+    if rate is not None:
+        channels = [(node, lib.WEIGHTS, weights) for node in nodes]
+        for j, node in enumerate(skeleton.nodes[1:]):
+            channels.append((node, lib.ROTATION, Rotation.from_rotvec(turns[:, j]).as_quat()))
+        file.animation("performance", np.arange(len(poses)) / rate, channels)
     with atomic_write(path) as temporary:
         file.save(temporary)
 
@@ -63,7 +82,8 @@ def split_at_seams(mesh: TexturedMesh) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return pairs[:, 0], pairs[:, 1], faces.reshape(-1, 3)
 
 
-def _add_mesh(file: GltfFile, avatar: Avatar, mesh: TexturedMesh, weights: np.ndarray, skeleton: Skeleton) -> None:
+def _add_mesh(file: GltfFile, avatar: Avatar, mesh: TexturedMesh, weights: np.ndarray, skeleton: Skeleton) -> int:
+    """Returns the mesh's node."""
     source, places, faces = split_at_seams(mesh)
     normals = vertex_normals(mesh.vertices, mesh.faces)
     normals[~normals.any(axis=1)] = (0, 0, 1)  # of vertices on triangles without area; glTF wants length 1
@@ -80,7 +100,7 @@ def _add_mesh(file: GltfFile, avatar: Avatar, mesh: TexturedMesh, weights: np.nd
     primitive = lib.Primitive(attributes=attributes, indices=file.triangles(faces), material=material)
     keys = {key: delta[source] for key, delta in zip(avatar.key_names, mesh.key_deltas, strict=True)}
     # Beside the skeleton, not below: only joints place a skinned mesh.
-    file.node(name=name, mesh=file.mesh(name, primitive, keys, weights), skin=skeleton.skin)
+    return file.node(name=name, mesh=file.mesh(name, primitive, keys, weights), skin=skeleton.skin)
 
 
 def _add_splats(file: GltfFile, avatar: Avatar, pose: Pose, turns: np.ndarray, skeleton: Skeleton) -> None:
@@ -137,8 +157,10 @@ def _as_points(colors: np.ndarray, opacities: np.ndarray) -> np.ndarray:
     return (np.column_stack((linear, opacities)).clip(0, 1) * 65535).round().astype(np.uint16)
 
 
-def _write(avatar: Avatar, pose: Pose, path: Path) -> None:
-    write_glb(bake(avatar), pose, path)
-
-
-SPEC = HeadFormat(name="glb", label="textured mesh with bones and sliders, and splats (glTF)", write=_write, order=50)
+SPEC = HeadFormat(
+    name="glb",
+    label="textured mesh with bones and sliders, and splats (glTF)",
+    write=lambda avatar, pose, path: write_glb(bake(avatar), pose, path),
+    order=50,
+    animate=lambda avatar, poses, rate, path: animate_glb(bake(avatar), poses, rate, path),
+)

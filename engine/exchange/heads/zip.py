@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pygltflib as lib
 from plyfile import PlyData, PlyElement
+from scipy.spatial.transform import Rotation
 
 from engine.atomic import atomic_write
 from engine.avatar import Avatar, Pose, drive, motion
@@ -100,17 +101,10 @@ def _add_skeleton(file: GltfFile, avatar: Avatar, turns: np.ndarray) -> Skeleton
 def _add_clips(file: GltfFile, avatar: Avatar, turns: np.ndarray) -> None:
     """Clips by the number that the renderer knows them by; all keep the joints where they are."""
     joints = _add_skeleton(file, avatar, turns)
-    times = file.array(np.array([0, 1], np.float32), bounds=True)
-    animations = []
+    quats = Rotation.from_rotvec(turns).as_quat()
+    still = [(node, lib.ROTATION, np.stack((quat, quat))) for node, quat in zip(joints.nodes[1:], quats, strict=True)]
     for clip in CLIPS:
-        animation = lib.Animation(name=clip)
-        for number in joints.nodes[1:]:
-            quat = np.array([file.document.nodes[number].rotation] * 2, np.float32)
-            animation.samplers.append(lib.AnimationSampler(input=times, output=file.array(quat)))
-            target = lib.AnimationChannelTarget(node=number, path="rotation")
-            animation.channels.append(lib.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
-        animations.append(animation)
-    file.document.animations = animations
+        file.animation(clip, np.array([0.0, 1.0]), still)
 
 
 def _write_offsets(splats: dict[str, np.ndarray], kept: np.ndarray, anchors: np.ndarray, path: Path) -> None:

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.avatar import Pose, deform, drive, motion
 from engine.errors import AvatarError
-from engine.exchange.heads.glb import split_at_seams, write_glb
+from engine.exchange.heads.glb import animate_glb, split_at_seams, write_glb
 from tests.engine.avatars import make_avatar, with_eigenbasis
 from tests.engine.exchange.gltf_reader import Document
 from tests.engine.exchange.textured import make_textured
@@ -89,6 +89,27 @@ def test_splats_are_as_the_extension_has_them(head, document):
     np.testing.assert_array_equal(fields["SCALE"], splats.scales[seen])
     np.testing.assert_array_equal(fields["OPACITY"][:, 0], splats.opacities[seen])
     np.testing.assert_allclose(fields["SH_DEGREE_0_COEF_0"] * SH_C0 + 0.5, splats.colors[seen], atol=1e-6)
+
+
+def test_a_performance_is_a_clip(head, tmp_path):
+    poses = [Pose(), POSE, Pose({"key1": 1.0}, {"eyeLeft": (0, 0.3, 0), "neck": (0, -0.4, 0)})]
+    animate_glb(head, poses, 25.0, tmp_path / "head.glb")
+    document = Document(tmp_path / "head.glb")
+    source, _, _ = split_at_seams(head.meshes[0])
+    (clip,) = document.json["animations"]
+    for frame, pose in enumerate(poses):
+        for channel in clip["channels"]:
+            sampler = clip["samplers"][channel["sampler"]]
+            times = document.array(sampler["input"])[:, 0]
+            np.testing.assert_allclose(times, (0, 1 / 25, 2 / 25), atol=1e-7)
+            node = document.json["nodes"][channel["target"]["node"]]
+            values = document.array(sampler["output"]).reshape(len(times), -1)[frame].tolist()
+            if channel["target"]["path"] == "weights":
+                document.json["meshes"][node["mesh"]]["weights"] = values
+            else:
+                node["rotation"] = values
+        moved = deform(head.avatar, *motion(head.avatar, pose)).numpy()
+        np.testing.assert_allclose(document.moved("Ada_head"), moved[source], atol=1e-6)
 
 
 def test_another_program_finds_the_scene(head, document, tmp_path):

@@ -8,12 +8,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from pxr import Sdf, Usd, UsdGeom, UsdShade, UsdSkel, UsdValidation, UsdVol
 
 from engine.avatar import Pose, deform, drive, motion
 from engine.errors import EngineError
-from engine.exchange.heads.usdz import write_usdz
+from engine.exchange.heads.usdz import animate_usdz, write_usdz
 from tests.engine.avatars import make_avatar, with_eigenbasis
 from tests.engine.exchange.textured import make_textured
 
@@ -76,6 +77,24 @@ def test_splats_are_usds_own(head, stage):
     np.testing.assert_allclose(colors, splats.colors[seen], atol=1e-6)
     low, high = np.array(UsdGeom.Boundable(field).GetExtentAttr().Get())
     assert (low < splats.means[seen].numpy()).all() and (high > splats.means[seen].numpy()).all()
+
+
+def test_a_performance_is_in_its_frames(head, tmp_path):
+    poses = [Pose(), POSE, Pose({"key1": 1.0}, {"eyeLeft": (0, 0.3, 0), "neck": (0, -0.4, 0)})]
+    animate_usdz(head, poses, 25.0, tmp_path / "head.usdz")
+    stage = Usd.Stage.Open(str(tmp_path / "head.usdz"))
+    assert complaints(stage) == []
+    assert (stage.GetStartTimeCode(), stage.GetEndTimeCode(), stage.GetTimeCodesPerSecond()) == (1, 3, 25)
+    flat = Usd.Stage.Open(stage.Flatten())
+    assert UsdSkel.BakeSkinning(flat.Traverse())
+    points = UsdGeom.Mesh(flat.GetPrimAtPath("/Ada/head")).GetPointsAttr()
+    places = stage.GetPrimAtPath("/Ada/splats").GetAttribute("positions")
+    driven = [drive(head.avatar, pose.expression, pose.joint_rotations) for pose in poses]
+    seen = torch.stack([splats.opacities >= 1 / 255 for splats in driven]).any(0)
+    for frame, (pose, splats) in enumerate(zip(poses, driven, strict=True), start=1):
+        moved = deform(head.avatar, *motion(head.avatar, pose)).numpy()
+        assert np.abs(np.array(points.Get(frame)) - moved).max() < PRECISION
+        np.testing.assert_array_equal(places.Get(frame), splats.means[seen])
 
 
 def test_pictures_travel_inside(head, stage, tmp_path):
