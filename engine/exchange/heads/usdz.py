@@ -46,7 +46,7 @@ def _write(head: TexturedHead, poses: Sequence[Pose], rate: float | None, path: 
             f"Writing {path.name} needs USD, which is not installed ({error}).",
             f"Install it for the engine: {sys.executable} -m pip install usd-core",
         ) from error
-    with atomic_write(path) as temporary, tempfile.TemporaryDirectory() as folder:
+    with atomic_write(path) as temporary, tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         write_package(head, poses, rate, temporary, Path(folder))
 
 
