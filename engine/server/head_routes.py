@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,8 @@ from starlette.concurrency import run_in_threadpool
 
 from engine import avatar
 from engine.avatar import Avatar, Pose
+from engine.baking.bake import SIZE, bake as bake_meshes
+from engine.baking.file import write_baked
 from engine.exchange.exporting import export as export_head, export_formats
 from engine.rendering import Camera
 from engine.server.answers import BINARY, BYTES
@@ -89,6 +92,14 @@ class ExportRequest(PoseRequest):
         return name
 
 
+class BakeRequest(BaseModel):
+    """The head as textured meshes. ``size``: texels a side of each picture."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    size: int = Field(default=SIZE, ge=256, le=4096)
+
+
 class HeadSummary(BaseModel):
     """What is resident now."""
 
@@ -158,12 +169,27 @@ async def preview(parts: Parts, head_id: HeadId, wanted: PreviewRequest) -> Resp
 )
 def export(parts: Parts, head_id: HeadId, wanted: ExportRequest) -> Response:
     """The head in one pose as a file for other programs."""
-    resident = parts.heads.get(head_id)
+    resident = parts.heads.get(head_id).avatar
+    return _written(parts, f"head.{wanted.format}", lambda path: export_head(resident, wanted.pose(), path))
+
+
+@router.post(
+    "/bake",
+    response_class=Response,
+    responses={200: {"content": BINARY, "description": "a zip archive"}, **documented(404, 507)},
+)
+def bake(parts: Parts, head_id: HeadId, wanted: BakeRequest) -> Response:
+    """``head.png``, the picture for its mesh; ``hair.png`` and ``hair.npz``, cards, where it has hair."""
+    resident = parts.heads.get(head_id).avatar
+    return _written(parts, "head.zip", lambda path: write_baked(bake_meshes(resident, wanted.size), path))
+
+
+def _written(parts: Parts, name: str, write: Callable[[Path], None]) -> Response:
+    """The bytes of a file that is written to a folder of its own, and gone after."""
     folder = _new_folder(parts)
     try:
-        path = folder / f"head.{wanted.format}"
-        export_head(resident.avatar, wanted.pose(), path)
-        return Response(path.read_bytes(), media_type=BYTES)
+        write(folder / name)
+        return Response((folder / name).read_bytes(), media_type=BYTES)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
