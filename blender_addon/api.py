@@ -242,11 +242,11 @@ def export(head: Head, path: str | Path) -> None:
     """Write a head to a file, chosen by its ending.
 
     Args:
-        path: ``.npz`` for an avatar file; ``.ply``, ``.splat`` or another ending that the running
+        path: ``.npz`` for an avatar file; ``.glb``, ``.usdz``, ``.ply`` or another ending that the running
             engine writes, for the head as it looks now, for other programs.
 
     Raises:
-        AddonError: another ending, no engine (splat files only), or the file cannot be written.
+        AddonError: another ending, no engine (other files than .npz), or the file cannot be written.
     """
     prepare_export(head, resolve(path))()
 

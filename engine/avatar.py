@@ -135,6 +135,21 @@ def deform(avatar: Avatar, expression: np.ndarray, joint_rotations: np.ndarray) 
     )
 
 
+def motion(avatar: Avatar, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+    """A pose in the order of an avatar's keys and joints, as :func:`deform` takes it: [E] weights, [J, 3] axis-angle.
+
+    Raises:
+        AvatarError: a name that the avatar does not have.
+    """
+    weights = np.zeros(len(avatar.key_names))
+    for name, weight in pose.expression.items():
+        weights[_position(name, avatar.key_names, f"{avatar.name} has no shape key")] = weight
+    rotvecs = np.zeros((len(avatar.joint_names), 3))
+    for name, rotvec in pose.joint_rotations.items():
+        rotvecs[_position(name, avatar.joint_names, f"{avatar.name} has no joint")] = rotvec
+    return weights, rotvecs
+
+
 def drive(
     avatar: Avatar,
     expression: Mapping[str, float],
@@ -149,13 +164,7 @@ def drive(
     Raises:
         AvatarError: a name that the avatar does not have.
     """
-    weights = np.zeros(len(avatar.key_names))
-    for name, weight in expression.items():
-        weights[_position(name, avatar.key_names, f"{avatar.name} has no shape key")] = weight
-    rotvecs = np.zeros((len(avatar.joint_names), 3))
-    for name, rotvec in (joint_rotations or {}).items():
-        rotvecs[_position(name, avatar.joint_names, f"{avatar.name} has no joint")] = rotvec
-    return _splats(avatar, weights, rotvecs)
+    return _splats(avatar, *motion(avatar, Pose(expression, joint_rotations or {})))
 
 
 def drive_view(avatar: Avatar, view: SourceView) -> Splats:

@@ -1,4 +1,4 @@
-"""Heads from and to files: avatar files both ways, splat files for other programs."""
+"""Heads from and to files: avatar files both ways, and what other programs read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 from bpy_extras.io_utils import ExportHelper
 
-from .. import api
+from .. import api, formats
+from ..engine_client.engine import ENGINE
 from ..errors import AddonError
 from ..paths import resolve
 from ..tasks.arrival import arrive
@@ -59,8 +60,13 @@ class GAUSSIAN_HEADS_FH_avatar(bpy.types.FileHandler):
         return context.area is not None and context.area.type == "VIEW_3D"
 
 
+def _formats(self: bpy.types.Operator | None, context: bpy.types.Context | None) -> list[tuple[str, str, str]]:
+    """What can be written, by the engine that runs."""
+    return formats.menu_items(formats.known(ENGINE.health))
+
+
 class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator, ExportHelper):
-    """Write a head as an avatar file, or as it looks now as a splat file for other programs"""
+    """Write a head as an avatar file, or for other programs as it looks now"""
 
     bl_idname = "gaussian_heads.export_head"
     bl_label = "Export Head"
@@ -68,19 +74,16 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator, ExportHelper):
 
     filepath: StringProperty(
         name="File",
-        description="Ends in .npz (avatar), .ply (3D Gaussian Splatting) or .splat; the format says where it does not",
+        description="Its ending says what is written; the format does where it has none",
         subtype="FILE_PATH",
         options={"SKIP_SAVE"},
     )
-    filter_glob: StringProperty(default="*.npz;*.ply;*.splat", options={"HIDDEN", "SKIP_SAVE"})
+    filter_glob: StringProperty(options={"HIDDEN", "SKIP_SAVE"})
     file_format: EnumProperty(
         name="Format",
         description="What is written; the name's ending follows",
-        items=(
-            (".npz", "Avatar (.npz)", "The whole head with its sliders and bones, to bring into Blender again"),
-            (".ply", "3D Gaussian Splatting (.ply)", "The Gaussians as they look now, for other programs"),
-            (".splat", "Splat (.splat)", "The same, smaller, for viewers in browsers"),
-        ),
+        items=_formats,
+        default=0,
         options={"SKIP_SAVE"},
     )
     head: StringProperty(
@@ -93,7 +96,7 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator, ExportHelper):
         return self.file_format
 
     def draw(self, context: bpy.types.Context) -> None:
-        self.layout.prop(self, "file_format", expand=True)
+        self.layout.prop(self, "file_format")
 
     def execute(self, context: bpy.types.Context) -> set[str]:
         path = resolve(self.filepath)
@@ -119,6 +122,7 @@ class GAUSSIAN_HEADS_OT_export_head(bpy.types.Operator, ExportHelper):
             return {"CANCELLED"}
         if not self.filepath:
             self.filepath = bpy.path.clean_name(name) + self.file_format
+        self.filter_glob = formats.glob(formats.known(ENGINE.health))
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
@@ -161,7 +165,7 @@ def _menu_import(self: bpy.types.Menu, context: bpy.types.Context) -> None:
 
 
 def _menu_export(self: bpy.types.Menu, context: bpy.types.Context) -> None:
-    self.layout.operator(GAUSSIAN_HEADS_OT_export_head.bl_idname, text="Gaussian Head (.npz, .ply, .splat)")
+    self.layout.operator(GAUSSIAN_HEADS_OT_export_head.bl_idname, text="Gaussian Head (.npz, .glb, .usdz, .ply, …)")
 
 
 def register() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,12 @@ class HeadFormat:
         write: an avatar to a file, all or nothing: in the pose, where the format has no rig, and otherwise at rest with
             that pose set. Raises EngineError.
         order: its place in lists.
+        animate: the same over a performance, in one file: its poses, one or more, and how many there are in a second.
+            None where the format knows no time.
     """
 
     name: str
     label: str
     write: Callable[[Avatar, Pose, Path], None]
     order: int = 100
+    animate: Callable[[Avatar, Sequence[Pose], float, Path], None] | None = None

@@ -80,8 +80,17 @@ def test_a_head_is_exported_by_name_in_the_chosen_format(addon, avatar_path, tmp
         assert b'"name": "Astronaut"' in written["metadata"].tobytes()
     with pytest.raises(RuntimeError, match="no head “Nobody”"):
         bpy.ops.gaussian_heads.export_head(head="Nobody", filepath=str(tmp_path / "none"))
-    formats = bpy.ops.gaussian_heads.export_head.get_rna_type().properties["file_format"].enum_items.keys()
-    assert formats == [".npz", ".ply", ".splat"]
+
+
+def test_the_menu_offers_what_the_engine_writes(addon, avatar_path, tmp_path, monkeypatch):
+    engine = importlib.import_module(f"{addon}.engine_client.engine")
+    bpy.ops.gaussian_heads.import_head(filepath=str(avatar_path))
+    with pytest.raises(TypeError, match=r"not found in \('\.npz', '\.glb', .*'\.zip'\)"):
+        bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head"), file_format=".toy")
+    monkeypatch.setattr(type(engine.ENGINE), "health", property(lambda self: {"formats": {"toy": "A count"}}))
+    with pytest.raises(TypeError, match=r"not found in \('\.npz', '\.toy'\)"):
+        bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head"), file_format=".glb")
+    assert bpy.ops.gaussian_heads.export_head(filepath=str(tmp_path / "head"), file_format=".npz") == {"FINISHED"}
 
 
 def test_a_head_that_is_being_edited_is_not_exported_as_it_was_before(addon, avatar_path, tmp_path):
