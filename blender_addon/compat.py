@@ -12,13 +12,14 @@ Blender is asked for what it has, not for its number, which says nothing of buil
 - Since 5.2, a modifier's inputs are properties, and ``modifier["…"]`` is an error. Before, they are found there alone.
 - Since 5.2, Python can give point clouds their points. Before, only Geometry Nodes could.
 - Since 5.2, the GPU of a Blender without window can be started by name. Before, it starts with a render.
+- Since 5.3, attributes can be four plain numbers. Before, only colours and quaternions have four.
 - Since 5.3, point clouds have a type, and Blender draws and renders those of Gaussians. It looks for the attributes
   ``position``, ``rotation``, ``scale`` and ``radiance:base``, which every version writes, so that files may move on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,6 +29,18 @@ import numpy as np
 
 HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties
 RADIANCE = "radiance:base"  # (color - 0.5) / SH_C0 and the opacity, see rig.points
+
+
+def radiance_type(kinds: Iterable[str]) -> str:
+    """The data type of :data:`RADIANCE`: Blender's own importer writes it as four plain numbers where there are such.
+
+    Args:
+        kinds: of attributes that this Blender, or one of its nodes, has.
+    """
+    return "FLOAT4" if "FLOAT4" in set(kinds) else "FLOAT_COLOR"
+
+
+RADIANCE_TYPE = radiance_type(bpy.types.Attribute.bl_rna.properties["data_type"].enum_items.keys())
 VIDEO_FORMATS = {"FFMPEG", "AVI_JPEG", "AVI_RAW"}
 
 

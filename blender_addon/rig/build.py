@@ -9,7 +9,7 @@ import bpy
 import numpy as np
 
 from ..arkit import ARKIT_NAMES
-from ..compat import HAS_NATIVE_SPLATS, RADIANCE, mark_splats, new_pointcloud
+from ..compat import HAS_NATIVE_SPLATS, RADIANCE, RADIANCE_TYPE, mark_splats, new_pointcloud
 from .avatar_file import AvatarFile
 from .axes import to_blender
 from .heads import MARK, VERSION, Head, name_parts, select, show_parts
@@ -71,7 +71,7 @@ def _cloud(avatar: AvatarFile, workshop: bpy.types.Scene) -> Generator[None, Non
     write_attribute(cloud, "gs_part", "INT", avatar.parts)
     write_attribute(cloud, "radius", "FLOAT", np.zeros(len(avatar.parts)))  # where points are drawn as balls, none show
     radiance = np.column_stack(((avatar.colors - 0.5) / SH_C0, avatar.opacities))
-    write_attribute(cloud, RADIANCE, "FLOAT_COLOR", radiance)
+    write_attribute(cloud, RADIANCE, RADIANCE_TYPE, radiance)
     # What shows where the modifier does not run: the anchors at rest.
     corners = to_blender(avatar.vertices)[avatar.faces[avatar.triangles]]  # [N, 3, 3]
     write_attribute(cloud, "position", "FLOAT_VECTOR", np.einsum("nk,nkd->nd", avatar.barycentrics, corners))

@@ -13,6 +13,7 @@ LAYOUT = {
     "BOOLEAN": ("value", np.bool_, 1),
     "FLOAT_VECTOR": ("vector", np.float32, 3),
     "FLOAT_COLOR": ("color", np.float32, 4),
+    "FLOAT4": ("vector", np.float32, 4),  # since Blender 5.3
     "QUATERNION": ("value", np.float32, 4),  # w, x, y, z
 }
 

@@ -8,7 +8,9 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 import bpy  # isort: skip
@@ -101,3 +103,34 @@ def test_points_have_a_shader(addon):
     compat = importlib.import_module(f"{addon}.compat")
     compat.start_gpu()
     assert compat.point_shader().name
+
+
+class FourNumbers:
+    """An attribute of Blender 5.3, whose values are had as ``vector`` alone."""
+
+    data_type = "FLOAT4"
+
+    def __init__(self, count: int):
+        self.values, self.data = np.zeros(4 * count, np.float32), self
+
+    def __len__(self) -> int:
+        return len(self.values) // 4
+
+    def foreach_set(self, name, flat):
+        assert name == "vector"
+        self.values[:] = flat
+
+    def foreach_get(self, name, flat):
+        assert name == "vector"
+        flat[:] = self.values
+
+
+def test_radiance_is_read_and_written_as_the_blender_of_tomorrow_keeps_it(addon):
+    compat, points = (importlib.import_module(f"{addon}.{name}") for name in ("compat", "rig.points"))
+    assert compat.radiance_type(["FLOAT", "FLOAT_COLOR"]) == "FLOAT_COLOR"
+    assert compat.radiance_type(["FLOAT", "FLOAT_COLOR", "FLOAT4"]) == "FLOAT4"
+    assert compat.RADIANCE_TYPE in bpy.types.Attribute.bl_rna.properties["data_type"].enum_items
+    cloud = SimpleNamespace(attributes={compat.RADIANCE: FourNumbers(3)})
+    wanted = np.arange(12.0).reshape(3, 4)
+    points.write_attribute(cloud, compat.RADIANCE, "FLOAT4", wanted)
+    np.testing.assert_array_equal(points.read_attribute(cloud, compat.RADIANCE), wanted)
