@@ -12,7 +12,7 @@ from engine import avatar, pipeline
 from engine.commands.options import add_options, chosen
 from engine.commands.shared import CONSOLE, add_json_option, avatar_name, check_output, say, show_result
 from engine.errors import EngineError
-from engine.formats.splats.ply import write_ply
+from engine.exchange.exporting import export, format_of
 from engine.progress import Progress
 from engine.report import photo_report, write_photo_sheet
 from engine.systems import system
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     avatar.save(made.avatar, options.output)
     memory = _keep(made, options.output)
     if options.ply:
-        write_ply(avatar.drive(made.avatar, {}), options.ply)
+        export(made.avatar, avatar.Pose(), options.ply)
     if options.sheet:
         write_photo_sheet(made, options.sheet)
     report = photo_report(made)
@@ -61,6 +61,8 @@ def _check_outputs(options: argparse.Namespace) -> None:
     for path, ending in ((options.ply, ".ply"), (options.sheet, ".png")):
         if path:
             check_output(path, (ending,))
+    if options.ply:
+        format_of(options.ply)
     for path in filter(None, (options.output, options.ply, options.sheet)):
         if any(path.exists() and photo.exists() and path.samefile(photo) for photo in options.photos):
             raise EngineError(f"{path} is one of the photos.", "Choose another name for what is written.")
