@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from engine import avatar
-from engine.commands.shared import check_output, expression, joints, listed, within
+from engine.atomic import check_writable
+from engine.commands.shared import expression, joints, listed, within
 from engine.errors import EngineError
 from engine.exchange.exporting import export, export_formats, export_frames, format_of
 from engine.formats.splats import splat_formats
@@ -45,8 +46,8 @@ def _ways() -> str:
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
-    check_output(options.output, tuple(f".{name}" for name in export_formats()))
     format_of(options.output)
+    check_writable(options.output)
     weights = expression(options.expression)
     turns = {name: np.radians(degrees) for name, degrees in joints(options.joint).items()}
     if options.performance is None:

@@ -57,12 +57,12 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Before hours of work: every file can be written, and none of them is a photo."""
+    if options.ply:
+        format_of(options.ply)
     check_output(options.output, (".npz",))
     for path, ending in ((options.ply, ".ply"), (options.sheet, ".png")):
         if path:
             check_output(path, (ending,))
-    if options.ply:
-        format_of(options.ply)
     for path in filter(None, (options.output, options.ply, options.sheet)):
         if any(path.exists() and photo.exists() and path.samefile(photo) for photo in options.photos):
             raise EngineError(f"{path} is one of the photos.", "Choose another name for what is written.")

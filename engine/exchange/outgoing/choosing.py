@@ -10,6 +10,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from engine.avatar import Avatar, Pose, drive
+from engine.exchange.outgoing.merging import covered
 from engine.exchange.outgoing.seen import Seen, seen_from_outside
 from engine.exchange.outgoing.thinning import thin
 from engine.exchange.outgoing.undercoat import stays_under, undercoat
@@ -19,7 +20,8 @@ from engine.gaussians.eigenbasis import Eigenbasis
 from engine.gaussians.gaussians import BoundGaussians, Splats, concatenate, select
 from engine.progress import Progress
 
-HIDDEN = 2e-10  # m²: what shows less in every picture from outside is not missed
+HIDDEN = 3e-4  # of a splat shows in no picture from outside if it is not missed
+OUTER = 0.02  # of it does at least if it is to be one of few
 VIEWS, LOOKS = 32, 24  # directions to find out from what is seen, and whether the coat is
 
 
@@ -45,7 +47,8 @@ def outgoing(avatar: Avatar, poses: Sequence[Pose], progress: Progress, share: f
         return _with(avatar, select(gaussians, visible.cpu()), basis, np.zeros(0, np.int64))
     share_of_time = VIEWS / (VIEWS + LOOKS)
     seen = _seen(rest, posed, VIEWS, progress, 0.0, share_of_time)
-    chosen = visible.cpu().numpy() & (keep_hidden or seen.most > HIDDEN)
+    least = (HIDDEN if share == 1 else OUTER) * covered(_picked(rest, np.arange(len(gaussians))))
+    chosen = visible.cpu().numpy() & (keep_hidden or seen.most > least)
     models = np.flatnonzero(chosen)
     there = _picked(rest, models)
     made = select(gaussians, torch.from_numpy(chosen))

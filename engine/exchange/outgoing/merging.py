@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,19 +38,20 @@ def merge(splats: Splats, groups: np.ndarray, weights: np.ndarray) -> Merged:
     means, colors = splats.means.double().numpy(), splats.colors.double().numpy()
     axes = Rotation.from_quat(splats.quats.double().numpy(), scalar_first=True).as_matrix()
     axes *= splats.scales.double().numpy()[:, None]
-    count = int(groups.max(initial=-1)) + 1
-    weights = weights.clip(min=LIGHTEST)
-    sums = np.bincount(groups, weights, count)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        flat = values.reshape(len(values), -1)
-        columns = [np.bincount(groups, weights * column, count) / sums for column in flat.T]
-        return np.stack(columns, axis=1).reshape(count, *values.shape[1:])
-
-    middle = mean(means)
+    middle = averaged(means, groups, weights)
     apart = means - middle[groups]
-    spread = mean(axes @ axes.transpose(0, 2, 1) + apart[:, :, None] * apart[:, None])
-    return Merged(middle, spread, mean(colors), np.bincount(groups, covered(splats), count))
+    spread = averaged(axes @ axes.transpose(0, 2, 1) + apart[:, :, None] * apart[:, None], groups, weights)
+    areas = np.bincount(groups, covered(splats), len(middle))
+    return Merged(middle, spread, averaged(colors, groups, weights), areas)
+
+
+def averaged(values: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """[G, ...] weighted means of the groups' values [N, ...]; groups and weights as for :func:`merge`."""
+    count, weights = int(groups.max(initial=-1)) + 1, weights.clip(min=LIGHTEST)
+    sums = np.bincount(groups, weights, count)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
+    columns = [np.bincount(groups, weights * column, count) / sums for column in flat.T]
+    return np.stack(columns, axis=1).reshape(count, *values.shape[1:])
 
 
 def covered(splats: Splats) -> np.ndarray:

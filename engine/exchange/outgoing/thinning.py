@@ -15,7 +15,8 @@ from engine.exchange.outgoing.seen import Seen
 from engine.gaussians.gaussians import Splats
 
 SHADE = 0.12  # of colours that may become one
-WIDEST, FINEST = 0.1, 1e-5  # m, of the cells that splats are merged in
+COARSE = 0.01  # m: wider cells than this take in more of a shade, too
+FINEST, WIDEST = 1e-5, 1.0  # m, of the cells that splats are merged in
 STEPS = 24  # of halving, to find the cells' size
 WIDER = 1.1  # of merged splats, so that no gaps show between them
 MOST_OPAQUE = 0.99
@@ -47,11 +48,14 @@ def thin(splats: Splats, seen: Seen, count: int) -> Thinned:
 
 def _groups(splats: Splats, seen: Seen, count: int) -> np.ndarray:
     """The finest cells of which there are no more than ``count``."""
-    means = splats.means.double().numpy()
-    kinds = np.concatenate((splats.colors.numpy() // SHADE, seen.toward.round()), axis=1).astype(np.int64)
     low, high = FINEST, WIDEST
     for _ in range(STEPS):
         middle = (low * high) ** 0.5
-        found = grouped(np.concatenate(((means // middle).astype(np.int64), kinds), axis=1))
-        low, high = (middle, high) if found.max(initial=-1) >= count else (low, middle)
-    return grouped(np.concatenate(((means // high).astype(np.int64), kinds), axis=1))
+        low, high = (middle, high) if _cells(splats, seen, middle).max(initial=-1) >= count else (low, middle)
+    return _cells(splats, seen, high)
+
+
+def _cells(splats: Splats, seen: Seen, width: float) -> np.ndarray:
+    shade = SHADE * max(1.0, width / COARSE)
+    keys = (splats.means.double().numpy() // width, splats.colors.numpy() // shade, seen.toward.round())
+    return grouped(np.concatenate(keys, axis=1).astype(np.int64))

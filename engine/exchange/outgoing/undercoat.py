@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engine.exchange.outgoing.merging import covered, grouped, heaviest, merge, to_splats
+from engine.exchange.outgoing.merging import averaged, covered, grouped, heaviest, merge, to_splats
 from engine.exchange.outgoing.seen import Seen
 from engine.exchange.outgoing.thinning import Thinned
 from engine.gaussians.gaussians import Splats
@@ -65,8 +65,8 @@ def _layer(splats: Splats, seen: Seen, layer: Layer) -> Thinned:
     cells = (fine.means.double().numpy() // layer.cell).astype(np.int64)
     groups = grouped(np.concatenate((cells, toward.round().astype(np.int64)), axis=1))
     merged, models = merge(fine, groups, weights), heaviest(groups, weights)
-    outward = np.stack([np.bincount(groups, weights * column, len(models)) for column in toward.T], axis=1)
-    outward /= np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-12)
+    outward = averaged(toward, groups, weights)
+    outward = outward / np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-12)
     along = np.eye(3) - outward[:, :, None] * outward[:, None]
     variances, axes = np.linalg.eigh(along @ merged.covariances @ along)
     variances[:, 0], variances[:, 1:] = FLAT**2, variances[:, 1:].clip(layer.width**2)
