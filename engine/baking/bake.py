@@ -81,8 +81,8 @@ def _drawn(avatar: Avatar, atlas: Atlas, pose: Pose) -> tuple[np.ndarray, np.nda
 
 def _lid_travel(avatar: Avatar) -> np.ndarray:
     """[V] m that a vertex of the lids moves when they close."""
-    keys = [avatar.key_names.index(name) for name in BLINK]
-    return np.linalg.norm(avatar.key_deltas[keys], axis=2).max(axis=0)
+    lids = avatar.key_deltas[[avatar.key_names.index(name) for name in BLINK]]
+    return np.sqrt((lids**2).sum(axis=2).max(axis=0))
 
 
 def _texels(atlas: Atlas, avatar: Avatar, region: str) -> np.ndarray:
