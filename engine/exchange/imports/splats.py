@@ -1,0 +1,65 @@
+"""Splats of any trainer, which state neither axes nor a unit: turned upright and to a head's size by their face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from engine.errors import AvatarError
+from engine.exchange.facing import AT_FIRST, extent, find_head
+from engine.exchange.origin import UNKNOWN, origin
+from engine.exchange.similarity import Similarity
+from engine.exchange.spec import HeadImport, Imported, Wanted
+from engine.exchange.static import KIND, static_avatar
+from engine.formats.splats.ply import read_ply
+from engine.heads import load_head
+from engine.progress import Progress
+
+PLAUSIBLE = (0.05, 2.0)  # metres: a radius of what may be a person whose file is in metres
+BOUND = "They are static splats: Bind to Head makes them move."
+ADULT = "Upright, front and size are taken from the face, which counts as an adult's."
+
+
+def _recognise(path: Path, start: bytes) -> bool:
+    return start.startswith(b"ply") and b"f_dc_0" in start.partition(b"end_header")[0]
+
+
+def _read(path: Path, wanted: Wanted, progress: Progress) -> Imported:
+    progress.start("file")
+    splats = read_ply(path)
+    head = load_head()
+    progress.start("face")
+    placing, said = find_head(splats, head, progress), ADULT
+    if placing is None:
+        placing, said = _as_stated(*extent(splats))
+    splats = placing.splats(splats)
+    progress.finish()
+    notes = [said, BOUND]
+    provenance = origin(path, KIND, KIND, UNKNOWN, notes)
+    made = static_avatar(splats, head, wanted.name, provenance)
+    if left := len(splats.means) - len(made.gaussians):
+        notes.append(f"{left} splats far away from the head are left out.")
+    return Imported(made, tuple(notes))
+
+
+def _as_stated(middle: np.ndarray, radius: float) -> tuple[Similarity, str]:
+    """Where splats without a face go, and what is said of it."""
+    scale = 1.0 if PLAUSIBLE[0] < radius < PLAUSIBLE[1] else AT_FIRST / radius
+    size = "they keep their size" if scale == 1.0 else f"they are made about {2 * AT_FIRST:.1f} m wide"
+    if not np.isfinite(scale):
+        raise AvatarError("All splats are in one place.", "Save the scene again.")
+    said = (
+        f"No face was found in the splats: upright is as most trainers write it, and {size}. Turn and scale the head."
+    )
+    return Similarity(scale, np.eye(3), -scale * middle), said
+
+
+SPEC = HeadImport(
+    name="splats",
+    label="Gaussian splats",
+    suffixes=(".ply",),
+    recognise=_recognise,
+    read=_read,
+    order=10,
+)
