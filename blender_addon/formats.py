@@ -1,4 +1,4 @@
-"""The kinds of files that heads are written to: the avatar, and what the engine writes for splat viewers."""
+"""The kinds of files of heads: the avatar, what the engine writes for splat viewers, and what it reads."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from .errors import AddonError
 
 AVATAR = ".npz"
+IMPORTED = (AVATAR, ".ply", ".splat", ".spz", ".glb", ".zip")  # that heads come from; all but the first by the engine
 BUILT_IN = (".ply", ".splat")  # of splats, while no engine says what it writes
 MOST = 64  # formats that an engine may name
 NAME = re.compile(r"[a-z0-9]{1,16}")

@@ -13,6 +13,9 @@ from engine.exchange.strangers import named
 from engine.progress import Progress
 from engine.registry import discover
 
+COMPANIONS = ("flame_param.npz",)
+"""Names of files that belong to another one and lie beside it."""
+
 
 @lru_cache(maxsize=1)
 def head_imports() -> Mapping[str, HeadImport]:

@@ -35,12 +35,9 @@ def static_avatar(splats: Splats, head: ParametricHead, name: str, provenance: M
     """Splats as an avatar: bound to a box where the head is, which the joint ``head`` carries; its keys move nothing.
 
     Args:
-        splats: in metres, the head where ``head`` has it. head: which says where joints and the box are.
-
-    Raises:
-        AvatarError: none of the splats is near the head, or there are more than an avatar file holds.
+        splats: :func:`bounded`, in metres, the head where ``head`` has it.
+        head: which says where joints and box are.
     """
-    splats = bounded(splats)
     inside = head.regions["face"] | head.regions["scalp"] | head.regions["ears"]
     low, high = head.template[inside].min(axis=0), head.template[inside].max(axis=0)
     vertices = (low + CORNERS * (high - low)).astype(np.float32)

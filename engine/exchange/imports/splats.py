@@ -11,7 +11,7 @@ from engine.exchange.facing import AT_FIRST, extent, find_head
 from engine.exchange.origin import UNKNOWN, origin
 from engine.exchange.similarity import Similarity
 from engine.exchange.spec import HeadImport, Imported, Wanted
-from engine.exchange.static import KIND, static_avatar
+from engine.exchange.static import KIND, bounded, static_avatar
 from engine.formats.splats.ply import read_ply
 from engine.heads import load_head
 from engine.progress import Progress
@@ -35,11 +35,11 @@ def _read(path: Path, wanted: Wanted, progress: Progress) -> Imported:
         placing, said = _as_stated(*extent(splats))
     splats = placing.splats(splats)
     progress.finish()
+    kept = bounded(splats)
     notes = [said, BOUND]
-    provenance = origin(path, KIND, KIND, UNKNOWN, notes)
-    made = static_avatar(splats, head, wanted.name, provenance)
-    if left := len(splats.means) - len(made.gaussians):
+    if left := len(splats.means) - len(kept.means):
         notes.append(f"{left} splats far away from the head are left out.")
+    made = static_avatar(kept, head, wanted.name, origin(path, KIND, KIND, UNKNOWN, notes))
     return Imported(made, tuple(notes))
 
 
