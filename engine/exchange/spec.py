@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from engine.avatar import Avatar, Pose
-from engine.performance.take import Take
 from engine.progress import Progress
 
 
@@ -47,12 +48,12 @@ class Imported:
 
     Attributes:
         avatar: ready to be saved. notes: sentences on what was assumed and what was left out.
-        take: the performance that was recorded with it, or None.
+        take: the performance that was recorded with it, [T] by column of a take's CSV; None where there is none.
     """
 
     avatar: Avatar
     notes: tuple[str, ...] = ()
-    take: Take | None = None
+    take: Mapping[str, np.ndarray] | None = None
 
 
 @dataclass(frozen=True)

@@ -59,19 +59,7 @@ def _recognise(path: Path, start: bytes) -> bool:
 
 def _read(path: Path, wanted: Wanted, progress: Progress) -> Imported:
     progress.start("file")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            skin, offsets = _unpacked(path, Path(folder))
-            mesh = _Mesh(Glb(skin.read_bytes()))
-            splats = splats_of(read_table(offsets, f"{OFFSETS} in {path.name}"), plain_colors=True)
-        if len(splats.means) != len(mesh.vertices):
-            raise ValueError(f"{len(splats.means)} Gaussians on {len(mesh.vertices)} vertices")
-    except AvatarError:
-        raise
-    except OSError as error:
-        raise AvatarError(f"{path.name} cannot be read ({error.strerror or error}).", "Check the file.") from error
-    except Exception as error:  # zip, JSON and arrays of strangers fail in a dozen ways
-        raise AvatarError(f"{path.name} is a LAM avatar, but damaged ({error}).", AGAIN) from error
+    mesh, splats = read_lam(path)
     progress.start("face")
     head = load_head()
     placed = Splats(**{**vars(splats), "means": torch.from_numpy(mesh.vertices).float() + splats.means})
@@ -85,6 +73,28 @@ def _read(path: Path, wanted: Wanted, progress: Progress) -> Imported:
     return Imported(made, tuple(notes))
 
 
+def read_lam(path: Path) -> tuple[Mesh, Splats]:
+    """The mesh and its Gaussians, whose places count from its vertices.
+
+    Raises:
+        AvatarError: the file is missing or damaged.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            skin, offsets = _unpacked(path, Path(folder))
+            mesh = Mesh(Glb(skin.read_bytes()))
+            splats = splats_of(read_table(offsets, f"{OFFSETS} in {path.name}"), plain_colors=True)
+        if len(splats.means) != len(mesh.vertices):
+            raise ValueError(f"{len(splats.means)} Gaussians on {len(mesh.vertices)} vertices")
+        return mesh, splats
+    except AvatarError:
+        raise
+    except OSError as error:
+        raise AvatarError(f"{path.name} cannot be read ({error.strerror or error}).", "Check the file.") from error
+    except Exception as error:  # zip, JSON and arrays of strangers fail in a dozen ways
+        raise AvatarError(f"{path.name} is a LAM avatar, but damaged ({error}).", AGAIN) from error
+
+
 def _unpacked(path: Path, folder: Path) -> tuple[Path, Path]:
     """The two files, unpacked under names of our own."""
     with zipfile.ZipFile(path) as archive:
@@ -95,7 +105,7 @@ def _unpacked(path: Path, folder: Path) -> tuple[Path, Path]:
     return folder / SKIN, folder / OFFSETS
 
 
-class _Mesh:
+class Mesh:
     """The skinned mesh of a file, at rest in the scene.
 
     Attributes:
@@ -182,9 +192,7 @@ class _Mesh:
         return found / np.maximum(found.sum(axis=1, keepdims=True), 1e-6)
 
 
-def _avatar(
-    mesh: _Mesh, splats: Splats, space: Similarity, head: ParametricHead, name: str, provenance: dict
-) -> Avatar:
+def _avatar(mesh: Mesh, splats: Splats, space: Similarity, head: ParametricHead, name: str, provenance: dict) -> Avatar:
     """The mesh and its Gaussians in ``space``: a Gaussian sits on its own vertex, in one of the triangles there."""
     assert is_name(name)
     vertices = space.points(mesh.vertices).astype(np.float32)
