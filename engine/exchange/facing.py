@@ -96,7 +96,7 @@ def _from_front(splats: Splats, sight: Look, face: Face) -> tuple[np.ndarray, np
             return None
         face = refine(sight.picture, nearer)
     places = sight.places(face.landmarks[:, :2])
-    seen: np.ndarray = np.isfinite(places).all(axis=1)
+    seen = np.asarray(np.isfinite(places).all(axis=1))
     if seen.mean() < SHOWN or likeness(sight.picture, face) < SURE or np.degrees(abs(face.roll)) > STRAIGHT:
         return None
     return np.where(seen[:, None], places, 0.0), seen

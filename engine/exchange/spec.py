@@ -75,4 +75,4 @@ class HeadImport:
     order: int = 100
 
 
-FIRST = 65536  # bytes: the whole header of every .ply
+FIRST = 1 << 20  # bytes: the whole header of every .ply, and what a .glb says of its meshes

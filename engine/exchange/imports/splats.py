@@ -8,9 +8,10 @@ import numpy as np
 
 from engine.errors import AvatarError
 from engine.exchange.facing import AT_FIRST, extent, find_head
+from engine.exchange.glb_splats import EXTENSION, read_glb_splats
 from engine.exchange.origin import UNKNOWN, origin
 from engine.exchange.similarity import Similarity
-from engine.exchange.spec import HeadImport, Imported, Wanted
+from engine.exchange.spec import FIRST, HeadImport, Imported, Wanted
 from engine.exchange.static import KIND, bounded, static_avatar
 from engine.formats.splats.ply import read_ply
 from engine.heads import load_head
@@ -22,12 +23,17 @@ ADULT = "Upright, front and size are taken from the face, which counts as an adu
 
 
 def _recognise(path: Path, start: bytes) -> bool:
-    return start.startswith(b"ply") and b"f_dc_0" in start.partition(b"end_header")[0]
+    return _is_glb(start) or start.startswith(b"ply") and b"f_dc_0" in start.partition(b"end_header")[0]
+
+
+def _is_glb(start: bytes) -> bool:
+    return start.startswith(b"glTF") and EXTENSION.encode() in start
 
 
 def _read(path: Path, wanted: Wanted, progress: Progress) -> Imported:
     progress.start("file")
-    splats = read_ply(path)
+    with path.open("rb") as file:
+        splats = read_glb_splats(path) if _is_glb(file.read(FIRST)) else read_ply(path)
     head = load_head()
     progress.start("face")
     placing, said = find_head(splats, head, progress), ADULT
@@ -58,7 +64,7 @@ def _as_stated(middle: np.ndarray, radius: float) -> tuple[Similarity, str]:
 SPEC = HeadImport(
     name="splats",
     label="Gaussian splats",
-    suffixes=(".ply",),
+    suffixes=(".ply", ".glb"),
     recognise=_recognise,
     read=_read,
     order=10,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from engine.avatar import Avatar, drive, load, save
 from engine.cli import main
 from engine.errors import AvatarError
+from engine.exchange.glb_splats import read_glb_splats
 from engine.exchange.importing import import_head
 from engine.exchange.similarity import Similarity
 from engine.exchange.spec import Wanted
@@ -107,6 +110,46 @@ def test_splats_without_a_face_keep_their_size_where_it_can_be(tmp_path: Path) -
         spread = drive(made.avatar, {}).means.std()
         assert abs(spread - 0.1) < 0.01 if scale == 1.0 else 0.05 < spread < 0.5
         save(made.avatar, tmp_path / "cloud.npz")
+
+
+def test_splats_of_a_glb_are_where_its_scene_puts_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    means, turns = rng.normal(0, 0.1, (50, 3)), Rotation.random(50, random_state=0)
+    scales, opacities, colors = rng.uniform(0.01, 0.02, (50, 3)), rng.uniform(0.1, 0.9, 50), rng.random((50, 3))
+    write_glb(tmp_path / "a.glb", means, turns.as_quat(), scales, opacities, colors)
+    read = read_glb_splats(tmp_path / "a.glb")
+    node = Rotation.from_quat([0, 0.6, 0, 0.8])
+    np.testing.assert_allclose(read.means, 2 * node.apply(means) + (1, 2, 3), atol=1e-5)
+    found = Rotation.from_quat(read.quats.numpy()[:, [1, 2, 3, 0]])
+    assert (found.inv() * node * turns).magnitude().max() < 1e-3
+    for name, value in (("scales", 2 * scales), ("opacities", opacities), ("colors", colors)):
+        np.testing.assert_allclose(getattr(read, name), value, atol=1e-5)
+    (tmp_path / "cut.glb").write_bytes((tmp_path / "a.glb").read_bytes()[:-40])
+    with pytest.raises(AvatarError, match=r"cut\.glb is damaged"):
+        import_head(tmp_path / "cut.glb", Wanted("x"), Progress())
+
+
+def write_glb(path: Path, means, quats, scales, opacities, colors) -> None:
+    """As the extension's text has it: linear scales, opacities 0..1, xyzw; at a node that turns, scales and shifts."""
+    blob, views, accessors = bytearray(), [], []
+    values = {"POSITION": means, "ROTATION": quats, "SCALE": scales, "OPACITY": opacities[:, None]}
+    values["SH_DEGREE_0_COEF_0"] = (colors - 0.5) / 0.28209479177387814
+    for rows in values.values():
+        content, kind = rows.astype("<f4").tobytes(), {1: "SCALAR", 3: "VEC3", 4: "VEC4"}[rows.shape[1]]
+        views.append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(content)})
+        accessors.append({"bufferView": len(views) - 1, "componentType": 5126, "count": len(rows), "type": kind})
+        blob += content
+    extension = "KHR_gaussian_splatting"
+    names = [name if name == "POSITION" else f"{extension}:{name}" for name in values]
+    primitive = {"attributes": {name: k for k, name in enumerate(names)}, "mode": 0, "extensions": {extension: {}}}
+    node = {"mesh": 0, "rotation": [0, 0.6, 0, 0.8], "scale": [2, 2, 2], "translation": [1, 2, 3]}
+    said = {"asset": {"version": "2.0"}, "nodes": [node], "meshes": [{"primitives": [primitive]}]}
+    said |= {"bufferViews": views, "accessors": accessors, "buffers": [{"byteLength": len(blob)}]}
+    text = json.dumps(said).encode()
+    text += b" " * (-len(text) % 4)
+    length = 28 + len(text) + len(blob)
+    head = struct.pack("<4sIIII", b"glTF", 2, length, len(text), 0x4E4F534A)
+    path.write_bytes(head + text + struct.pack("<II", len(blob), 0x004E4942) + bytes(blob))
 
 
 def test_an_avatar_file_comes_in_as_it_is(tmp_path: Path) -> None:
