@@ -14,7 +14,7 @@ from engine.atomic import atomic_write
 from engine.commands.shared import avatar_name, check_output, say
 from engine.errors import EngineError
 from engine.exchange.importing import head_imports, import_head
-from engine.exchange.spec import Wanted
+from engine.exchange.incoming import Wanted
 from engine.progress import Progress
 
 

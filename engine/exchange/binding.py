@@ -9,9 +9,9 @@ import torch
 
 from engine.avatar import Avatar, drive
 from engine.errors import AvatarError
+from engine.exchange.incoming import Imported
 from engine.exchange.inside import draw_mouth, inside, is_shut
 from engine.exchange.registration import register_head
-from engine.exchange.spec import Imported
 from engine.exchange.static import is_static
 from engine.gaussians.binding import bind, nearest_triangles
 from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats, concatenate

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from engine.errors import AvatarError
 from engine.exchange import imports
-from engine.exchange.spec import FIRST, HeadImport, Imported, Wanted
+from engine.exchange.incoming import FIRST, HeadImport, Imported, Wanted
 from engine.exchange.strangers import named
 from engine.progress import Progress
 from engine.registry import discover

@@ -17,7 +17,7 @@ from engine import avatar
 from engine.errors import EngineError
 from engine.exchange.binding import bind_to_head
 from engine.exchange.importing import COMPANIONS, head_imports, import_head
-from engine.exchange.spec import Imported, Wanted
+from engine.exchange.incoming import Imported, Wanted
 from engine.formats.avatar_layout import plain_name
 from engine.progress import Progress
 from engine.server.answers import BINARY, BYTES

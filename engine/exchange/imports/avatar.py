@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.avatar import load
-from engine.exchange.spec import HeadImport, Imported, Wanted
+from engine.exchange.incoming import HeadImport, Imported, Wanted
 from engine.progress import Progress
 
 

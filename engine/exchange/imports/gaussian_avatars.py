@@ -18,9 +18,9 @@ from scipy.spatial.transform import Rotation
 from engine.archives import members, read_array
 from engine.avatar import Avatar
 from engine.errors import AvatarError, HeadModelError
+from engine.exchange.incoming import HeadImport, Imported, Wanted
 from engine.exchange.origin import origin
 from engine.exchange.ply_table import read_table, splats_of
-from engine.exchange.spec import HeadImport, Imported, Wanted
 from engine.exchange.static import bounded
 from engine.gaussians.binding import bind
 from engine.gaussians.gaussians import PARTS, Splats

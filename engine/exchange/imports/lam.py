@@ -22,10 +22,10 @@ from engine.avatar import Avatar
 from engine.errors import AvatarError
 from engine.exchange.facing import find_head
 from engine.exchange.glb_file import Glb
+from engine.exchange.incoming import HeadImport, Imported, Wanted
 from engine.exchange.origin import UNKNOWN, origin
 from engine.exchange.ply_table import read_table, splats_of
 from engine.exchange.similarity import Similarity
-from engine.exchange.spec import HeadImport, Imported, Wanted
 from engine.exchange.static import bounded
 from engine.formats.avatar_layout import LAYOUT, TABLE, is_name
 from engine.gaussians.binding import bind

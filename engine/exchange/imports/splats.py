@@ -9,9 +9,9 @@ import numpy as np
 from engine.errors import AvatarError
 from engine.exchange.facing import AT_FIRST, extent, find_head
 from engine.exchange.glb_splats import EXTENSION, read_glb_splats
+from engine.exchange.incoming import FIRST, HeadImport, Imported, Wanted
 from engine.exchange.origin import UNKNOWN, origin
 from engine.exchange.similarity import Similarity
-from engine.exchange.spec import FIRST, HeadImport, Imported, Wanted
 from engine.exchange.static import KIND, bounded, static_avatar
 from engine.formats.splats.ply import read_ply
 from engine.heads import load_head

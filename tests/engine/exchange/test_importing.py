@@ -17,8 +17,8 @@ from engine.cli import main
 from engine.errors import AvatarError
 from engine.exchange.glb_splats import read_glb_splats
 from engine.exchange.importing import import_head
+from engine.exchange.incoming import Wanted
 from engine.exchange.similarity import Similarity
-from engine.exchange.spec import Wanted
 from engine.formats.splats.ply import write_ply
 from engine.gaussians.gaussians import Splats
 from engine.heads.register import similarity_between

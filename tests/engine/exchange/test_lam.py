@@ -15,7 +15,7 @@ from engine.avatar import drive, load
 from engine.cli import main
 from engine.errors import AvatarError
 from engine.exchange.importing import import_head
-from engine.exchange.spec import Wanted
+from engine.exchange.incoming import Wanted
 from engine.progress import Progress
 from tests.engine.exchange.lam_file import PLACES, write_lam
 
