@@ -12,7 +12,7 @@ from ..errors import AddonError
 from ..rig import textured
 from ..rig.baked import Baked
 from ..rig.heads import Head, find_head
-from .background import Background
+from ..tasks.errands import Errand
 from .on_head import OnHead
 
 SIZES = (
@@ -102,7 +102,7 @@ def _bake_behind(head: Head, what: str, size: int) -> None:
         bpy.ops.ed.undo_push(message="Show Head")
         return f"{name} has a textured mesh."
 
-    Background("Bake", api.prepare_bake(head, size), finish)
+    Errand("Bake", api.prepare_bake(head, size), finish)
 
 
 CLASSES = (GAUSSIAN_HEADS_OT_show_head, GAUSSIAN_HEADS_OT_bake_mesh, GAUSSIAN_HEADS_OT_light_mesh)

@@ -3,10 +3,10 @@
 import bpy
 
 from ..compat import can_write_depth
-from ..operators.background import Background
 from ..operators.show import CHOICES
 from ..rig.heads import Head, active_head
 from ..rig.textured import is_lit, is_textured
+from ..tasks.errands import Errand
 from ..text import draw_text
 from ..viewport.draw import DRAWING
 from ..viewport.preview import PREVIEW
@@ -45,7 +45,7 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
 
 
 def _draw_show(layout: bpy.types.UILayout, head: Head) -> None:
-    baking = next((work for work in Background.running if work.name == "Bake"), None)
+    baking = next((work for work in Errand.running if work.title == "Bake"), None)
     row = layout.row(align=True)
     row.enabled = baking is None
     for what, label, _, icon, _ in CHOICES:

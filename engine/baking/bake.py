@@ -88,7 +88,8 @@ def _lid_travel(avatar: Avatar) -> np.ndarray:
 def _texels(atlas: Atlas, avatar: Avatar, region: str) -> np.ndarray:
     """[S, S] bool: the texels of faces that touch a region, which the head model may lack."""
     vertices = avatar.regions.get(region, np.zeros(len(avatar.vertices), bool))
-    return atlas.mask & vertices[avatar.faces].any(axis=1)[atlas.triangle]
+    touched: np.ndarray = vertices[avatar.faces].any(axis=1)
+    return atlas.mask & touched[atlas.triangle]
 
 
 def _interpolated(atlas: Atlas, avatar: Avatar, values: np.ndarray) -> np.ndarray:
