@@ -36,7 +36,12 @@ const server = createServer((request, response) => {
         response.writeHead(404).end();
         return;
     }
-    response.writeHead(200, { 'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream', 'Content-Length': statSync(file).size });
+    response.writeHead(200, {
+        'Content-Type': TYPES[extname(file)] ?? 'application/octet-stream',
+        'Content-Length': statSync(file).size,
+        'Cross-Origin-Opener-Policy': 'same-origin', // for memory that workers share
+        'Cross-Origin-Embedder-Policy': 'require-corp',
+    });
     createReadStream(file).pipe(response);
 });
 await new Promise((listening) => server.listen(0, '127.0.0.1', listening));

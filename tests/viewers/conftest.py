@@ -24,6 +24,6 @@ def browser() -> Browser:
 
 @pytest.fixture(scope="session")
 def avatar() -> Avatar:
-    """A person from one photo, with a quarter of the usual Gaussians, so that software draws it in seconds."""
+    """A person from one photo, with as many Gaussians as usual: small ones are what viewers differ in."""
     photos = load_photos([assets.path("samples/astronaut.png")], Progress())
-    return reconstruct_photos(photos, "Ada", Options(refine_seconds=0, count=30_000), Progress()).avatar
+    return reconstruct_photos(photos, "Ada", Options(refine_seconds=0), Progress()).avatar

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -16,10 +17,11 @@ FAR = round(80 / ORBIT_FILL)  # the head is 80 pixels high
 YAWS = (0, 45, -60)  # degrees
 SMILE = Pose({"mouthSmileLeft": 0.8, "jawOpen": 0.3}, {"neck": (0.1, 0.2, 0.0)})
 ALIKE = 35.0  # dB
+SMALL_ALIKE = 32.0  # dB; 18 to 30 where a face falls away
 
 
 def decibels(browser, avatar, viewer: Viewer, size: int, pose: Pose, folder) -> dict[str, list[float]]:
-    """PSNR of three views, of every file that the viewer reads; to the engine's picture, with the viewer's blur."""
+    """PSNR of three views of each file that the viewer reads and we write, to the engine's, with the viewer's blur."""
     files = [folder / f"head.{name}" for name in viewer.formats if name in export_formats()]
     for file in files:
         export(avatar, pose, file)
@@ -41,7 +43,7 @@ def test_viewers_draw_what_the_engine_draws(browser, avatar, viewer: Viewer, tmp
 
 
 def test_a_small_head_keeps_its_face_where_small_splats_are_dropped(browser, avatar, tmp_path):
-    """In PlayCanvas as it comes; what is left of hidden Gaussians would show as dark eyes and mouth, at 28 dB."""
-    (viewer,) = (viewer for viewer in VIEWERS if viewer.page == "playcanvas")
-    found = decibels(browser, avatar, viewer, FAR, Pose(), tmp_path)
-    assert all(min(each) >= ALIKE for each in found.values()), found
+    """In PlayCanvas as it comes; were larger Gaussians left behind those dropped, dark eyes and mouth would show."""
+    (viewer,) = (replace(viewer, formats=("ply",)) for viewer in VIEWERS if viewer.page == "playcanvas")
+    (found,) = decibels(browser, avatar, viewer, FAR, Pose(), tmp_path).values()
+    assert min(found) >= SMALL_ALIKE, found

@@ -16,7 +16,7 @@ from engine.rendering import Camera, render
 from tests.viewers.browser import Answer, Browser, Job
 
 # The axes of files that state none: COLMAP's, half a turn about x from ours, or ours, which are OpenGL's.
-AXES = {"ply": "colmap", "splat": "colmap", "spz": "gl", "glb": "gl"}
+AXES = {"ply": "colmap", "splat": "colmap", "spz": "gl", "glb": "gl", "zip": "gl"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,7 @@ VIEWERS = (
     # Its covariances are in half pixels, and so is the blur of 0.3.
     Viewer("PlayCanvas", "playcanvas", "playcanvas", ("ply", "glb"), blur=0.075, drops=True),
     Viewer("SuperSplat Viewer", "supersplat", "@playcanvas/supersplat-viewer", ("ply",), blur=0.075, drops=True),
+    Viewer("LAM's renderer", "lam", "gaussian-splat-renderer-for-lam", ("zip",)),
 )
 
 
