@@ -81,8 +81,7 @@ class Browser:
         self.root.mkdir(parents=True, exist_ok=True)
         shutil.copy(HERE / "package.json", self.root)
         self._lock.write_bytes(wanted)
-        # --legacy-peer-deps: the renderer for LAM asks for an older three, and gets it in a folder of its own.
-        words = ("ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--loglevel=error")
+        words = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error")
         if subprocess.run(["npm", *words], cwd=self.root, check=False).returncode:
             self._lock.unlink()
             raise SystemExit("The viewers could not be installed; npm's message above says why.")

@@ -16,7 +16,7 @@ from engine.rendering import Camera, render
 from tests.viewers.browser import Answer, Browser, Job
 
 # The axes of files that state none: COLMAP's, half a turn about x from ours, or ours, which are OpenGL's.
-AXES = {"ply": "colmap", "splat": "colmap", "spz": "gl", "glb": "gl", "zip": "gl"}
+AXES = {"ply": "colmap", "splat": "colmap", "spz": "gl", "glb": "gl"}
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,17 @@ VIEWERS = (
         ("ply", "splat", "spz"),
         like_ours={"preBlurAmount": 0.3, "blurAmount": 0.0, "sortRadial": False},
     ),
-    # By default it sorts by whole millimetres.
+    # By default it sorts by whole millimetres. It knows .spz up to version 2; ours are of version 3.
     Viewer(
         "GaussianSplats3D",
         "mkkellogg",
         "@mkkellogg/gaussian-splats-3d",
-        ("ply", "splat", "spz"),
+        ("ply", "splat"),
         like_ours={"integerBasedSort": False},
     ),
     # Its covariances are in half pixels, and so is the blur of 0.3.
     Viewer("PlayCanvas", "playcanvas", "playcanvas", ("ply", "glb"), blur=0.075, drops=True),
     Viewer("SuperSplat Viewer", "supersplat", "@playcanvas/supersplat-viewer", ("ply",), blur=0.075, drops=True),
-    Viewer("LAM's renderer", "lam", "gaussian-splat-renderer-for-lam", ("zip",)),
 )
 
 
