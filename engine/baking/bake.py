@@ -88,7 +88,7 @@ def _lid_travel(avatar: Avatar) -> np.ndarray:
 def _texels(atlas: Atlas, avatar: Avatar, region: str) -> np.ndarray:
     """[S, S] bool: the texels of faces that touch a region, which the head model may lack."""
     vertices = avatar.regions.get(region, np.zeros(len(avatar.vertices), bool))
-    touched: np.ndarray = vertices[avatar.faces].any(axis=1)
+    touched = np.logical_or.reduce(vertices[avatar.faces], axis=1)
     return atlas.mask & touched[atlas.triangle]
 
 
