@@ -9,9 +9,9 @@ import torch
 
 from engine.errors import AvatarError
 from engine.exchange.glb_file import Glb
-from engine.exchange.ply_table import SH_C0
 from engine.exchange.similarity import Similarity
 from engine.formats.avatar_layout import LAYOUT
+from engine.formats.viewers import SH_C0
 from engine.gaussians.gaussians import Splats
 
 EXTENSION = "KHR_gaussian_splatting"

@@ -9,10 +9,11 @@ from pathlib import Path
 from engine.errors import AvatarError
 from engine.exchange import imports
 from engine.exchange.incoming import FIRST, HeadImport, Imported, Wanted
-from engine.exchange.strangers import named
+from engine.formats.foreign import kind_of, way_out
 from engine.progress import Progress
 from engine.registry import discover
 
+KNOWN = "Heads come from .npz avatars, splats as .ply, .splat, .spz or .glb, LAM's .zip, and GaussianAvatars' .ply."
 COMPANIONS = ("flame_param.npz",)
 """Names of files that belong to another one and lie beside it."""
 
@@ -44,4 +45,8 @@ def import_head(path: Path, wanted: Wanted, progress: Progress) -> Imported:
     for spec in head_imports().values():
         if spec.recognise(path, start):
             return spec.read(path, wanted, progress)
-    raise named(path, start)
+    if not start:
+        raise AvatarError(f"{path.name} is empty.", "Copy the file again from where it was made.")
+    if (kind := kind_of(path)) is None:
+        raise AvatarError(f"{path.name} is of an unknown kind.", KNOWN)
+    raise AvatarError(f"{path.name} is {kind.what}, not a head.", way_out(kind, path))

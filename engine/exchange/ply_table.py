@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from plyfile import PlyData
 
 from engine.errors import AvatarError
+from engine.formats import ply_file
+from engine.formats.viewers import SH_C0
 from engine.gaussians.gaussians import Splats
 
 NAMES = ("x", "y", "z", "opacity", *(f"scale_{k}" for k in range(3)), *(f"rot_{k}" for k in range(4)),
          *(f"f_dc_{k}" for k in range(3)))  # fmt: skip
-SH_C0 = 0.28209479177387814
 
 
 def read_table(path: Path, shown: str, extra: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
@@ -23,10 +23,12 @@ def read_table(path: Path, shown: str, extra: tuple[str, ...] = ()) -> dict[str,
         AvatarError: the file is no such .ply, is damaged, or holds numbers that are not finite.
     """
     try:
-        rows = PlyData.read(str(path))["vertex"].data
-        table = {name: np.array(rows[name], np.float64) for name in (*NAMES, *extra)}
-        fine = len(rows) > 0 and all(column.ndim == 1 and np.isfinite(column).all() for column in table.values())
-    except Exception as error:  # plyfile and numpy raise a dozen kinds on damaged bytes
+        with path.open("rb") as file:
+            header = ply_file.read_header(file)
+        columns = ply_file.read_table(path, header, "vertex")
+        table = {name: np.array(columns[name], np.float64) for name in (*NAMES, *extra)}
+        fine = len(table["x"]) > 0 and all(np.isfinite(column).all() for column in table.values())
+    except Exception as error:  # numpy raises a dozen kinds on damaged bytes
         raise AvatarError(f"{shown} is truncated or damaged ({error}).", "Make or copy the file again.") from error
     if not fine:
         raise AvatarError(f"{shown} holds numbers that are not finite, or none.", "Make or copy the file again.")

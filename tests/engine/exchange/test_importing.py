@@ -169,9 +169,9 @@ CLOUD = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n
     ("content", "says"),
     [
         (_picture, "is a picture"),
-        (FACE, "is a mesh, not splats"),
-        (CLOUD, "a point cloud without splats"),
-        (CLOUD.replace("float x", "uint packed_position"), "compressed splats"),
+        (FACE, "is a mesh without Gaussians"),
+        (CLOUD, "a point cloud without Gaussians"),
+        (CLOUD.replace("float x", "uint packed_position"), "a compressed PLY"),
         ("<!DOCTYPE html><p>Log in", "a web page"),
         ("version https://git-lfs.github.com/spec/v1", "Git LFS"),
         ("", "is empty"),
