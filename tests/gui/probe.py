@@ -47,6 +47,7 @@ def state() -> dict:
             head.name: {
                 "expression": {name: key.value for name, key in head.keys.items() if key.value},
                 "jaw": list(head.armature.pose.bones["jaw"].rotation_euler),
+                "shown": head.shown,
                 "animated": head.mesh.data.shape_keys.animation_data is not None,
             }
             for head in heads.all_heads(scene)

@@ -16,7 +16,17 @@ MENUS = (0, 20, 300, 50)
 MENU = (0, 50, 400, 500)
 FILES = (100, 0, 1220, 700)  # Blender's file view
 RENDER = (500, 70, 1100, 130)  # header of the window that shows a rendered picture
+RENDER_INFO = (0, 90, 1100, 140)  # in that window, what Blender says of a finished render
 VIEW = (560, 560)
+LIGHTS = """
+scene = bpy.context.scene
+scene.render.engine = "CYCLES"
+scene.cycles.samples, scene.cycles.use_denoising = 8, False
+scene.render.resolution_percentage = 25
+with view():
+    bpy.context.space_data.shading.color_type = "TEXTURE"
+out.append(scene.render.engine)
+"""
 SCRUB = """
 import bpy, json, numpy as np
 assert not hasattr(bpy.types.Scene, "gaussian_heads")
@@ -103,7 +113,23 @@ def test_from_a_photo_to_a_rendered_saved_animation(artist: Artist, blender: Rea
     moved = float(scrubbed.stdout.split("moved")[1].split()[0])
     assert moved > 0.003  # the lower lip goes down by more than 3 mm, without the extension
 
-    for panel in ("Expression", "Pose", "Preview", "Render"):  # the first three fold, the last opens
+    for panel in ("Expression", "Pose"):  # fold
+        artist.click(panel)
+    artist.click("Mesh")
+    artist.wait(lambda state: state["heads"]["Head"]["shown"] == "MESH", 240)
+    artist.call(LIGHTS)
+    artist.see("Lit")
+    artist.show("mesh")
+    artist.point(VIEW)
+    artist.do("key F12")
+    artist.wait(lambda state: "Render Result" in state["images"], 240)
+    artist.see("Frame", RENDER_INFO, seconds=240)
+    artist.show("f12")
+    artist.do("key Escape")
+    artist.click("Splats")
+    artist.wait(lambda state: state["heads"]["Head"]["shown"] == "SPLATS")
+
+    for panel in ("Preview", "Render"):  # the first folds, the last opens
         artist.click(panel)
     artist.click("Image", last=True)
     artist.wait(lambda state: "Gaussian Heads Render" in state["images"], 120)
