@@ -8,6 +8,7 @@ can be made again.
 from __future__ import annotations
 
 import argparse
+import gzip
 import importlib
 import io
 import json
@@ -303,11 +304,65 @@ def change_memory(chance: random.Random, content: bytes) -> bytes:
     return content[: place + 10] + odd + content[place + 10 + len(odd) :] if place > 0 else content
 
 
+def _splat_reader(name: str) -> Callable[[], Callable[[Path], object]]:
+    """A reader that also minds its promises: as many of everything, finite, turned by quaternions of length 1."""
+
+    def reads() -> Callable[[Path], object]:
+        from engine.formats.splats import splat_formats
+
+        def read(path: Path) -> None:
+            splats = splat_formats()[name].read(path).splats
+            for value in vars(splats).values():
+                assert len(value) == len(splats.means) > 0 and bool(value.isfinite().all())
+            assert bool(((splats.quats.norm(dim=1) - 1).abs() < 1e-4).all()) and bool((splats.scales > 0).all())
+
+        return read
+
+    return reads
+
+
+def _splats(name: str) -> Callable[[], list[tuple[str, bytes]]]:
+    """Twelve splats as the format writes them; of a .ply as text and with harmonics, too."""
+
+    def seeds() -> list[tuple[str, bytes]]:
+        import torch
+        from plyfile import PlyData
+
+        from engine.formats.splats import splat_formats
+        from engine.gaussians.gaussians import Splats
+
+        rand = torch.Generator().manual_seed(0)
+        sizes = ((12, 3), (12, 4), (12, 3), (12,), (12, 3))
+        splats = Splats(*(torch.rand(size, generator=rand) + 0.01 for size in sizes))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"a.{name}")
+            splat_formats()[name].write(splats, path)
+            found = [path.read_bytes()]
+            if name == "ply":
+                for order in "=>":
+                    other = Path(folder, "b.ply")
+                    PlyData(PlyData.read(str(path)).elements, text=order == "=", byte_order=order).write(str(other))
+                    found.append(other.read_bytes())
+            return [(path.suffix, content) for content in found]
+
+    return seeds
+
+
+def change_packed(chance: random.Random, content: bytes) -> bytes:
+    """Bytes of what is in a gzip file, or of the file."""
+    if chance.random() < 0.3:
+        return change_bytes(chance, content)
+    return gzip.compress(change_bytes(chance, gzip.decompress(content)), 1)
+
+
 READERS = {
     "avatar": Reader(lambda: [(".npz", KEPT.read_bytes())], change_avatar, _read_avatar),
     "flame": Reader(_flames, change_bytes, _own(_flame_reader)),
     "photo": Reader(_photos, change_bytes, _own(_photo_reader)),
     "weights": Reader(_weights, change_bytes, _own(_weights_reader)),
+    "ply": Reader(_splats("ply"), change_bytes, _own(_splat_reader("ply"))),
+    "splat": Reader(_splats("splat"), change_bytes, _own(_splat_reader("splat"))),
+    "spz": Reader(_splats("spz"), change_packed, _own(_splat_reader("spz"))),
     "memory": Reader(_memories, change_memory, _own(_memory_reader)),
 }
 

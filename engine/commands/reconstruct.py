@@ -12,7 +12,7 @@ from engine import avatar, pipeline
 from engine.commands.options import add_options, chosen
 from engine.commands.shared import CONSOLE, add_json_option, avatar_name, check_output, say, show_result
 from engine.errors import EngineError
-from engine.formats.splats.ply import write_ply
+from engine.exchange.exporting import export, format_of
 from engine.progress import Progress
 from engine.report import photo_report, write_photo_sheet
 from engine.systems import system
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     avatar.save(made.avatar, options.output)
     memory = _keep(made, options.output)
     if options.ply:
-        write_ply(avatar.drive(made.avatar, {}), options.ply)
+        export(made.avatar, avatar.Pose(), options.ply)
     if options.sheet:
         write_photo_sheet(made, options.sheet)
     report = photo_report(made)
@@ -57,6 +57,8 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Before hours of work: every file can be written, and none of them is a photo."""
+    if options.ply:
+        format_of(options.ply)
     check_output(options.output, (".npz",))
     for path, ending in ((options.ply, ".ply"), (options.sheet, ".png")):
         if path:

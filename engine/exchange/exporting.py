@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 
 from engine.avatar import Avatar, Pose, drive
 from engine.errors import EngineError
 from engine.exchange import heads
+from engine.exchange.outgoing.choosing import most_different, outgoing
 from engine.exchange.spec import HeadFormat
+from engine.formats.foreign import TOOL
 from engine.formats.spec import SplatFormat
 from engine.formats.splats import splat_formats
+from engine.formats.viewers import to_file
+from engine.progress import Progress
 from engine.registry import discover
+
+TYPICAL = 4  # poses of a performance that are looked at before its splats are merged
+PACKED = {  # endings that splat viewers know and that other programs pack
+    "compressed.ply": "a compressed PLY",
+    "sog": "a SOG",
+    "ksplat": "a .ksplat",
+}
 
 
 @lru_cache(maxsize=1)
@@ -30,27 +41,90 @@ def format_of(path: Path) -> HeadFormat:
     """The format that a file's name asks for.
 
     Raises:
-        EngineError: no format has that ending.
+        EngineError: no format has that ending, or all of it means another format than its last part does.
     """
-    known = export_formats()
-    if (found := known.get(path.suffix.lower().removeprefix("."))) is None:
+    known, name = export_formats(), path.name.lower()
+    for ending, what in PACKED.items():
+        if name.endswith(f".{ending}"):
+            raise EngineError(
+                f"{path.name} would be {what}, which is not written here.",
+                f"Export {path.name[: -len(ending)]}ply, then run: {TOOL} {path.name[: -len(ending)]}ply {path.name}",
+            )
+    first, *last = name.split(".")[-2:]
+    if not last or last[0] not in known:
         endings = " or ".join(f".{name}" for name in known)
         raise EngineError(f"{path.name} is of an unknown kind.", f"Choose a name that ends in {endings}.")
-    return found
+    if "." in name[: -len(last[0]) - 1] and first in known:
+        raise EngineError(
+            f"{path.name} ends like two kinds of file, .{first} and .{last[0]}.", "Choose a name with one ending."
+        )
+    return known[last[0]]
 
 
-def export(avatar: Avatar, pose: Pose, path: Path) -> None:
+def export(
+    avatar: Avatar,
+    pose: Pose,
+    path: Path,
+    axes: str | None = None,
+    share: float = 1.0,
+    progress: Progress | None = None,
+) -> None:
     """Write an avatar in a pose.
 
+    Args:
+        axes: of :data:`engine.formats.viewers.AXES`, for files of splats alone; the format's own by default.
+        share: of the Gaussians that can be seen, 0 to 1, for files of splats alone; they are merged to so many.
+
     Raises:
-        EngineError: see :func:`format_of`. AvatarError: the avatar has no such key or joint. OutputError: the file
-            cannot be written.
+        EngineError: see :func:`format_of`; or the format has one way to lay heads, and all Gaussians. AvatarError: the
+            avatar has no such key or joint. OutputError: the file cannot be written. Cancelled: the user asked to stop.
     """
-    format_of(path).write(avatar, pose, path)
+    wanted = format_of(path)
+    if wanted.name in splat_formats():
+        _write_splats(splat_formats()[wanted.name], avatar, pose, path, axes, share, progress or Progress())
+    elif axes is not None or share < 1:
+        raise EngineError(f"Axes and a share of the splats are not for {path.name}.", _only_splats())
+    else:
+        wanted.write(avatar, pose, path)
+
+
+def export_frames(
+    avatar: Avatar, poses: Sequence[Pose], paths: Sequence[Path], axes: str | None, share: float, progress: Progress
+) -> None:
+    """Write splats for each of many poses, with the same Gaussians in the same order in every file.
+
+    Args:
+        axes, share: see :func:`export`.
+
+    Raises:
+        EngineError: the files are not of splats alone. The rest as :func:`export`; what was written stays.
+    """
+    spec = splat_formats().get(format_of(paths[0]).name)
+    if spec is None:
+        raise EngineError(f"{paths[0].name} holds a head that moves, not one of many frames.", _only_splats())
+    progress.start("splats")
+    looked_at = most_different(poses, TYPICAL if share < 1 else 1)
+    ready = outgoing(avatar, looked_at, progress, share, keep_hidden=share == 1)
+    progress.start("frames")
+    for number, (pose, path) in enumerate(zip(poses, paths, strict=True)):
+        progress.update(number / len(poses))
+        spec.write(to_file(drive(ready, pose.expression, pose.joint_rotations), axes or spec.axes), path)
+    progress.finish()
+
+
+def _write_splats(
+    spec: SplatFormat, avatar: Avatar, pose: Pose, path: Path, axes: str | None, share: float, progress: Progress
+) -> None:
+    progress.start("splats")
+    ready = outgoing(avatar, [pose], progress, share, keep_hidden=False)
+    spec.write(to_file(drive(ready, pose.expression, pose.joint_rotations), axes or spec.axes), path)
+    progress.finish()
 
 
 def _splats_of_head(spec: SplatFormat) -> HeadFormat:
-    def write(avatar: Avatar, pose: Pose, path: Path) -> None:
-        spec.write(drive(avatar, pose.expression, pose.joint_rotations), path)
-
+    write = partial(_write_splats, spec, axes=None, share=1.0, progress=Progress())
     return HeadFormat(spec.name, spec.label, write, spec.order)
+
+
+def _only_splats() -> str:
+    return f"Choose a name that ends in {' or '.join(f'.{name}' for name in splat_formats())}."

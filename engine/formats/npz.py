@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.archives import members, read_array
 from engine.errors import AvatarError
+from engine.formats.foreign import complain
 
 DAMAGED = "Copy the file again from where it was made, or reconstruct the head again."
 
@@ -89,7 +90,10 @@ def read_npz(path: str | os.PathLike[str], layout: Layout) -> dict[str, np.ndarr
     path = Path(path)
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            return _read(archive, path.name, layout, layout.unpacked.bytes(path.stat().st_size))
+            found = members(archive, layout.unpacked.bytes(path.stat().st_size))
+            if "version.npy" not in found and (said := complain(path)):
+                raise AvatarError(*said)
+            return _read(archive, found, path.name, layout)
     except AvatarError:
         raise
     except OSError as error:
@@ -97,11 +101,14 @@ def read_npz(path: str | os.PathLike[str], layout: Layout) -> dict[str, np.ndarr
             f"{path.name} cannot be read ({error.strerror or error}).", f"Check that {path.absolute()} is there."
         ) from error
     except Exception as error:  # zipfile, zlib and numpy raise a dozen kinds on damaged bytes
+        if said := complain(path):
+            raise AvatarError(*said) from error
         raise AvatarError(f"{path.name} is no avatar file, truncated or damaged ({error}).", DAMAGED) from error
 
 
-def _read(archive: zipfile.ZipFile, source: str, layout: Layout, most: int) -> dict[str, np.ndarray]:
-    found = members(archive, most)
+def _read(
+    archive: zipfile.ZipFile, found: Mapping[str, zipfile.ZipInfo], source: str, layout: Layout
+) -> dict[str, np.ndarray]:
     if "version.npy" not in found:
         raise AvatarError(f"{source} is no avatar file: the field 'version' is missing.", DAMAGED)
     version = int(_read_field(archive, found["version.npy"], source, "version", Field("<i4", ()), layout, {}))

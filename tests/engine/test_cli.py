@@ -51,7 +51,7 @@ def test_photos_become_a_head_and_the_stranger_is_named(made):
     assert avatar.key_names[:52] == ARKIT_NAMES
     assert [photo["name"] for photo in avatar.provenance["photos"]] == ["person_a_1.jpg", "person_a_2.jpg"]
     assert avatar.provenance["head_model"]["licence"].startswith("CC0")
-    assert len(read_ply(made / "head.ply").means) > 25_000
+    assert len(read_ply(made / "head.ply").splats.means) > 25_000
     assert Image.open(made / "head.png").width > 1000
 
 

@@ -84,7 +84,11 @@ def write(splats, path):
     path.write_text(str(len(splats.means)))
 
 
-SPEC = SplatFormat(name="toy", label="a count", write=write)
+def read(path):
+    raise NotImplementedError
+
+
+SPEC = SplatFormat(name="toy", label="a count", write=write, read=read)
 '''
 PLACES = {
     "system": (engine.systems, engine.systems.systems, TOY_SYSTEM),
