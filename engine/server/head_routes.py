@@ -19,6 +19,8 @@ from engine.avatar import Avatar, Pose
 from engine.baking.bake import SIZE, bake as bake_meshes
 from engine.baking.file import write_baked
 from engine.exchange.exporting import export as export_head, export_formats
+from engine.exchange.linear import for_linear_light
+from engine.progress import Progress
 from engine.rendering import Camera
 from engine.server.answers import BINARY, BYTES
 from engine.server.errors import Refusal, documented
@@ -182,6 +184,17 @@ def bake(parts: Parts, head_id: HeadId, wanted: BakeRequest) -> Response:
     """``head.png``, the picture for its mesh; ``hair.png`` and ``hair.npz``, cards, where it has hair."""
     resident = parts.heads.get(head_id).avatar
     return _written(parts, "head.zip", lambda path: write_baked(bake_meshes(resident, wanted.size), path))
+
+
+@router.post(
+    "/linear",
+    response_class=Response,
+    responses={200: {"content": BINARY, "description": "float32 [Gaussians, 3], sRGB 0..1"}, **documented(404)},
+)
+def linear(parts: Parts, head_id: HeadId) -> Response:
+    """Colours for programs that blend the head's Gaussians in linear light, at rest and with an open mouth."""
+    fitted = for_linear_light(parts.heads.get(head_id).avatar, None, Progress()).gaussians.colors
+    return Response(fitted.cpu().numpy().astype("<f4").tobytes(), media_type=BYTES)
 
 
 def _written(parts: Parts, name: str, write: Callable[[Path], None]) -> Response:

@@ -38,6 +38,7 @@ OPERATIONS = [
     ("/heads/{head_id}/preview", "post"),
     ("/heads/{head_id}/export", "post"),
     ("/heads/{head_id}/bake", "post"),
+    ("/heads/{head_id}/linear", "post"),
 ]
 
 
