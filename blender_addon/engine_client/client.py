@@ -139,10 +139,10 @@ class Client:
         return self._request("POST", path, json.dumps({"size": size}), "application/json", TRANSFER_SECONDS)[0]
 
     def linear(self, head_id: str) -> np.ndarray:
-        """[N, 3] float32 sRGB: a resident head's colours for a program that blends its Gaussians in linear light."""
+        """[N, 4] float32: a resident head's sRGB colours and opacities for programs that blend in linear light."""
         body, _ = self._request("POST", f"/heads/{head_id}/linear", seconds=TRANSFER_SECONDS)
         try:
-            return np.frombuffer(body, "<f4").reshape(-1, 3)
+            return np.frombuffer(body, "<f4").reshape(-1, 4)
         except ValueError as error:
             raise not_understood(error) from error
 

@@ -112,11 +112,11 @@ class GAUSSIAN_HEADS_OT_match_blender(OnHead, bpy.types.Operator):
 def _match_behind(head: Head) -> None:
     root = head.root
 
-    def finish(colors: np.ndarray) -> Generator[None, None, str]:
+    def finish(looks: np.ndarray) -> Generator[None, None, str]:
         found = find_head(root)
         if found is None:
             raise AddonError("The head is gone.", "Match another.")
-        blending.match(found, colors)
+        blending.match(found, looks)
         yield
         bpy.ops.ed.undo_push(message="Match Blender's Blending")
         return f"{found.name} matches Blender."

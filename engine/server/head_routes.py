@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 from fastapi import APIRouter, Path as InPath, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.concurrency import run_in_threadpool
@@ -189,12 +190,16 @@ def bake(parts: Parts, head_id: HeadId, wanted: BakeRequest) -> Response:
 @router.post(
     "/linear",
     response_class=Response,
-    responses={200: {"content": BINARY, "description": "float32 [Gaussians, 3], sRGB 0..1"}, **documented(404)},
+    responses={
+        200: {"content": BINARY, "description": "float32 [Gaussians, 4]: sRGB and opacity, 0..1"},
+        **documented(404),
+    },
 )
 def linear(parts: Parts, head_id: HeadId) -> Response:
-    """Colours for programs that blend the head's Gaussians in linear light, at rest and with an open mouth."""
-    fitted = for_linear_light(parts.heads.get(head_id).avatar, None, Progress()).gaussians.colors
-    return Response(fitted.cpu().numpy().astype("<f4").tobytes(), media_type=BYTES)
+    """Looks of the head's Gaussians for programs that blend them in linear light."""
+    fitted = for_linear_light(parts.heads.get(head_id).avatar, None, Progress()).gaussians
+    looks = torch.cat((fitted.colors, fitted.opacities[:, None]), dim=1)
+    return Response(looks.cpu().numpy().astype("<f4").tobytes(), media_type=BYTES)
 
 
 def _written(parts: Parts, name: str, write: Callable[[Path], None]) -> Response:
