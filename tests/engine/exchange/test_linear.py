@@ -138,6 +138,7 @@ def test_what_motion_adds_to_colours_is_fitted_along(head, cameras):
         assert error(drive(ready, expression), own, cameras) < error(own, own, cameras) / 1.4
 
 
+@pytest.mark.slow
 def test_splats_that_no_camera_sees_keep_their_looks(head):
     nothing = replace(head, gaussians=replace(head.gaussians, opacities=torch.zeros(3000)))
     ready = for_linear_light(nothing, [Pose()], Progress()).gaussians
@@ -153,5 +154,10 @@ def test_a_file_is_written_for_programs_that_blend_so(head, cameras, tmp_path, c
     ours, theirs = (from_file(read_ply(tmp_path / f"{name}.ply").splats, "colmap") for name in ("srgb", "linear"))
     assert torch.equal(ours.means, theirs.means) and torch.equal(ours.scales, theirs.scales)
     assert error(theirs, ours, cameras) < error(ours, ours, cameras) / 2
+    (tmp_path / "take.csv").write_text("Time,JawOpen\n0,0\n0.1,1\n")
+    take = ["--performance", str(tmp_path / "take.csv"), "--blend", "linear"]
+    assert main(["export", str(tmp_path / "head.npz"), "-o", str(tmp_path / "f#.ply"), *take]) == 0
+    first, second = (read_ply(tmp_path / f"f{frame}.ply").splats for frame in (1, 2))
+    assert torch.equal(first.colors, second.colors) and not torch.equal(first.means, second.means)
     assert main([*command, str(tmp_path / "head.glb"), "--blend", "linear"]) == 1
     assert ".ply" in capsys.readouterr().err

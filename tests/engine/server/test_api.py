@@ -124,6 +124,13 @@ def test_what_cannot_be_drawn_is_said(shared, dot, change, said):
     assert said in answer.json()["error"]["message"]
 
 
+def test_a_head_has_looks_for_linear_light(shared, dot):
+    answer = shared.request("POST", "/heads/dot/linear")
+    looks = np.frombuffer(answer.content, "<f4").reshape(-1, 4)
+    assert answer.status_code == 200 and len(looks) == 1
+    assert looks.min() >= 0 and looks.max() <= 1
+
+
 def test_a_damaged_avatar_is_refused_and_the_old_one_stays(shared, dot):
     answer = shared.request("PUT", "/heads/dot", data=b"PK no archive")
     assert (answer.status_code, answer.json()["error"]["type"]) == (422, "AvatarError")
