@@ -12,7 +12,7 @@ shows them at work.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import bpy
@@ -27,9 +27,10 @@ from .errors import AddonError
 from .files import atomic_write
 from .formats import AVATAR, require_ending
 from .paths import resolve
-from .rig import avatar_file, baked, blending, build, extract, textured
-from .rig.heads import Head, active_head, all_heads, find_head
+from .rig import avatar_file, baked, blending, build, copies, extract, textured
+from .rig.heads import Head, active_head, all_heads, find_head, name_parts
 from .rig.linked import require_local
+from .rig.provenance import provenance
 from .systems import DEFAULT_HEAD, DEFAULT_SYSTEM
 from .viewport.render import RenderOptions, render_splats
 
@@ -39,6 +40,7 @@ __all__ = [
     "active_head",
     "all_heads",
     "animate_from_clip",
+    "bind_head",
     "export",
     "find_head",
     "import_capture",
@@ -90,8 +92,71 @@ def reconstruct(
 
 
 def import_head(path: str | Path) -> Head:
-    """Bring an avatar file into the current scene."""
-    return build.build(avatar_file.read_avatar(resolve(path)), bpy.context)
+    """Bring a head into the current scene. Starts the engine where necessary: for all but avatar files.
+
+    Args:
+        path: an avatar (``.npz``), Gaussian splats of any trainer (``.ply``, ``.splat``, ``.spz``, ``.glb``), which
+            :func:`bind_head` makes move, or a LAM avatar (``.zip``).
+
+    Raises:
+        AddonError: it is missing, damaged or no head, or there is no engine.
+    """
+    return build.build(prepare_import(resolve(path))(), bpy.context)
+
+
+def prepare_import(path: Path) -> Callable[[], avatar_file.AvatarFile]:
+    """What reads a file for :func:`import_head`, in any thread."""
+    if path.suffix.lower() == AVATAR:
+        return lambda: avatar_file.read_avatar(path)
+    return lambda: avatar_file.read_avatar(ENGINE.wait_ready().import_file(path), path.name)
+
+
+def bind_head(head: Head) -> Head:
+    """Make imported splats move: the head that comes back takes their place. Starts the engine where necessary.
+
+    Raises:
+        AddonError: the head moves already, shows no face, or there is no engine.
+    """
+    read, replace = prepare_bind(head)
+    return build.finished(replace(read()))
+
+
+def prepare_bind(
+    head: Head,
+) -> tuple[Callable[[], avatar_file.AvatarFile], Callable[[avatar_file.AvatarFile], Generator[None, None, Head]]]:
+    """What :func:`bind_head` does in any thread, and what it does with the result in Blender's own, in pieces."""
+    avatar, key, name = extract.extract(head), extract.content_key(head), head.name
+
+    def read() -> avatar_file.AvatarFile:
+        client = ENGINE.wait_ready()
+        client.put_head(key, avatar)
+        return avatar_file.read_avatar(client.bind(key), name)
+
+    def replace(made: avatar_file.AvatarFile) -> Generator[None, None, Head]:
+        bound = yield from build.build_steps(made, bpy.context)
+        before = next((other for other in all_heads(bpy.context.scene) if other.name == name), None)
+        place = before.root.matrix_world.copy() if before else None
+        if before:
+            copies.delete(before)
+            bound.root.name = name  # which was taken until now
+            bound.root.users_collection[0].name = name
+            name_parts(bound)
+        if place:
+            bound.root.matrix_world = place
+        return bound
+
+    return read, replace
+
+
+def is_static(head: Head) -> bool:
+    """Whether a head is of splats that nothing moves yet."""
+    return provenance(head).get("kind") == "static"
+
+
+def notes_of(head: Head) -> list[str]:
+    """Sentences on what was assumed when the head was imported."""
+    notes = provenance(head).get("notes", [])
+    return [note for note in notes if isinstance(note, str)] if isinstance(notes, list) else []
 
 
 def set_expression(head: Head, expression: Mapping[str, float], *, reset: bool = True) -> None:
@@ -201,8 +266,7 @@ def show(head: Head, what: str, *, size: int = 2048, lit: bool = True) -> None:
     """
     require_local(head)
     if what != "SPLATS" and not textured.is_textured(head):
-        for _ in textured.dress_steps(head, prepare_bake(head, size)()):
-            pass
+        build.finished(textured.dress_steps(head, prepare_bake(head, size)()))
         head = textured.whole(head)
     textured.show(head, what)
     if textured.is_textured(head):

@@ -1,4 +1,4 @@
-"""The kinds of files that heads are written to: the avatar, and what the engine writes for other programs."""
+"""The kinds of files of heads: the avatar, what the engine writes for other programs, and what it reads."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 from .errors import AddonError
 
 AVATAR = ".npz"
+IMPORTED = (AVATAR, ".ply", ".splat", ".spz", ".glb", ".zip")  # that heads come from; all but the first by the engine
 MOST = 64  # formats that an engine may name
 LONGEST = 80  # characters of what it says of one
 NAME = re.compile(r"[a-z0-9]{1,16}")

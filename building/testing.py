@@ -98,7 +98,7 @@ def engine(*words: str, lane: str = "engine", threads: Mapping[str, str] | None 
     step("Default head")
     if shell.run(ENGINE.python, "-m", "engine.heads"):  # built once, not by each process
         return False
-    others = [f"--ignore=tests/{folder}" for folder in ("addon", "gui", "windows")]
+    others = [f"--ignore=tests/{folder}" for folder in ("addon", "gui", "viewers", "windows")]
     return _pytest(ENGINE.python, lane, *others, *words, environment=threads)
 
 
@@ -151,6 +151,21 @@ def no_windows() -> str:
     return why_not()
 
 
+def viewers() -> bool:
+    """Our files in viewers that are not ours."""
+    from tests.viewers.browser import Browser
+
+    step("Setting up viewers")
+    Browser(BUILD / "viewers").set_up()
+    return _pytest(ENGINE.python, "viewers", "-rs", "tests/viewers")
+
+
+def no_viewers() -> str:
+    from tests.viewers.browser import why_not
+
+    return why_not()
+
+
 def _pytest(python: Path, lane: str, *words: str, environment: Mapping[str, str] | None = None) -> bool:
     step("pytest")
     report = f"--junitxml={REPORTS / lane}.xml"
@@ -165,6 +180,7 @@ LANES = {
     "real-blender": Lane(real_blender, no_real_blender),
     "blender-45": Lane(partial(blender_module, "blender-45"), no_python_of_blenders),
     "blender-50": Lane(partial(blender_module, "blender-50"), no_python_of_blenders),
+    "viewers": Lane(viewers, no_viewers),
     "fast": Lane(partial(engine, "-m", "not slow", *SIDE_BY_SIDE, lane="fast", threads=ONE_THREAD)),
 }
 

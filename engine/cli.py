@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress as Bars, TextColumn, TimeElapsedCo
 from rich.text import Text
 
 import engine
-from engine.commands import COMMANDS
+from engine.commands import COMMANDS, module_of
 from engine.commands.shared import CONSOLE, check_json, say
 from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
@@ -55,7 +55,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         if name == wanted:
-            module = importlib.import_module(f"engine.commands.{name}")
+            module = importlib.import_module(f"engine.commands.{module_of(name)}")
             module.add_arguments(command)
             command.set_defaults(command=module)
     return parser

@@ -160,6 +160,19 @@ def _change_metadata(chance: random.Random, array: np.ndarray) -> np.ndarray:
     return np.frombuffer(text.encode("utf-8", "surrogatepass"), np.uint8)
 
 
+def change_members(chance: random.Random, content: bytes) -> bytes:
+    """Change bytes of a zip, or, more often, of the files in it, so that the changes get behind its checksums."""
+    if chance.random() < 0.15:
+        return change_bytes(chance, content)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(packed, "w") as new:
+        changed = chance.choice([entry for entry in old.infolist() if entry.file_size])
+        for entry in old.infolist():
+            inside = old.read(entry)
+            new.writestr(entry.filename, change_bytes(chance, inside) if entry is changed else inside)
+    return packed.getvalue()
+
+
 # --- readers ---------------------------------------------------------------------------------------------------------
 
 
@@ -355,6 +368,40 @@ def change_packed(chance: random.Random, content: bytes) -> bytes:
     return gzip.compress(change_bytes(chance, gzip.decompress(content)), 1)
 
 
+def _lam_reader() -> Callable[[Path], object]:
+    from engine.exchange.imports.lam import read_lam
+
+    return read_lam
+
+
+def _lams() -> list[tuple[str, bytes]]:
+    from tests.engine.exchange.lam_file import write_lam
+
+    chance = np.random.default_rng(0)
+    vertices, faces = chance.normal(0, 0.1, (12, 3)) + (0, 1.6, 0), np.arange(12).reshape(4, 3)
+    keys = {name: chance.normal(0, 0.01, (12, 3)) for name in ("jawOpen", "eyeBlinkLeft", "smile")}
+    splats = {"means": vertices, "colors": vertices, "opacities": np.full(12, 0.5), "scales": np.full((12, 3), 0.01)}
+    splats["quats"] = chance.normal(size=(12, 4))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ball.zip")
+        write_lam(path, vertices, faces, keys, splats)
+        return [(".zip", path.read_bytes())]
+
+
+def _flame_param_reader() -> Callable[[Path], object]:
+    from engine.exchange.imports.gaussian_avatars import read_parameters
+
+    return read_parameters
+
+
+def _flame_params() -> list[tuple[str, bytes]]:
+    widths = {"expr": 10, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6}
+    arrays = {name: np.zeros((4, width), np.float32) for name, width in widths.items()}
+    packed = io.BytesIO()
+    np.savez(packed, shape=np.zeros(30), static_offset=np.zeros((1, 50, 3)), **arrays)
+    return [(".npz", packed.getvalue())]
+
+
 READERS = {
     "avatar": Reader(lambda: [(".npz", KEPT.read_bytes())], change_avatar, _read_avatar),
     "flame": Reader(_flames, change_bytes, _own(_flame_reader)),
@@ -364,6 +411,8 @@ READERS = {
     "splat": Reader(_splats("splat"), change_bytes, _own(_splat_reader("splat"))),
     "spz": Reader(_splats("spz"), change_packed, _own(_splat_reader("spz"))),
     "memory": Reader(_memories, change_memory, _own(_memory_reader)),
+    "lam": Reader(_lams, change_members, _own(_lam_reader)),
+    "flame_param": Reader(_flame_params, change_members, _own(_flame_param_reader)),
 }
 
 

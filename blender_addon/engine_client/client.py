@@ -33,6 +33,7 @@ from .upload import Upload, unique_names
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0  # the engine answers small questions at once, but shares its cores with a running job
+COMPANIONS = ("flame_param.npz",)  # names of files that belong to another one beside them
 TRANSFER_SECONDS = 600.0  # photos up, avatars down
 MAX_ANSWER = 1 << 30  # bytes; an avatar has at most 600 MB
 _SMALL = 1 << 10
@@ -113,6 +114,16 @@ class Client:
     def put_head(self, head_id: str, avatar: bytes) -> None:
         """Makes an avatar resident for previews and exports. ``head_id``: 1 to 64 letters, digits, _ and -."""
         self._request("PUT", f"/heads/{head_id}", avatar, "application/octet-stream", TRANSFER_SECONDS)
+
+    def import_file(self, path: Path) -> bytes:
+        """Another program's file, with what belongs to it and lies beside it, as an avatar file."""
+        beside = [path.with_name(other) for other in COMPANIONS if path.with_name(other).is_file()]
+        body = Upload([], [("files", file.name, file) for file in (path, *beside)])
+        return self._request("POST", "/import", body, body.content_type, TRANSFER_SECONDS)[0]
+
+    def bind(self, head_id: str) -> bytes:
+        """Resident static splats as the avatar file of a head that moves."""
+        return self._request("POST", f"/heads/{head_id}/bind", seconds=TRANSFER_SECONDS)[0]
 
     def preview(self, head_id: str, request: PreviewRequest) -> PreviewFrame:
         """Draws one frame of a resident head."""

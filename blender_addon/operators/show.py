@@ -13,7 +13,7 @@ from ..errors import AddonError
 from ..rig import blending, textured
 from ..rig.baked import Baked
 from ..rig.heads import Head, find_head
-from .background import Background
+from ..tasks.errands import Errand
 from .on_head import OnHead
 
 SIZES = (
@@ -121,7 +121,7 @@ def _match_behind(head: Head) -> None:
         bpy.ops.ed.undo_push(message="Match Blender's Blending")
         return f"{found.name} matches Blender."
 
-    Background("Match", api.prepare_match(head), finish)
+    Errand("Match", api.prepare_match(head), finish)
 
 
 def _bake_behind(head: Head, what: str, size: int) -> None:
@@ -137,7 +137,7 @@ def _bake_behind(head: Head, what: str, size: int) -> None:
         bpy.ops.ed.undo_push(message="Show Head")
         return f"{name} has a textured mesh."
 
-    Background("Bake", api.prepare_bake(head, size), finish)
+    Errand("Bake", api.prepare_bake(head, size), finish)
 
 
 CLASSES = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bpy
 
 from ..animation.groups import GROUPS, NAMES_OF, group_of
+from ..api import is_static
 from ..operators.expression import PRESET_ITEMS
 from ..rig.heads import Head, active_head, require_head
 from ..rig.linked import is_local
@@ -81,6 +82,10 @@ class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
         if head is None:
             draw_text(layout, context, "Select a head to move its face.", "INFO")
             return
+        if is_static(head):
+            draw_text(layout, context, "Static splats: Bind to Head makes them move.", "INFO")
+            layout.operator("gaussian_heads.bind_head", icon="MOD_ARMATURE")
+            return
         settings = context.scene.gaussian_heads.expression
         row = layout.row(align=True)
         row.menu(GAUSSIAN_HEADS_MT_expressions.bl_idname)
@@ -115,7 +120,7 @@ class _GroupPanel(_InSidebar):
         if context.scene.gaussian_heads.expression.search:
             return False
         head = active_head(context)
-        return head is not None and is_local(head) and bool(_keys_of(head, cls.group))
+        return head is not None and is_local(head) and not is_static(head) and bool(_keys_of(head, cls.group))
 
     def draw_header_preset(self: bpy.types.Panel, context: bpy.types.Context) -> None:
         row = self.layout.row(align=True)

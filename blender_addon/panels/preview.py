@@ -3,11 +3,11 @@
 import bpy
 
 from ..compat import HAS_NATIVE_SPLATS, can_write_depth
-from ..operators.background import Background
 from ..operators.show import CHOICES
 from ..rig.blending import is_matched
 from ..rig.heads import Head, active_head
 from ..rig.textured import is_lit, is_textured
+from ..tasks.errands import Errand
 from ..text import draw_text
 from ..viewport.draw import DRAWING
 from ..viewport.preview import PREVIEW
@@ -48,7 +48,7 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
 
 
 def _draw_show(layout: bpy.types.UILayout, head: Head) -> None:
-    baking = next((work for work in Background.running if work.name == "Bake"), None)
+    baking = next((work for work in Errand.running if work.title == "Bake"), None)
     row = layout.row(align=True)
     row.enabled = baking is None
     for what, label, _, icon, _ in CHOICES:
@@ -63,7 +63,7 @@ def _draw_show(layout: bpy.types.UILayout, head: Head) -> None:
 
 
 def _draw_match(layout: bpy.types.UILayout, head: Head) -> None:
-    if any(work.name == "Match" for work in Background.running):
+    if any(work.title == "Match" for work in Errand.running):
         layout.label(text="The engine works out colours …", icon="TIME")
         return
     matched = is_matched(head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
+from typing import TypeVar
 
 import bpy
 import numpy as np
@@ -17,6 +18,7 @@ from .motion import HEAD_VERTICES, CoefficientVertices, Motion, coefficient_vert
 from .nodes import bind, binding_steps
 from .points import SH_C0, write_attribute
 
+T = TypeVar("T")
 METADATA = "gaussian_head_metadata"  # JSON: what the avatar file says beside its arrays
 ROOT_BONE = "torso"  # follows nothing: column 0 of the skin weights
 BONE_LENGTH = 0.03  # m
@@ -31,7 +33,11 @@ def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:
     expression, not drawn) and ``NAME.splats`` (point cloud with the attributes of Blender's native splats). What an
     eigenbasis adds to them stands in :mod:`.motion`.
     """
-    steps = build_steps(avatar, context)
+    return finished(build_steps(avatar, context))
+
+
+def finished(steps: Generator[None, None, T]) -> T:
+    """Do all pieces of something at once; returns what comes of it."""
     while True:
         try:
             next(steps)

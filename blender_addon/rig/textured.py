@@ -95,10 +95,10 @@ def strip(head: Head) -> None:
 
 def _material(name: str, picture: bytes) -> bpy.types.Material:
     """A picture on a surface, lit or not; which, is a matter of one link."""
-    image = bpy.data.images.new(name, 1, 1, alpha=True)
+    image = bpy.data.images.new(bpy.path.clean_name(name), 1, 1, alpha=True)  # exporters name its file after it
     image.pack(data=picture, data_len=len(picture))
     image.source = "FILE"
-    image.filepath_raw = f"//{bpy.path.clean_name(name)}.png"  # its name where it is unpacked
+    image.filepath_raw = f"//{image.name}.png"  # its name where it is unpacked
     material = bpy.data.materials.new(name)
     material.use_nodes = True
     nodes, links = material.node_tree.nodes, material.node_tree.links

@@ -17,7 +17,7 @@ from engine.heads.atlas import Atlas, make_atlas
 SIZE = 2048  # texels a side
 BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
 FOLDED = (0.0015, 0.004)  # m that skin moves with them, over which its colour becomes that of the closed lid
-CLEAR = ("lashes", "torso")  # regions that end softly: lashes in hairs, the chest below the picture
+MARGIN = 0.6  # of the dark margin of an open lid that stays: closed, it is ten times as wide, but it is open mostly
 REACH = 0.01  # of the atlas's side, what most Gaussians stay within
 FAINT = 0.05  # alpha under which a texel has no colour of its own
 
@@ -35,19 +35,18 @@ def bake(avatar: Avatar, size: int = SIZE) -> TexturedHead:
 def bake_head(avatar: Avatar, size: int) -> TexturedMesh:
     """The avatar's own mesh, coloured by the Gaussians on its surface.
 
-    Lids are coloured as they are when closed: open, what they show then lies in a fold.
+    Lids are mostly coloured as they are when closed: open, what they show then lies in a fold.
     """
     atlas = make_atlas(avatar.uv, avatar.uv_faces, size)
     colors, alpha = _drawn(avatar, atlas, Pose())
-    lids = _interpolated(atlas, avatar, smoothstep(_lid_travel(avatar), *FOLDED))
+    lids = _interpolated(atlas, avatar, smoothstep(_lid_travel(avatar), *FOLDED)) * (1 - MARGIN * alpha)
     shut_colors, shut_alpha = _drawn(avatar, atlas, Pose(dict.fromkeys(BLINK, 1.0)))
     colors += lids[..., None] * (shut_colors - colors)
     alpha += lids * (shut_alpha - alpha)
-    none = np.zeros(len(avatar.vertices), bool)  # a head model may lack the region
-    soft = np.logical_or.reduce([avatar.regions.get(name, none) for name in CLEAR])
-    soft_texels = atlas.mask & soft[avatar.faces].any(axis=1)[atlas.triangle]
     texture = fill(colors, alpha)
-    texture[..., 3] = np.where(soft_texels, 255 * alpha, 255).round()
+    chest, lashes = (_texels(atlas, avatar, name) for name in ("torso", "lashes"))
+    texture[chest, 3] = (255 * alpha[chest]).round()  # it ends softly, below what the photos show
+    texture[lashes, 3] = 0  # strips that carry the lashes, which are cards
     return TexturedMesh(
         name="head",
         vertices=avatar.vertices,
@@ -57,7 +56,7 @@ def bake_head(avatar: Avatar, size: int) -> TexturedMesh:
         key_deltas=avatar.key_deltas,
         skin_weights=avatar.skin_weights,
         texture=texture,
-        see_through=bool(soft_texels.any()),
+        see_through=bool(chest.any() or lashes.any()),
     )
 
 
@@ -82,8 +81,15 @@ def _drawn(avatar: Avatar, atlas: Atlas, pose: Pose) -> tuple[np.ndarray, np.nda
 
 def _lid_travel(avatar: Avatar) -> np.ndarray:
     """[V] m that a vertex of the lids moves when they close."""
-    keys = [avatar.key_names.index(name) for name in BLINK]
-    return np.linalg.norm(avatar.key_deltas[keys], axis=2).max(axis=0)
+    lids = avatar.key_deltas[[avatar.key_names.index(name) for name in BLINK]]
+    return np.sqrt((lids**2).sum(axis=2).max(axis=0))
+
+
+def _texels(atlas: Atlas, avatar: Avatar, region: str) -> np.ndarray:
+    """[S, S] bool: the texels of faces that touch a region, which the head model may lack."""
+    vertices = avatar.regions.get(region, np.zeros(len(avatar.vertices), bool))
+    touched = np.logical_or.reduce(vertices[avatar.faces], axis=1)
+    return atlas.mask & touched[atlas.triangle]
 
 
 def _interpolated(atlas: Atlas, avatar: Avatar, values: np.ndarray) -> np.ndarray:

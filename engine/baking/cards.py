@@ -20,19 +20,26 @@ EXTENT = 2.5  # standard deviations from a card's middle to its sides
 THICK = 0.5  # of a Gaussian's width, from which its thickness needs cards across
 LONG = 0.3  # of its length: what is narrower needs none across its length
 APART = 0.0004  # m that cards are moved along their normals at most: renderers skip surfaces in the same plane
-FAINT = 0.1  # opacity below which a card is not worth its triangles
+FAINT, FAINT_LASH = 0.1, 0.004  # opacity below which a card is not worth its triangles
 MOST = 45_000  # cards; the least visible are left out
 CORNERS = np.array(((-1, -1), (1, -1), (1, 1), (-1, 1)), np.float32)
 
 
 def standing_off(avatar: Avatar) -> torch.Tensor:
-    """[N] bool: the Gaussians that become cards."""
+    """[N] bool: the Gaussians that become cards.
+
+    Lashes are among them, with the margins and the shadows of lids, which hundreds of faint strokes make up.
+    """
     gaussians = avatar.gaussians
-    face = avatar.regions.get("face", np.zeros(len(avatar.vertices), bool))
-    on_face = torch.from_numpy(face[avatar.faces].all(axis=1))[gaussians.triangles]
-    limits = torch.where(on_face, OFF_FACE, OFF)
+    limits = torch.where(_within(avatar, "face"), OFF_FACE, OFF)
     off = (gaussians.parts != PARTS.index("surface")) | (gaussians.offsets.norm(dim=1) > limits)
-    return off & (gaussians.opacities > FAINT)
+    return (off & (gaussians.opacities > FAINT)) | (_within(avatar, "lashes") & (gaussians.opacities > FAINT_LASH))
+
+
+def _within(avatar: Avatar, region: str) -> torch.Tensor:
+    """[N] bool: which Gaussians are bound to a region's faces; none where the head model lacks it."""
+    vertices = avatar.regions.get(region, np.zeros(len(avatar.vertices), bool))
+    return torch.from_numpy(vertices[avatar.faces].all(axis=1))[avatar.gaussians.triangles]
 
 
 def _planes(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,16 @@ Every module has ``add_arguments(parser)`` and ``run(options, progress)``, which
 the user asked to stop. One that sets ``OWN_SIGNALS`` shows no progress bars and listens to Ctrl-C itself.
 """
 
+from keyword import iskeyword
+
 COMMANDS = {
     "reconstruct": "Photos or a clip to an avatar.",
     "batch": "A folder of people to a folder of avatars.",
     "render": "An avatar as PNG, or as a turntable MP4.",
     "inspect": "What is in an avatar file.",
     "export": "An avatar's splats for other programs.",
+    "import": "A head or splats of another program to an avatar.",
+    "bind": "Imported splats to a head that moves.",
     "evaluate": "Measure likeness by self-reenactment.",
     "perform": "An actor's face in a clip to a take: ARKit weights and turns, as CSV.",
     "serve": "Serve Blender on this machine: one JSON line on stdout when ready.",
@@ -21,3 +25,8 @@ COMMANDS = {
     "soak": "Use a server of its own for minutes; fails where memory, threads or handles grow.",
 }
 """Module by module of this package, in the order of the help: what the command does."""
+
+
+def module_of(command: str) -> str:
+    """The name of a command's module in this package: Python's own words get an underscore, as PEP 8 has it."""
+    return f"{command}_" if iskeyword(command) else command

@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         poses = read_take(options.performance)
         paths = _numbered(options.output, len(poses))
         head = avatar.load(options.avatar)
-        poses = [avatar.Pose(weights | pose.expression, turns | pose.joint_rotations) for pose in poses]
+        poses = [avatar.Pose({**weights, **p.expression}, {**turns, **p.joint_rotations}) for p in poses]
         export_frames(head, poses, paths, options.axes, options.lod, progress, options.blend)
 
 

@@ -16,8 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.avatar import Avatar, Pose, drive, motion
 from engine.baking.textured import TexturedHead, TexturedMesh
-from engine.formats.splats.ply import SH_C0
-from engine.formats.viewers import VISIBLE
+from engine.formats.viewers import SH_C0, VISIBLE
 from engine.heads.portrait import vertex_normals
 
 ROOT = "torso"  # the joint that never moves, column 0 of the skin weights

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from engine.formats import ply_file
 
 TOOL = "npx @playcanvas/splat-transform"
-CONVERT = f"Convert it first, with PlayCanvas's tool: {TOOL} {{name}} {{stem}}.ply."
+CONVERT = f"Convert it first, with PlayCanvas's tool: {TOOL} {{name}} {{stem}}_plain.ply."
 IMPORT = "Bring it in with Import, or python -m engine import."
 ENTRIES = 10_000  # of an archive that are looked at
 GAUSSIAN = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity", "scale_0", "scale_1", "scale_2",
@@ -47,7 +47,14 @@ FLAME_MOTION = Kind("FLAME's motion of a recording", "Import it beside its point
 ARRAYS = Kind("an archive of other arrays", "Choose a head that Gaussian Heads wrote.")
 ARCHIVE = Kind("an archive of something else", "Unpack it and choose what is in it.")
 PICTURE = Kind("a picture", "Choose it as a photo of a reconstruction.")
-BLEND = Kind("a Blender file", "Open it in Blender.")
+CLIP = Kind("a picture or clip", "Choose it as a photo of a reconstruction.")
+BLEND = Kind("a Blender file", "Open it in Blender, or append the head from it.")
+PACKED_BLEND = Kind("a packed .blend file or archive", "Open it in Blender, or unpack it first.")
+FBX = Kind("an FBX model", "Import it with Blender's own FBX importer.")
+USD = Kind("a USD scene", "Import it with Blender's own USD importer, or save its splats as .ply.")
+STL = Kind("a mesh (STL)", "Import it with Blender's own STL importer.")
+POINTER = Kind("only Git LFS' pointer to a file", "Run git lfs pull where it came from.")
+PAGE = Kind("a web page", "Download the file itself.")
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -60,7 +67,7 @@ def kind_of(path: Path) -> Kind | None:
             start = file.read(64)
             file.seek(0)
             for magic, look in MAGIC.items():
-                if start.startswith(magic):
+                if start.startswith(magic) or start.lstrip().lower().startswith(magic):
                     return look(file) if callable(look) else look
             size = file.seek(0, 2)
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
@@ -135,5 +142,14 @@ MAGIC: dict[bytes, Kind | Callable[[BinaryIO], Kind | None]] = {
     b"\x1f\x8b": _look_at_gzip,
     b"\x89PNG": PICTURE,
     b"\xff\xd8\xff": PICTURE,
+    b"RIFF": CLIP,
     b"BLENDER": BLEND,
+    b"\x28\xb5\x2f\xfd": PACKED_BLEND,
+    b"Kaydara FBX": FBX,
+    b"PXR-USDC": USD,
+    b"#usda": USD,
+    b"solid ": STL,
+    b"version https://git-lfs": POINTER,
+    b"<!doctype": PAGE,
+    b"<html": PAGE,
 }

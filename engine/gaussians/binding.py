@@ -14,6 +14,7 @@ from engine.gaussians.rotations import left_matrix, matrix_to_quat, quat_multipl
 STRETCH = (0.5, 2.5)  # limits of a Gaussian's growth with its triangle, so that a collapsing lid or a gaping lip
 # neither erases its Gaussians nor blows them up
 FLAT_SINE_SQUARED = 1e-8  # a corner angle under 1e-4 rad: float32 cannot tell the normal any more
+TINY = 1e-20  # m², twice the area of what still has a normal; torch would stop at 1e-12
 POINT_SQUARED = 1e-24  # m²; an edge under a billionth of a millimetre has no direction
 
 
@@ -41,7 +42,7 @@ def triangle_frames(vertices: torch.Tensor, faces: torch.Tensor) -> tuple[torch.
     has_area = normal.square().sum(-1, keepdim=True) > (FLAT_SINE_SQUARED * product).clamp_min(POINT_SQUARED**2)
     least = functional.one_hot(x.abs().argmin(-1), 3).to(x.dtype)
     normal = torch.where(has_area, normal, torch.linalg.cross(x, least))
-    y = functional.normalize(torch.linalg.cross(normal, x), dim=-1)
+    y = functional.normalize(torch.linalg.cross(normal, x), dim=-1, eps=TINY)
     z = torch.linalg.cross(x, y)
     areas = torch.where(has_area.squeeze(-1), 0.5 * torch.linalg.vector_norm(normal, dim=-1), 0.0)
     return torch.stack((x, y, z), dim=-1), areas

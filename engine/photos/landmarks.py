@@ -159,8 +159,16 @@ def _largest(faces: list[Face]) -> Face:
 def _upside_down(image: np.ndarray, face: Face) -> bool:
     """Whether ``face`` was fitted the wrong way up, as the landmarker does; YuNet is surer of upright faces."""
     crop = around(image, face, REFINE_SIDE, REFINE_FILL)
-    as_is, turned = (_detect_boxes(view)[:, BOX_SCORE].max(initial=0.0) for view in (crop, np.rot90(crop, 2)))
-    return bool(turned > as_is + UPRIGHT_LEAD)
+    return _surest(np.rot90(crop, 2)) > _surest(crop) + UPRIGHT_LEAD
+
+
+def likeness(image: np.ndarray, face: Face) -> float:
+    """0..1, how sure YuNet is of an upright face where one was found in [H, W, 3] uint8 sRGB."""
+    return _surest(around(image, face, REFINE_SIDE, REFINE_FILL))
+
+
+def _surest(image: np.ndarray) -> float:
+    return float(_detect_boxes(image)[:, BOX_SCORE].max(initial=0.0))
 
 
 def _detect_with_border(image: np.ndarray) -> list[Face]:

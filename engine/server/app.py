@@ -18,7 +18,7 @@ from engine.exchange.exporting import export_formats
 from engine.heads import DEFAULT
 from engine.heads.models import built_in
 from engine.kernels import threading_layer
-from engine.server import errors, head_routes, job_routes
+from engine.server import errors, head_routes, import_routes, job_routes
 from engine.server.errors import documented
 from engine.server.guard import Guard
 from engine.server.services import Parts, Services
@@ -140,14 +140,14 @@ def create_app(services: Services, token: str) -> ASGIApp:
     )
     app.state.services = services
     errors.install(app)
-    for part in (router, job_routes.router, head_routes.router):
+    for part in (router, job_routes.router, head_routes.router, import_routes.router):
         app.include_router(part)
     return Guard(app, token, body_limit)
 
 
 def body_limit(path: str) -> int:
     """Largest body in bytes that a path takes."""
-    if path == "/jobs":
+    if path in ("/jobs", "/import"):
         return REQUEST_BYTES + FORM_BYTES
     if path in ("/photos/check", "/performances"):
         return FILE_BYTES + FORM_BYTES

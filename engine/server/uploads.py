@@ -26,15 +26,15 @@ class Stored:
     shown: str
 
 
-def store(upload: UploadFile, folder: Path) -> Stored:
+def store(upload: UploadFile, folder: Path, most: int = FILE_BYTES) -> Stored:
     """Copy one uploaded file into ``folder``.
 
     Raises:
-        TooLarge: it has more than ``FILE_BYTES``.
+        TooLarge: it has more than ``most`` bytes.
     """
     shown = shown_name(upload.filename or "")
-    if (upload.size or 0) > FILE_BYTES:
-        raise TooLarge(f"{shown} is larger than {FILE_BYTES / 1e6:.0f} MB.", "Export it at a smaller size.")
+    if (upload.size or 0) > most:
+        raise TooLarge(f"{shown} is larger than {most / 1e6:.0f} MB.", "Export it at a smaller size.")
     suffix = PurePath(shown).suffix.lower()
     # The suffix tells clips from images, nothing else of the name matters.
     path = folder / (secrets.token_hex(16) + (suffix if suffix in CLIP_SUFFIXES else ""))

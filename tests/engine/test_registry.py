@@ -165,4 +165,4 @@ def test_a_format_is_one_file(tmp_path, capsys, avatar_file: Path):
     assert said_by_health()["formats"]["toy"] == "a count" and ".toy" in help_of(capsys, "export")
     with pytest.raises(EngineError, match="unknown kind") as refused:
         export(load(avatar_file), Pose(), tmp_path / "head.obj")
-    assert ".splat or .toy" in refused.value.hint
+    assert ".spz or .toy" in refused.value.hint

@@ -24,8 +24,7 @@ from engine.baking.bake import bake
 from engine.baking.textured import TexturedHead, TexturedMesh
 from engine.exchange.gltf import GltfFile, Skeleton
 from engine.exchange.spec import HeadFormat
-from engine.formats.splats.ply import SH_C0
-from engine.formats.viewers import visible
+from engine.formats.viewers import SH_C0, visible
 from engine.heads.lbs import joint_transforms
 from engine.heads.portrait import vertex_normals
 

@@ -22,7 +22,7 @@ from engine.progress import Progress
 
 HIDDEN = 3e-4  # of a splat shows in no picture from outside if it is not missed
 OUTER = 0.02  # of it does at least if it is to be one of few
-VIEWS, LOOKS = 32, 24  # directions to find out from what is seen, and whether the coat is
+VIEWS, LOOKS = 32, 40  # directions to find out from what is seen, and whether the coat is
 
 
 def outgoing(avatar: Avatar, poses: Sequence[Pose], progress: Progress, share: float, keep_hidden: bool) -> Avatar:
@@ -87,9 +87,9 @@ def _seen(rest: Splats, posed: Sequence[Splats], views: int, progress: Progress,
     for number, splats in enumerate(posed):
         seen = seen_from_outside(splats, views, progress, start + number * each, each)
         found.append(replace(seen, toward=(home * _turns(splats).inv()).apply(seen.toward)))
-    toward = sum(seen.toward * seen.total[:, None] for seen in found)
+    toward = np.sum([seen.toward * seen.total[:, None] for seen in found], axis=0)
     return Seen(
-        sum(seen.total for seen in found),
+        np.sum([seen.total for seen in found], axis=0),
         np.maximum.reduce([seen.most for seen in found]),
         toward / np.linalg.norm(toward, axis=1, keepdims=True).clip(1e-12),
     )
@@ -111,9 +111,18 @@ def _on_cpu(avatar: Avatar) -> tuple[BoundGaussians, torch.Tensor | None]:
 def _bound(avatar: Avatar, gaussians: BoundGaussians, splats: Splats, models: np.ndarray) -> BoundGaussians:
     """Splats of the head at rest that move with those which they stand for."""
     places = torch.from_numpy(models)
-    mesh = torch.from_numpy(avatar.vertices), torch.from_numpy(avatar.faces)
-    anchors = gaussians.triangles[places], gaussians.barycentrics[places]
-    return bind(*vars(splats).values(), gaussians.parts[places], *mesh, *anchors)
+    return bind(
+        splats.means,
+        splats.quats,
+        splats.scales,
+        splats.opacities,
+        splats.colors,
+        gaussians.parts[places],
+        torch.from_numpy(avatar.vertices),
+        torch.from_numpy(avatar.faces),
+        gaussians.triangles[places],
+        gaussians.barycentrics[places],
+    )
 
 
 def _with(avatar: Avatar, gaussians: BoundGaussians, basis: torch.Tensor | None, models: np.ndarray) -> Avatar:

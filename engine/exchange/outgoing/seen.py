@@ -46,7 +46,8 @@ def seen_from_outside(splats: Splats, views: int, progress: Progress, start: flo
     total, most = torch.zeros_like(splats.opacities, dtype=torch.float64), torch.zeros_like(splats.opacities)
     toward = torch.zeros_like(splats.means, dtype=torch.float64)
     low, high = splats.means.amin(dim=0), splats.means.amax(dim=0)
-    centre, radius = ((low + high) / 2).double().cpu().numpy(), float((high - low).norm()) / 2 + 1e-6
+    centre = ((low + high) / 2).double().cpu().numpy()
+    radius = float((high - low).norm()) / 2 + 3 * float(splats.scales.max())
     K = splats.means.new_tensor([[DISTANCE * SIZE / 2, 0, SIZE / 2], [0, DISTANCE * SIZE / 2, SIZE / 2], [0, 0, 1]])
     for number, direction in enumerate(directions(views)):
         progress.update(start + share * number / views)
@@ -54,7 +55,16 @@ def seen_from_outside(splats: Splats, views: int, progress: Progress, start: flo
         colors = torch.ones_like(splats.colors).requires_grad_()
         with torch.enable_grad():
             picture = rasterization(
-                splats.means, splats.quats, splats.scales, splats.opacities, colors, viewmat[None], K[None], SIZE, SIZE
+                splats.means,
+                splats.quats,
+                splats.scales,
+                splats.opacities,
+                colors,
+                viewmat[None],
+                K[None],
+                SIZE,
+                SIZE,
+                near_plane=radius,
             )[0]
             weights = torch.autograd.grad(picture[..., 0].sum(), colors)[0][:, 0] * (2 * radius / SIZE) ** 2
         total += weights

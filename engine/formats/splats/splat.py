@@ -49,7 +49,7 @@ def read_splat(path: Path) -> Read:
         raise AvatarError(f"{path.name} cannot be read ({error.strerror or error}).", again) from error
     scales, rgba = records["scale"], records["rgba"].astype(np.float32) / 255
     with np.errstate(invalid="ignore"):
-        likely = (scales >= 0).all(axis=1) & (scales <= HUGE).all(axis=1)
+        likely = np.all(scales >= 0, axis=1) & np.all(scales <= HUGE, axis=1)
     if 2 * likely.sum() < len(records):
         raise AvatarError(f"{path.name} is no .splat, or damaged: most of it is no splats.", again)
     scales = np.where(likely[:, None], scales, np.float32(np.nan))

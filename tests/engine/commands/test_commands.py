@@ -9,7 +9,7 @@ import pytest
 
 from engine import commands
 from engine.cli import main
-from engine.commands import COMMANDS
+from engine.commands import COMMANDS, module_of
 from engine.systems import networks, systems
 
 COMMON = {"options", "shared"}  # modules that are no commands
@@ -25,7 +25,7 @@ def help_of(capsys, *words: str) -> str:
 
 
 def test_every_module_is_in_the_table():
-    assert {module.name for module in pkgutil.iter_modules(commands.__path__)} - COMMON == set(COMMANDS)
+    assert {module.name for module in pkgutil.iter_modules(commands.__path__)} - COMMON == set(map(module_of, COMMANDS))
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -190,7 +190,7 @@ def strangers() -> dict[str, tuple[bytes, str]]:
     return {
         "mesh.ply": (ply(["x", "y", "z"], face), "a mesh"),
         "points.ply": (ply(["x", "y", "z"]), "without Gaussians"),
-        "small.compressed.ply": (ply(["packed_position"]), "splat-transform small.compressed.ply small.ply"),
+        "small.compressed.ply": (ply(["packed_position"]), "splat-transform small.compressed.ply small_plain.ply"),
         "head.ply": (ply([*PROPERTIES, "binding_0"]), "GaussianAvatars"),
         "scene.ksplat": (bytes(5000), "splat-transform scene.ksplat"),
         "new.spz": (struct.pack("<4sIIBBBBI", b"NGSP", 4, 1, 0, 12, 0, 5, 32) + bytes(12), "version 4"),

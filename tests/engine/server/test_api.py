@@ -23,7 +23,7 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.ignored_auth,
 ]
-UPLOADS = ("/photos/check", "/jobs", "/performances")  # whatever is sent there as a file is one, "false" too
+UPLOADS = ("/photos/check", "/jobs", "/performances", "/import")  # whatever is sent there as a file is one, "false" too
 OPERATIONS = [
     ("/health", "get"),
     ("/photos/check", "post"),
@@ -39,6 +39,8 @@ OPERATIONS = [
     ("/heads/{head_id}/export", "post"),
     ("/heads/{head_id}/bake", "post"),
     ("/heads/{head_id}/linear", "post"),
+    ("/heads/{head_id}/bind", "post"),
+    ("/import", "post"),
 ]
 
 

@@ -72,11 +72,21 @@ class Handler(BaseHTTPRequestHandler):
             pixels = bytes([7]) * (request["width"] * request["height"] * 4)
             self._answer(200, pixels, {"X-Sequence": str(request["sequence"]), "X-Milliseconds": "1.5"})
             return
+        if self.path.endswith("/bind"):
+            self._avatar()
+            return
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         parts = list(email.message_from_bytes(head + body, policy=email.policy.HTTP).iter_parts())
         files = [part for part in parts if part.get_filename()]
         form = {part.get_param("name", header="content-disposition"): part for part in parts if part not in files}
         names = [part.get_filename() for part in files]
+        if self.path == "/import":
+            seen["uploads"].append({"names": names})
+            if b"no head" in files[0].get_payload(decode=True):
+                self._refuse(422, "AvatarError", f"{names[0]} is a picture, not a head.", "Choose another.")
+            else:
+                self._avatar()
+            return
         if self.path == "/photos/check":
             usable = b"no face" not in files[0].get_payload(decode=True)
             verdict = {
@@ -104,8 +114,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(200, TAKE.encode())
             return
         if wants == "avatar":
-            path = os.environ.get("STUB_AVATAR")
-            self._answer(200, Path(path).read_bytes() if path else b"avatar")
+            self._avatar()
             return
         if MODE != "slow":
             job["asked"] += 1
@@ -113,6 +122,15 @@ class Handler(BaseHTTPRequestHandler):
         status = {"id": job_id, "name": "", "state": state, "stage": "tracking", "stage_index": 1, "stage_count": 4}
         status |= {"fraction": job["asked"] / DONE, "eta_s": 3.0, "seconds": {}, "error": None, "a_newer_entry": 1}
         self._json(status | {"set_aside": [], "warnings": ["It is dark."], "photos": job["photos"]})
+
+    def do_PUT(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self._is_allowed():
+            self._json({})
+
+    def _avatar(self) -> None:
+        path = os.environ.get("STUB_AVATAR")
+        self._answer(200, Path(path).read_bytes() if path else b"avatar")
 
     def _is_allowed(self) -> bool:
         if self.headers["Authorization"] == f"Bearer {TOKEN}":

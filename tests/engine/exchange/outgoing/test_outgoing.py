@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.avatar import Avatar, Pose, drive
 from engine.exchange.outgoing.choosing import most_different, outgoing
-from engine.gaussians.gaussians import BoundGaussians, Splats, concatenate
+from engine.gaussians.gaussians import BoundGaussians, Splats, concatenate, select
 from engine.models.kit.scene import HEAD_RADII, shell_avatar
 from engine.progress import Progress
 from engine.rendering import Camera, render
@@ -125,6 +125,12 @@ def test_the_poses_that_stand_for_a_performance_are_far_apart():
     chosen = most_different(poses, 3)
     assert [pose.expression["jawOpen"] for pose in chosen] == [0, 0.3, 1.0]
     assert most_different(poses[:1], 4) == poses[:1]
+
+
+def test_a_head_of_one_splat_is_that_splat(head):
+    one = replace(head, gaussians=select(head.gaussians, torch.arange(len(head.gaussians)) == 7))
+    for share in (1.0, 0.1):
+        assert 1 <= len(outgoing(one, [Pose()], Progress(), share, keep_hidden=False).gaussians) <= 3
 
 
 def test_a_head_of_nothing_visible_gives_no_splats(head):
