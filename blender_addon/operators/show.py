@@ -116,10 +116,11 @@ def _match_behind(head: Head) -> None:
         found = find_head(root)
         if found is None:
             raise AddonError("The head is gone.", "Match another.")
+        name = found.name
         blending.match(found, looks)
         yield
         bpy.ops.ed.undo_push(message="Match Blender's Blending")
-        return f"{found.name} matches Blender."
+        return f"{name} matches Blender."
 
     Errand("Match", api.prepare_match(head), finish)
 

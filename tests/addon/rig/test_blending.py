@@ -7,6 +7,8 @@ import bpy
 import numpy as np
 import pytest
 
+from ..waiting import wait_for
+
 
 @pytest.fixture
 def parts(addon, avatar_path, monkeypatch):
@@ -52,6 +54,17 @@ def test_undo_takes_it_back(parts):
     bpy.ops.ed.undo()
     assert not parts.blending.is_matched(parts.head())
     np.testing.assert_array_equal(radiance(parts), before)
+
+
+def test_the_button_works_while_the_artist_goes_on(parts, addon):
+    errands, show = (importlib.import_module(f"{addon}.{name}") for name in ("tasks.errands", "operators.show"))
+    show._match_behind(parts.head())
+    assert not parts.blending.is_matched(parts.head())
+    (errand,) = errands.Errand.running
+    assert wait_for(lambda: not errand._thread.is_alive(), 60)
+    while errand._poll() is not None:
+        pass
+    assert parts.blending.is_matched(parts.head())
 
 
 def test_looks_of_another_head_are_not_taken(parts):
