@@ -16,8 +16,10 @@ from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import bpy
+import numpy as np
 
 from .animation import capture, expressions, performance, performing, poses
+from .compat import HAS_NATIVE_SPLATS
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
 from .engine_client.messages import JobOptions
@@ -25,7 +27,7 @@ from .errors import AddonError
 from .files import atomic_write
 from .formats import AVATAR, require_ending
 from .paths import resolve
-from .rig import avatar_file, baked, build, copies, extract, textured
+from .rig import avatar_file, baked, blending, build, copies, extract, textured
 from .rig.heads import Head, active_head, all_heads, find_head, name_parts
 from .rig.linked import require_local
 from .rig.provenance import provenance
@@ -44,6 +46,7 @@ __all__ = [
     "import_capture",
     "import_head",
     "key",
+    "match_blender",
     "reconstruct",
     "render",
     "set_expression",
@@ -280,6 +283,43 @@ def prepare_bake(head: Head, size: int) -> Callable[[], baked.Baked]:
         return baked.read_baked(client.bake(key, size))
 
     return bake
+
+
+def match_blender(head: Head, matched: bool = True) -> None:
+    """Give a head colours with which it looks in Blender's own drawing as in its photos, or its own back.
+
+    Blender 5.3 and later draw Gaussians themselves, and blend them in linear light, which makes them too bright. The
+    engine, which is started where necessary, works out what makes up for it. Avatar files keep the head's own colours.
+
+    Args:
+        matched: whether it shall have those colours.
+
+    Raises:
+        AddonError: this Blender draws no Gaussians, no engine, or the head is linked without an override.
+    """
+    require_local(head)
+    if not matched:
+        blending.restore(head)
+    elif not blending.is_matched(head):
+        blending.match(head, prepare_match(head)())
+
+
+def prepare_match(head: Head) -> Callable[[], np.ndarray]:
+    """Take from Blender what matching needs; the function that comes back finds the colours, in any thread.
+
+    Raises:
+        AddonError: this Blender draws no Gaussians: the add-on does, in the light of the photos.
+    """
+    if not HAS_NATIVE_SPLATS:
+        raise AddonError("This Blender leaves Gaussians to the add-on, which blends them as they are.", "Use 5.3.")
+    avatar, key = extract.extract(head), extract.content_key(head)
+
+    def find() -> np.ndarray:
+        client = ENGINE.wait_ready()
+        client.put_head(key, avatar)
+        return client.linear(key)
+
+    return find
 
 
 def render(

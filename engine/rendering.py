@@ -106,8 +106,12 @@ def orbit_camera(avatar: Avatar, yaw: float, pitch: float = 0.0, width: int = 51
         width, height: picture size in pixels.
     """
     inside = np.logical_or.reduce([avatar.regions[name] for name in HEAD_REGIONS])
-    head = avatar.vertices[inside].astype(np.float64)
-    low, high = head.min(axis=0), head.max(axis=0)
+    return orbit_around(avatar.vertices[inside], yaw, pitch, width, height)
+
+
+def orbit_around(points: np.ndarray, yaw: float, pitch: float, width: int, height: int) -> Camera:
+    """The same around points [N, 3] in metres, of which there is one at least."""
+    low, high = points.min(axis=0).astype(np.float64), points.max(axis=0).astype(np.float64)
     centre, tall = (low + high) / 2, float(high[1] - low[1])
     focal = min(width, height) / (2 * math.tan(ORBIT_FOV / 2))
     distance = focal * tall / (ORBIT_FILL * min(width, height))

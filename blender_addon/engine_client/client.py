@@ -149,6 +149,14 @@ class Client:
         path = f"/heads/{head_id}/bake"
         return self._request("POST", path, json.dumps({"size": size}), "application/json", TRANSFER_SECONDS)[0]
 
+    def linear(self, head_id: str) -> np.ndarray:
+        """[N, 4] float32: a resident head's sRGB colours and opacities for programs that blend in linear light."""
+        body, _ = self._request("POST", f"/heads/{head_id}/linear", seconds=TRANSFER_SECONDS)
+        try:
+            return np.frombuffer(body, "<f4").reshape(-1, 4)
+        except ValueError as error:
+            raise not_understood(error) from error
+
     def _session(self) -> requests.Session:
         """A session of the calling thread's own: requests does not promise that sessions can be shared."""
         session = getattr(self._local, "session", None)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 
 import bpy
+import numpy as np
 from bpy.props import BoolProperty, EnumProperty
 
 from .. import api
 from ..errors import AddonError
-from ..rig import textured
+from ..rig import blending, textured
 from ..rig.baked import Baked
 from ..rig.heads import Head, find_head
 from ..tasks.errands import Errand
@@ -89,6 +90,41 @@ class GAUSSIAN_HEADS_OT_light_mesh(OnHead, bpy.types.Operator):
         textured.light(head, self.lit)
 
 
+class GAUSSIAN_HEADS_OT_match_blender(OnHead, bpy.types.Operator):
+    """Make up for Blender's blending in linear light, which brightens Gaussians. Files keep the head's own colours"""
+
+    bl_idname = "gaussian_heads.match_blender"
+    bl_label = "Match Blender's Blending"
+
+    matched: BoolProperty(name="Matched", description="Off gives the head's own colours back", default=True)
+
+    def run(self, context: bpy.types.Context, head: Head) -> str:
+        if self.matched and self.options.is_invoke and not blending.is_matched(head):
+            _match_behind(head)
+            return f"The engine works out {head.name}'s colours."
+        api.match_blender(head, self.matched)
+        return f"{head.name} {'matches Blender' if self.matched else 'has its own colours'}."
+
+    def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
+        return self.execute(context)
+
+
+def _match_behind(head: Head) -> None:
+    root = head.root
+
+    def finish(looks: np.ndarray) -> Generator[None, None, str]:
+        found = find_head(root)
+        if found is None:
+            raise AddonError("The head is gone.", "Match another.")
+        name = found.name
+        blending.match(found, looks)
+        yield
+        bpy.ops.ed.undo_push(message="Match Blender's Blending")
+        return f"{name} matches Blender."
+
+    Errand("Match", api.prepare_match(head), finish)
+
+
 def _bake_behind(head: Head, what: str, size: int) -> None:
     root = head.root
 
@@ -105,5 +141,10 @@ def _bake_behind(head: Head, what: str, size: int) -> None:
     Errand("Bake", api.prepare_bake(head, size), finish)
 
 
-CLASSES = (GAUSSIAN_HEADS_OT_show_head, GAUSSIAN_HEADS_OT_bake_mesh, GAUSSIAN_HEADS_OT_light_mesh)
+CLASSES = (
+    GAUSSIAN_HEADS_OT_show_head,
+    GAUSSIAN_HEADS_OT_bake_mesh,
+    GAUSSIAN_HEADS_OT_light_mesh,
+    GAUSSIAN_HEADS_OT_match_blender,
+)
 register, unregister = bpy.utils.register_classes_factory(CLASSES)

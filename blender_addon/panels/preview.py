@@ -2,8 +2,9 @@
 
 import bpy
 
-from ..compat import can_write_depth
+from ..compat import HAS_NATIVE_SPLATS, can_write_depth
 from ..operators.show import CHOICES
+from ..rig.blending import is_matched
 from ..rig.heads import Head, active_head
 from ..rig.textured import is_lit, is_textured
 from ..tasks.errands import Errand
@@ -25,6 +26,8 @@ class GAUSSIAN_HEADS_PT_preview(bpy.types.Panel):
         settings = context.scene.gaussian_heads.viewport
         if (head := active_head(context)) is not None:
             _draw_show(layout, head)
+            if HAS_NATIVE_SPLATS and head.has_splats:
+                _draw_match(layout, head)
         column = layout.column(heading="Show")
         column.prop(settings, "show_splats")
         row = column.row()
@@ -57,6 +60,14 @@ def _draw_show(layout: bpy.types.UILayout, head: Head) -> None:
         for lit, label in ((True, "Lit"), (False, "As in the Photos")):
             row.operator("gaussian_heads.light_mesh", text=label, depress=is_lit(head) == lit).lit = lit
         row.operator("gaussian_heads.bake_mesh", text="", icon="FILE_REFRESH")
+
+
+def _draw_match(layout: bpy.types.UILayout, head: Head) -> None:
+    if any(work.title == "Match" for work in Errand.running):
+        layout.label(text="The engine works out colours …", icon="TIME")
+        return
+    matched = is_matched(head)
+    layout.operator("gaussian_heads.match_blender", icon="COLOR", depress=matched).matched = not matched
 
 
 register, unregister = bpy.utils.register_classes_factory((GAUSSIAN_HEADS_PT_preview,))

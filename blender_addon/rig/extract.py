@@ -13,10 +13,10 @@ import bpy
 import numpy as np
 from mathutils import Matrix
 
-from ..compat import RADIANCE
 from ..errors import AddonError
 from .avatar_file import TABLE, AvatarFile, write_avatar
 from .axes import ENGINE_TO_BLENDER, to_engine
+from .blending import own_radiance
 from .build import METADATA, ROOT_BONE
 from .heads import Head
 from .motion import find_motion, read_motion
@@ -94,8 +94,9 @@ def content_key(head: Head) -> str:
     for key in head.mesh.data.shape_keys.key_blocks:
         digest.update(key.name.encode())
         digest.update(_coordinates(key.data).data)
-    for name in ("gs_offset", "gs_quat", "gs_scale", RADIANCE):
+    for name in ("gs_offset", "gs_quat", "gs_scale"):
         digest.update(read_attribute(head.splats.data, name).data)
+    digest.update(own_radiance(head.splats.data).data)
     return digest.hexdigest()
 
 
@@ -126,7 +127,7 @@ def extract(head: Head) -> bytes:
     uv = np.zeros((uv_faces.max() + 1, 2), np.float32)
     uv[uv_faces] = corner_uv.reshape(-1, 2)
     bones = [head.armature.data.bones[name] for name in metadata["joint_names"]]
-    radiance = read_attribute(cloud, RADIANCE)
+    radiance = own_radiance(cloud)
     arrays = {
         "version": np.array(TABLE["version"]),
         "vertices": to_engine(neutral),

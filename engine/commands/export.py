@@ -12,7 +12,7 @@ from engine import avatar
 from engine.atomic import check_writable
 from engine.commands.shared import expression, joints, listed, within
 from engine.errors import EngineError
-from engine.exchange.exporting import export, export_formats, export_frames, format_of
+from engine.exchange.exporting import BLENDS, DISPLAY, export, export_formats, export_frames, format_of
 from engine.formats.splats import splat_formats
 from engine.formats.viewers import AXES
 from engine.performance.take import read_take
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--lod", type=within(0.001, 1), default=1.0, metavar="SHARE", help=f"of {splats}: merge to so many, e.g. 0.25"
     )
+    parser.add_argument("--blend", choices=BLENDS, default=DISPLAY, help=f"of {splats}: colours for {_blends()}")
 
 
 def _kinds() -> str:
@@ -45,6 +46,10 @@ def _ways() -> str:
     return "; ".join(f"{name}: {axes.label}" for name, axes in AXES.items())
 
 
+def _blends() -> str:
+    return "; ".join(f"{name}: {where}" for name, where in BLENDS.items())
+
+
 def run(options: argparse.Namespace, progress: Progress) -> None:
     format_of(options.output)
     check_writable(options.output)
@@ -52,13 +57,14 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     turns = {name: np.radians(degrees) for name, degrees in joints(options.joint).items()}
     if options.performance is None:
         head = avatar.load(options.avatar)
-        export(head, avatar.Pose(weights, turns), options.output, options.axes, options.lod, progress)
+        pose = avatar.Pose(weights, turns)
+        export(head, pose, options.output, options.axes, options.lod, progress, options.blend)
     else:
         poses = read_take(options.performance)
         paths = _numbered(options.output, len(poses))
         head = avatar.load(options.avatar)
         poses = [avatar.Pose({**weights, **p.expression}, {**turns, **p.joint_rotations}) for p in poses]
-        export_frames(head, poses, paths, options.axes, options.lod, progress)
+        export_frames(head, poses, paths, options.axes, options.lod, progress, options.blend)
 
 
 def _numbered(pattern: Path, count: int) -> list[Path]:

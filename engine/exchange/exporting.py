@@ -9,6 +9,7 @@ from pathlib import Path
 from engine.avatar import Avatar, Pose, drive
 from engine.errors import EngineError
 from engine.exchange import heads
+from engine.exchange.linear import for_linear_light
 from engine.exchange.outgoing.choosing import most_different, outgoing
 from engine.exchange.spec import HeadFormat
 from engine.formats.foreign import TOOL
@@ -19,6 +20,12 @@ from engine.progress import Progress
 from engine.registry import discover
 
 TYPICAL = 4  # poses of a performance that are looked at before its splats are merged
+DISPLAY, LINEAR = "srgb", "linear"
+BLENDS = {
+    DISPLAY: "viewers that blend splats as they were trained, most of them",
+    LINEAR: "programs that blend them in linear light, as Blender 5.3",
+}
+"""In what light a file's splats will be blended: their colours differ."""
 PACKED = {  # endings that splat viewers know and that other programs pack
     "compressed.ply": "a compressed PLY",
     "sog": "a SOG",
@@ -68,12 +75,14 @@ def export(
     axes: str | None = None,
     share: float = 1.0,
     progress: Progress | None = None,
+    blend: str = DISPLAY,
 ) -> None:
     """Write an avatar in a pose.
 
     Args:
         axes: of :data:`engine.formats.viewers.AXES`, for files of splats alone; the format's own by default.
         share: of the Gaussians that can be seen, 0 to 1, for files of splats alone; they are merged to so many.
+        blend: of :data:`BLENDS`, for files of splats alone.
 
     Raises:
         EngineError: see :func:`format_of`; or the format has one way to lay heads, and all Gaussians. AvatarError: the
@@ -81,20 +90,26 @@ def export(
     """
     wanted = format_of(path)
     if wanted.name in splat_formats():
-        _write_splats(splat_formats()[wanted.name], avatar, pose, path, axes, share, progress or Progress())
-    elif axes is not None or share < 1:
-        raise EngineError(f"Axes and a share of the splats are not for {path.name}.", _only_splats())
+        _write_splats(splat_formats()[wanted.name], avatar, pose, path, axes, share, progress or Progress(), blend)
+    elif axes is not None or share < 1 or blend != DISPLAY:
+        raise EngineError(f"Axes, a share of the splats and their blending are not for {path.name}.", _only_splats())
     else:
         wanted.write(avatar, pose, path)
 
 
 def export_frames(
-    avatar: Avatar, poses: Sequence[Pose], paths: Sequence[Path], axes: str | None, share: float, progress: Progress
+    avatar: Avatar,
+    poses: Sequence[Pose],
+    paths: Sequence[Path],
+    axes: str | None,
+    share: float,
+    progress: Progress,
+    blend: str = DISPLAY,
 ) -> None:
     """Write splats for each of many poses, with the same Gaussians in the same order in every file.
 
     Args:
-        axes, share: see :func:`export`.
+        axes, share, blend: see :func:`export`.
 
     Raises:
         EngineError: the files are not of splats alone. The rest as :func:`export`; what was written stays.
@@ -105,6 +120,8 @@ def export_frames(
     progress.start("splats")
     looked_at = most_different(poses, TYPICAL if share < 1 else 1)
     ready = outgoing(avatar, looked_at, progress, share, keep_hidden=share == 1)
+    if blend == LINEAR:
+        ready = for_linear_light(ready, most_different(poses, TYPICAL), progress)
     progress.start("frames")
     for number, (pose, path) in enumerate(zip(poses, paths, strict=True)):
         progress.update(number / len(poses))
@@ -113,16 +130,25 @@ def export_frames(
 
 
 def _write_splats(
-    spec: SplatFormat, avatar: Avatar, pose: Pose, path: Path, axes: str | None, share: float, progress: Progress
+    spec: SplatFormat,
+    avatar: Avatar,
+    pose: Pose,
+    path: Path,
+    axes: str | None,
+    share: float,
+    progress: Progress,
+    blend: str,
 ) -> None:
     progress.start("splats")
     ready = outgoing(avatar, [pose], progress, share, keep_hidden=False)
+    if blend == LINEAR:
+        ready = for_linear_light(ready, [pose], progress)
     spec.write(to_file(drive(ready, pose.expression, pose.joint_rotations), axes or spec.axes), path)
     progress.finish()
 
 
 def _splats_of_head(spec: SplatFormat) -> HeadFormat:
-    write = partial(_write_splats, spec, axes=None, share=1.0, progress=Progress())
+    write = partial(_write_splats, spec, axes=None, share=1.0, progress=Progress(), blend=DISPLAY)
     return HeadFormat(spec.name, spec.label, write, spec.order)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import torch
 from fastapi import APIRouter, Path as InPath, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +20,8 @@ from engine.avatar import Avatar, Pose
 from engine.baking.bake import SIZE, bake as bake_meshes
 from engine.baking.file import write_baked
 from engine.exchange.exporting import export as export_head, export_formats
+from engine.exchange.linear import for_linear_light
+from engine.progress import Progress
 from engine.rendering import Camera
 from engine.server.answers import BINARY, BYTES
 from engine.server.errors import Refusal, documented
@@ -182,6 +185,21 @@ def bake(parts: Parts, head_id: HeadId, wanted: BakeRequest) -> Response:
     """``head.png``, the picture for its mesh; ``hair.png`` and ``hair.npz``, cards, where it has hair."""
     resident = parts.heads.get(head_id).avatar
     return _written(parts, "head.zip", lambda path: write_baked(bake_meshes(resident, wanted.size), path))
+
+
+@router.post(
+    "/linear",
+    response_class=Response,
+    responses={
+        200: {"content": BINARY, "description": "float32 [Gaussians, 4]: sRGB and opacity, 0..1"},
+        **documented(404),
+    },
+)
+def linear(parts: Parts, head_id: HeadId) -> Response:
+    """Looks of the head's Gaussians for programs that blend them in linear light."""
+    fitted = for_linear_light(parts.heads.get(head_id).avatar, None, Progress()).gaussians
+    looks = torch.cat((fitted.colors, fitted.opacities[:, None]), dim=1)
+    return Response(looks.cpu().numpy().astype("<f4").tobytes(), media_type=BYTES)
 
 
 def _written(parts: Parts, name: str, write: Callable[[Path], None]) -> Response:

@@ -19,7 +19,10 @@ from .conftest import PACKAGE
 
 STAND_IN = """
 import importlib, json, sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 import bpy
+import numpy as np
 import addon_utils  # there once Blender is
 
 package, avatar = sys.argv[1:]
@@ -37,8 +40,21 @@ try:
     part("api").render("//frame", over_scene=True)
 except error as refusal:
     refused = str(refusal)
+engine = SimpleNamespace(
+    wait_ready=lambda: engine,
+    put_head=lambda key, avatar: None,
+    linear=lambda key: np.full((len(cloud.points), 4), 0.25, np.float32),
+)
+part("api").ENGINE = engine
+own = part("rig.extract").extract(head)
+bpy.ops.gaussian_heads.match_blender()
+layout = MagicMock()
+part("panels.preview").GAUSSIAN_HEADS_PT_preview.draw(SimpleNamespace(layout=layout), bpy.context)
 json.dump(
     {
+        "opacities": np.unique(part("rig.points").read_attribute(cloud, "radiance:base")[:, 3]).tolist(),
+        "kept": part("rig.extract").extract(head) == own,
+        "offered": [call.kwargs.get("depress") for call in layout.operator.call_args_list if "match" in call.args[0]],
         "type": cloud.type,
         "attributes": sorted(cloud.attributes.keys()),
         "rendered": not head.splats.hide_render,
@@ -69,6 +85,11 @@ def test_splats_are_given_to_blender(tomorrow):
 def test_blender_draws_and_renders_them_and_the_add_on_does_not(tomorrow):
     assert tomorrow["rendered"] and tomorrow["drawn"] and not tomorrow["drawn_by_us"]
     assert tomorrow["refused"] == "This Blender renders Gaussian heads in the scene by itself. Use Render Image (F12)."
+
+
+def test_what_blenders_light_does_to_a_head_can_be_made_up_for(tomorrow):
+    assert tomorrow["opacities"] == [0.25] and tomorrow["kept"]
+    assert tomorrow["offered"] == [True]
 
 
 def test_the_blender_of_today_leaves_them_to_the_add_on(addon, avatar_path):

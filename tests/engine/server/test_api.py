@@ -38,6 +38,7 @@ OPERATIONS = [
     ("/heads/{head_id}/preview", "post"),
     ("/heads/{head_id}/export", "post"),
     ("/heads/{head_id}/bake", "post"),
+    ("/heads/{head_id}/linear", "post"),
     ("/heads/{head_id}/bind", "post"),
     ("/import", "post"),
 ]
@@ -123,6 +124,13 @@ def test_what_cannot_be_drawn_is_said(shared, dot, change, said):
     answer = shared.request("POST", "/heads/dot/preview", json=view | change)
     assert answer.status_code == 422
     assert said in answer.json()["error"]["message"]
+
+
+def test_a_head_has_looks_for_linear_light(shared, dot):
+    answer = shared.request("POST", "/heads/dot/linear")
+    looks = np.frombuffer(answer.content, "<f4").reshape(-1, 4)
+    assert answer.status_code == 200 and len(looks) == 1
+    assert looks.min() >= 0 and looks.max() <= 1
 
 
 def test_a_damaged_avatar_is_refused_and_the_old_one_stays(shared, dot):
