@@ -24,6 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.fuzz_incoming import flame_param_reader, flame_params, lam_reader, lams, splat_reader, splats
+
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "tests" / "kept" / "version_1.npz"
 ODD_NUMBERS = (0, 1, -1, 2, 0.5, 10, 1e-3, 1 + 1e-3, 1.0011, -0.001, 100, 1e4, 2**31 - 1, -(2**31), 1e30, 1e-30, 1e-40,
@@ -317,50 +319,6 @@ def change_memory(chance: random.Random, content: bytes) -> bytes:
     return content[: place + 10] + odd + content[place + 10 + len(odd) :] if place > 0 else content
 
 
-def _splat_reader(name: str) -> Callable[[], Callable[[Path], object]]:
-    """A reader that also minds its promises: as many of everything, finite, turned by quaternions of length 1."""
-
-    def reads() -> Callable[[Path], object]:
-        from engine.formats.splats import splat_formats
-
-        def read(path: Path) -> None:
-            splats = splat_formats()[name].read(path).splats
-            for value in vars(splats).values():
-                assert len(value) == len(splats.means) > 0 and bool(value.isfinite().all())
-            assert bool(((splats.quats.norm(dim=1) - 1).abs() < 1e-4).all()) and bool((splats.scales > 0).all())
-
-        return read
-
-    return reads
-
-
-def _splats(name: str) -> Callable[[], list[tuple[str, bytes]]]:
-    """Twelve splats as the format writes them; of a .ply as text and with harmonics, too."""
-
-    def seeds() -> list[tuple[str, bytes]]:
-        import torch
-        from plyfile import PlyData
-
-        from engine.formats.splats import splat_formats
-        from engine.gaussians.gaussians import Splats
-
-        rand = torch.Generator().manual_seed(0)
-        sizes = ((12, 3), (12, 4), (12, 3), (12,), (12, 3))
-        splats = Splats(*(torch.rand(size, generator=rand) + 0.01 for size in sizes))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"a.{name}")
-            splat_formats()[name].write(splats, path)
-            found = [path.read_bytes()]
-            if name == "ply":
-                for order in "=>":
-                    other = Path(folder, "b.ply")
-                    PlyData(PlyData.read(str(path)).elements, text=order == "=", byte_order=order).write(str(other))
-                    found.append(other.read_bytes())
-            return [(path.suffix, content) for content in found]
-
-    return seeds
-
-
 def change_packed(chance: random.Random, content: bytes) -> bytes:
     """Bytes of what is in a gzip file, or of the file."""
     if chance.random() < 0.3:
@@ -368,51 +326,17 @@ def change_packed(chance: random.Random, content: bytes) -> bytes:
     return gzip.compress(change_bytes(chance, gzip.decompress(content)), 1)
 
 
-def _lam_reader() -> Callable[[Path], object]:
-    from engine.exchange.imports.lam import read_lam
-
-    return read_lam
-
-
-def _lams() -> list[tuple[str, bytes]]:
-    from tests.engine.exchange.lam_file import write_lam
-
-    chance = np.random.default_rng(0)
-    vertices, faces = chance.normal(0, 0.1, (12, 3)) + (0, 1.6, 0), np.arange(12).reshape(4, 3)
-    keys = {name: chance.normal(0, 0.01, (12, 3)) for name in ("jawOpen", "eyeBlinkLeft", "smile")}
-    splats = {"means": vertices, "colors": vertices, "opacities": np.full(12, 0.5), "scales": np.full((12, 3), 0.01)}
-    splats["quats"] = chance.normal(size=(12, 4))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "ball.zip")
-        write_lam(path, vertices, faces, keys, splats)
-        return [(".zip", path.read_bytes())]
-
-
-def _flame_param_reader() -> Callable[[Path], object]:
-    from engine.exchange.imports.gaussian_avatars import read_parameters
-
-    return read_parameters
-
-
-def _flame_params() -> list[tuple[str, bytes]]:
-    widths = {"expr": 10, "rotation": 3, "neck_pose": 3, "jaw_pose": 3, "eyes_pose": 6}
-    arrays = {name: np.zeros((4, width), np.float32) for name, width in widths.items()}
-    packed = io.BytesIO()
-    np.savez(packed, shape=np.zeros(30), static_offset=np.zeros((1, 50, 3)), **arrays)
-    return [(".npz", packed.getvalue())]
-
-
 READERS = {
     "avatar": Reader(lambda: [(".npz", KEPT.read_bytes())], change_avatar, _read_avatar),
     "flame": Reader(_flames, change_bytes, _own(_flame_reader)),
     "photo": Reader(_photos, change_bytes, _own(_photo_reader)),
     "weights": Reader(_weights, change_bytes, _own(_weights_reader)),
-    "ply": Reader(_splats("ply"), change_bytes, _own(_splat_reader("ply"))),
-    "splat": Reader(_splats("splat"), change_bytes, _own(_splat_reader("splat"))),
-    "spz": Reader(_splats("spz"), change_packed, _own(_splat_reader("spz"))),
+    "ply": Reader(splats("ply"), change_bytes, _own(splat_reader("ply"))),
+    "splat": Reader(splats("splat"), change_bytes, _own(splat_reader("splat"))),
+    "spz": Reader(splats("spz"), change_packed, _own(splat_reader("spz"))),
     "memory": Reader(_memories, change_memory, _own(_memory_reader)),
-    "lam": Reader(_lams, change_members, _own(_lam_reader)),
-    "flame_param": Reader(_flame_params, change_members, _own(_flame_param_reader)),
+    "lam": Reader(lams, change_members, _own(lam_reader)),
+    "flame_param": Reader(flame_params, change_members, _own(flame_param_reader)),
 }
 
 
