@@ -47,6 +47,8 @@ def bake_head(avatar: Avatar, size: int) -> TexturedMesh:
     chest, lashes = (_texels(atlas, avatar, name) for name in ("torso", "lashes"))
     texture[chest, 3] = (255 * alpha[chest]).round()  # it ends softly, below what the photos show
     texture[lashes, 3] = 0  # strips that carry the lashes, which are cards
+    rows, columns = distance_transform_edt(~atlas.mask, return_distances=False, return_indices=True)
+    texture[..., 3] = texture[rows, columns, 3]  # or seams would show as lines where a part ends softly
     return TexturedMesh(
         name="head",
         vertices=avatar.vertices,

@@ -66,6 +66,14 @@ def test_what_covers_the_skin_is_what_the_picture_shows(avatar: Avatar):
         assert shown[upper] > 10 * shown[lower] and shown[1] == 0
 
 
+def test_what_ends_softly_has_no_hard_seam(avatar: Avatar):
+    """Of a chest whose Gaussians are faint, nothing is opaque: not beside its island in the picture either."""
+    chest = dict.fromkeys(("torso",), np.ones(len(avatar.vertices), bool))
+    faint = replace(avatar.gaussians, opacities=torch.full_like(avatar.gaussians.opacities, 0.01))
+    texture = bake(replace(avatar, gaussians=faint, regions=chest), 128).meshes[0].texture
+    assert texture[..., 3].max() < 60
+
+
 def test_a_round_gaussian_is_seen_from_everywhere(avatar: Avatar):
     """Three cards across each other; the flat ones beside it have one. All of them face outwards."""
     offsets = avatar.gaussians.offsets.clone()
