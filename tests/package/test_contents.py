@@ -24,7 +24,8 @@ ALL_WAYS = """
 import importlib, json, pkgutil, sys
 import engine
 for module in pkgutil.walk_packages(engine.__path__, "engine."):
-    if not module.name.startswith(("engine.training", "engine.benchmark", "engine.blender")):
+    optional = "engine.exchange.usd"  # with an extra of its own
+    if not module.name.startswith(("engine.training", "engine.benchmark", "engine.blender", optional)):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
 import torch
