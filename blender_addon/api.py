@@ -24,7 +24,7 @@ from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
 from .engine_client.messages import JobOptions
 from .errors import AddonError
-from .files import atomic_write
+from .files import atomic_write, require_readable
 from .formats import AVATAR, require_ending
 from .paths import resolve
 from .rig import avatar_file, baked, blending, build, copies, extract, textured
@@ -108,6 +108,7 @@ def prepare_import(path: Path) -> Callable[[], avatar_file.AvatarFile]:
     """What reads a file for :func:`import_head`, in any thread."""
     if path.suffix.lower() == AVATAR:
         return lambda: avatar_file.read_avatar(path)
+    require_readable(path)  # before the engine starts, which takes seconds
     return lambda: avatar_file.read_avatar(ENGINE.wait_ready().import_file(path), path.name)
 
 

@@ -104,3 +104,15 @@ def _is_too_long(path: Path, error: OSError) -> bool:
     if error.errno == errno.ENAMETOOLONG:
         return True
     return os.name == "nt" and error.errno == errno.ENOENT and len(str(path.absolute())) >= MAX_PATH
+
+
+def require_readable(path: Path) -> None:
+    """Find out before any work whether a file can be read.
+
+    Raises:
+        AddonError: it cannot.
+    """
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise unreadable(path, error, "Check the path.") from error

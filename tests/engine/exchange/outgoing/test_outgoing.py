@@ -90,7 +90,7 @@ def test_a_small_head_keeps_its_skin_in_viewers_that_drop_small_splats(head, rea
     for yaw in (0.0, 1.0, 3.0):
         view = camera(30, yaw)
         lost, kept = (psnr(as_playcanvas(splats, view), before, view) for splats in (before, after))
-        assert kept > 22 and kept > lost + 2.5
+        assert kept > 20 and kept > lost + 2.5
 
 
 def test_near_by_nothing_changes_and_what_is_never_seen_is_gone(head, ready):
