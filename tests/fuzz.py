@@ -24,7 +24,16 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.fuzz_incoming import flame_param_reader, flame_params, lam_reader, lams, splat_reader, splats
+from tests.fuzz_incoming import (
+    flame_param_reader,
+    flame_params,
+    glb_reader,
+    glbs,
+    lam_reader,
+    lams,
+    splat_reader,
+    splats,
+)
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "tests" / "kept" / "version_1.npz"
@@ -334,6 +343,7 @@ READERS = {
     "ply": Reader(splats("ply"), change_bytes, _own(splat_reader("ply"))),
     "splat": Reader(splats("splat"), change_bytes, _own(splat_reader("splat"))),
     "spz": Reader(splats("spz"), change_packed, _own(splat_reader("spz"))),
+    "glb": Reader(glbs, change_bytes, _own(glb_reader)),
     "memory": Reader(_memories, change_memory, _own(_memory_reader)),
     "lam": Reader(lams, change_members, _own(lam_reader)),
     "flame_param": Reader(flame_params, change_members, _own(flame_param_reader)),

@@ -86,3 +86,22 @@ def flame_params() -> list[tuple[str, bytes]]:
     packed = io.BytesIO()
     np.savez(packed, shape=np.zeros(30), static_offset=np.zeros((1, 50, 3)), **arrays)
     return [(".npz", packed.getvalue())]
+
+
+def glb_reader() -> Callable[[Path], object]:
+    from engine.exchange.glb_splats import read_glb_splats
+
+    return read_glb_splats
+
+
+def glbs() -> list[tuple[str, bytes]]:
+    from tests.engine.exchange.glb_file import write_glb
+
+    chance = np.random.default_rng(0)
+    quats = chance.normal(size=(8, 4))
+    quats /= np.linalg.norm(quats, axis=1, keepdims=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "ball.glb")
+        places, scales = chance.normal(0, 0.1, (8, 3)), np.full((8, 3), 0.01)
+        write_glb(path, places, quats, scales, np.full(8, 0.5), chance.random((8, 3)))
+        return [(".glb", path.read_bytes())]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +24,7 @@ from engine.progress import Progress
 from engine.rendering import orbit_camera, render
 from tests.engine.avatars import make_avatar
 from tests.engine.exchange import people
+from tests.engine.exchange.glb_file import write_glb
 
 
 @pytest.fixture(scope="module")
@@ -120,29 +119,6 @@ def test_splats_of_a_glb_are_where_its_scene_puts_them(tmp_path: Path) -> None:
     (tmp_path / "cut.glb").write_bytes((tmp_path / "a.glb").read_bytes()[:-40])
     with pytest.raises(AvatarError, match=r"cut\.glb is damaged"):
         import_head(tmp_path / "cut.glb", Wanted("x"), Progress())
-
-
-def write_glb(path: Path, means, quats, scales, opacities, colors) -> None:
-    """As the extension's text has it: linear scales, opacities 0..1, xyzw; at a node that turns, scales and shifts."""
-    blob, views, accessors = bytearray(), [], []
-    values = {"POSITION": means, "ROTATION": quats, "SCALE": scales, "OPACITY": opacities[:, None]}
-    values["SH_DEGREE_0_COEF_0"] = (colors - 0.5) / 0.28209479177387814
-    for rows in values.values():
-        content, kind = rows.astype("<f4").tobytes(), {1: "SCALAR", 3: "VEC3", 4: "VEC4"}[rows.shape[1]]
-        views.append({"buffer": 0, "byteOffset": len(blob), "byteLength": len(content)})
-        accessors.append({"bufferView": len(views) - 1, "componentType": 5126, "count": len(rows), "type": kind})
-        blob += content
-    extension = "KHR_gaussian_splatting"
-    names = [name if name == "POSITION" else f"{extension}:{name}" for name in values]
-    primitive = {"attributes": {name: k for k, name in enumerate(names)}, "mode": 0, "extensions": {extension: {}}}
-    node = {"mesh": 0, "rotation": [0, 0.6, 0, 0.8], "scale": [2, 2, 2], "translation": [1, 2, 3]}
-    said = {"asset": {"version": "2.0"}, "nodes": [node], "meshes": [{"primitives": [primitive]}]}
-    said |= {"bufferViews": views, "accessors": accessors, "buffers": [{"byteLength": len(blob)}]}
-    text = json.dumps(said).encode()
-    text += b" " * (-len(text) % 4)
-    length = 28 + len(text) + len(blob)
-    head = struct.pack("<4sIIII", b"glTF", 2, length, len(text), 0x4E4F534A)
-    path.write_bytes(head + text + struct.pack("<II", len(blob), 0x004E4942) + bytes(blob))
 
 
 def test_an_avatar_file_comes_in_as_it_is(tmp_path: Path) -> None:
