@@ -42,6 +42,8 @@ class GAUSSIAN_HEADS_OT_show_head(OnHead, bpy.types.Operator):
         return next(choice[2] for choice in CHOICES if choice[0] == properties.what)
 
     def run(self, context: bpy.types.Context, head: Head) -> str | None:
+        if self.what == "MESH":
+            _show_pictures(context)
         if self.what == "SPLATS" or textured.is_textured(head):
             textured.show(head, self.what)
             return None
@@ -123,6 +125,15 @@ def _match_behind(head: Head) -> None:
         return f"{name} matches Blender."
 
     Errand("Match", api.prepare_match(head), finish)
+
+
+def _show_pictures(context: bpy.types.Context) -> None:
+    """In Solid shading a viewport shows materials' plain colours, and so a statue, unless it is told otherwise."""
+    view = context.space_data
+    if view is not None and view.type == "VIEW_3D":
+        shading = view.shading
+        if shading.type == "SOLID" and shading.color_type == "MATERIAL":
+            shading.color_type = "TEXTURE"
 
 
 def _bake_behind(head: Head, what: str, size: int) -> None:

@@ -121,6 +121,7 @@ def _material(name: str, picture: bytes) -> bpy.types.Material:
     links.new(glow.outputs[0], unlit.inputs[2])
     output = nodes.new("ShaderNodeOutputMaterial")
     output.name, output.location = "Material Output", (150, 200)
+    nodes.active = texture  # what viewports in Solid shading show
     return material
 
 
