@@ -17,7 +17,7 @@ MENUS = (0, 20, 300, 50)
 MENU = (0, 50, 400, 500)
 FILES = (100, 0, 1220, 700)  # Blender's file view
 RENDER = (500, 70, 1100, 130)  # header of the window that shows a rendered picture
-FACE = (180, 80, 280, 180)  # in the rendered picture
+FACE = (240, 80, 285, 120)  # in the rendered picture of 480 × 270
 VIEW = (560, 560)
 SHADING = """
 with view():
