@@ -5,10 +5,10 @@ On Windows the word for it is ``py build.py …``.
 
 demo     installs what is needed, fetches the data files and makes two heads from photos, into out/demo
 test     the checks (ruff, pyright, import contracts) and the tests: the engine's, the add-on's in Blender as a module,
-         and, where the machine can host them, the artist's in a real Blender, both on Windows' Python under Wine, and
-         our files in viewers that are not ours; with --fast, the checks and those of the engine's tests that take no
-         seconds, in two minutes; with --lane, one of these parts; further arguments go to pytest and leave only checks
-         and the engine's tests
+         and, where the machine can host them, the artist's in a real Blender and both on Windows' Python under Wine;
+         with --fast, the checks and those of the engine's tests that take no seconds, in two minutes; with --lane, one
+         of these parts, or our files in viewers that are not ours; further arguments go to pytest and leave only
+         checks and the engine's tests
 looks    makes heads of all people of a folder (of the samples, without one) and judges them, into out/looks
 assets   only fetches the data files
 architecture  draws the pictures in docs/architecture.md anew from the imports
@@ -173,7 +173,7 @@ def test(arguments: list[str], fast: bool, lane: str | None) -> int:
     for group in ("blender-45", "blender-50"):  # here, and the next too, since several lanes would get them at once
         environments.blender(group)
     wheels.installer()
-    return testing.run_lanes([name for name in testing.LANES if name != "fast"])
+    return testing.run_lanes([name for name in testing.LANES if name not in testing.WHEN_NAMED])
 
 
 def fetch(*groups: str) -> int:

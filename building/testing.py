@@ -172,6 +172,7 @@ def _pytest(python: Path, lane: str, *words: str, environment: Mapping[str, str]
     return shell.run(python, "-m", "pytest", report, *words, environment=dict(environment or {})) == 0
 
 
+WHEN_NAMED = ("fast", "viewers")  # the whole takes its time without them; a browser takes all cores from a real Blender
 # In the order in which they begin: those that take longest first, and not both with a window's patience at a time.
 LANES = {
     "engine": Lane(partial(engine, *SIDE_BY_SIDE, threads=ONE_THREAD)),
