@@ -143,11 +143,10 @@ def _bake_behind(head: Head, what: str, size: int) -> None:
         found = find_head(root)
         if found is None:
             raise AddonError("The head is gone.", "Bake another.")
-        name = found.name
         yield from textured.dress_steps(found, baked)
         textured.show(textured.whole(found), what)
         bpy.ops.ed.undo_push(message="Show Head")
-        return f"{name} has a textured mesh."
+        return ""  # it is seen, and a menu would lie over the buttons
 
     Errand("Bake", api.prepare_bake(head, size), finish)
 

@@ -32,7 +32,7 @@ class Errand(Generic[T]):
         Args:
             work: done in a thread, without Blender's data.
             done: takes its result on Blender's own thread, in pieces of less than 100 ms, and says in a sentence what
-                has become of it.
+                has become of it; an empty one is not shown.
         """
         self.title = title
         self._done = done
@@ -69,6 +69,8 @@ class Errand(Generic[T]):
             title, icon = f"{self.title} failed", "ERROR"
             text = str(error) if known else f"{type(error).__name__}: {error}"
         self.running.remove(self)
+        if not text:
+            return None
         if bpy.app.background:  # a menu without a window ends Blender
             print(f"{title}: {text}")
         else:
