@@ -90,6 +90,10 @@ class Avatar:
         """[F] m², the neutral triangles' areas, on the Gaussians' device."""
         return triangle_frames(self._on_device(self.vertices), self._device_faces)[1]
 
+    def region(self, name: str) -> np.ndarray:
+        """[V] bool: the vertices of a region, none of them where the head lacks it."""
+        return self.regions.get(name, np.zeros(len(self.vertices), bool))
+
     @cached_property
     def _device_faces(self) -> torch.Tensor:
         return self._on_device(self.faces).long()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from scipy.ndimage import distance_transform_edt
@@ -12,7 +14,7 @@ from engine.baking.flatten import Unfolded, draw, flatten
 from engine.baking.textured import TexturedHead, TexturedMesh
 from engine.curves import smoothstep
 from engine.gaussians.gaussians import PARTS
-from engine.heads.atlas import Atlas, make_atlas
+from engine.heads.atlas import Atlas, gather, make_atlas
 
 SIZE = 2048  # texels a side
 BLINK = ("eyeBlinkLeft", "eyeBlinkRight")
@@ -38,9 +40,11 @@ def bake_head(avatar: Avatar, size: int) -> TexturedMesh:
     Lids are mostly coloured as they are when closed: open, what they show then lies in a fold.
     """
     atlas = make_atlas(avatar.uv, avatar.uv_faces, size)
-    colors, alpha = _drawn(avatar, atlas, Pose())
-    lids = _interpolated(atlas, avatar, smoothstep(_lid_travel(avatar), *FOLDED)) * (1 - MARGIN * alpha)
-    shut_colors, shut_alpha = _drawn(avatar, atlas, Pose(dict.fromkeys(BLINK, 1.0)))
+    layers = _layers(avatar, atlas)
+    colors, alpha = _drawn(avatar, layers, Pose())
+    folded = torch.from_numpy(smoothstep(_lid_travel(avatar), *FOLDED))[:, None]
+    lids = gather(atlas, avatar.faces, folded)[..., 0].numpy() * (1 - MARGIN * alpha)
+    shut_colors, shut_alpha = _drawn(avatar, layers, Pose(dict.fromkeys(BLINK, 1.0)))
     colors += lids[..., None] * (shut_colors - colors)
     alpha += lids * (shut_alpha - alpha)
     texture = fill(colors, alpha)
@@ -62,21 +66,28 @@ def bake_head(avatar: Avatar, size: int) -> TexturedMesh:
     )
 
 
-def _drawn(avatar: Avatar, atlas: Atlas, pose: Pose) -> tuple[np.ndarray, np.ndarray]:
+def _layers(avatar: Avatar, atlas: Atlas) -> list[tuple[torch.Tensor, np.ndarray]]:
+    """What is drawn at once: Gaussians [N] bool on islands that lie apart, and the texels [S, S] bool of these."""
+    islands = Unfolded(avatar.vertices, avatar.faces, avatar.uv, avatar.uv_faces).islands()
+    own_island = torch.from_numpy(islands)[avatar.gaussians.triangles]
+    near = avatar.gaussians.parts == PARTS.index("surface")
+    texels = np.where(atlas.mask, islands[atlas.triangle], -1)
+    groups = _apart(avatar.uv[avatar.uv_faces], islands)
+    return [(near & torch.isin(own_island, torch.from_numpy(group)), np.isin(texels, group)) for group in groups]
+
+
+def _drawn(
+    avatar: Avatar, layers: Sequence[tuple[torch.Tensor, np.ndarray]], pose: Pose
+) -> tuple[np.ndarray, np.ndarray]:
     """Colours [S, S, 3] premultiplied by alpha [S, S], under a pose; nothing where no triangle is."""
-    size = atlas.resolution
+    size = len(layers[0][1])
     expression = np.array([pose.expression.get(name, 0.0) for name in avatar.key_names])
     vertices = deform(avatar, expression, np.zeros((len(avatar.joint_names), 3))).numpy()
     mesh = Unfolded(vertices, avatar.faces, avatar.uv, avatar.uv_faces)
     flat = flatten(drive(avatar, pose.expression), avatar.gaussians, mesh, size)
-    islands = mesh.islands()
-    own_island = torch.from_numpy(islands)[avatar.gaussians.triangles]
-    near = avatar.gaussians.parts == PARTS.index("surface")
-    texels = np.where(atlas.mask, islands[atlas.triangle], -1)
     colors, alpha = np.zeros((size, size, 3), np.float32), np.zeros((size, size), np.float32)
-    for group in _apart(mesh, islands):
-        drawn, covered = draw(flat, size, near & torch.isin(own_island, torch.from_numpy(group)))
-        here = np.isin(texels, group)
+    for shown, here in layers:
+        drawn, covered = draw(flat, size, shown)
         colors[here], alpha[here] = drawn[here], covered[here]
     return colors, alpha
 
@@ -89,15 +100,8 @@ def _lid_travel(avatar: Avatar) -> np.ndarray:
 
 def _texels(atlas: Atlas, avatar: Avatar, region: str) -> np.ndarray:
     """[S, S] bool: the texels of faces that touch a region, which the head model may lack."""
-    vertices = avatar.regions.get(region, np.zeros(len(avatar.vertices), bool))
-    touched = np.logical_or.reduce(vertices[avatar.faces], axis=1)
+    touched = np.logical_or.reduce(avatar.region(region)[avatar.faces], axis=1)
     return atlas.mask & touched[atlas.triangle]
-
-
-def _interpolated(atlas: Atlas, avatar: Avatar, values: np.ndarray) -> np.ndarray:
-    """[S, S] float32: what vertices say, at every texel; 0 where no triangle is."""
-    corners = values.astype(np.float32)[avatar.faces[np.maximum(atlas.triangle, 0)]]
-    return np.einsum("hwk,hwk->hw", atlas.barycentric, corners)
 
 
 def fill(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -115,10 +119,13 @@ def fill(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return texture
 
 
-def _apart(mesh: Unfolded, islands: np.ndarray) -> list[np.ndarray]:
-    """Islands in groups whose boxes lie apart, so that no Gaussian of one reaches into another of its group."""
+def _apart(corners: np.ndarray, islands: np.ndarray) -> list[np.ndarray]:
+    """Islands in groups whose boxes lie apart, so that no Gaussian of one reaches into another of its group.
+
+    Args:
+        corners: [F, 3, 2] of the triangles in the atlas. islands: [F] of which each is part.
+    """
     count = islands.max() + 1
-    corners = mesh.uv[mesh.uv_faces]
     low, high = np.full((count, 2), np.inf), np.full((count, 2), -np.inf)
     np.minimum.at(low, islands, corners.min(axis=1))
     np.maximum.at(high, islands, corners.max(axis=1))

@@ -38,8 +38,7 @@ def standing_off(avatar: Avatar) -> torch.Tensor:
 
 def _within(avatar: Avatar, region: str) -> torch.Tensor:
     """[N] bool: which Gaussians are bound to a region's faces; none where the head model lacks it."""
-    vertices = avatar.regions.get(region, np.zeros(len(avatar.vertices), bool))
-    return torch.from_numpy(vertices[avatar.faces].all(axis=1))[avatar.gaussians.triangles]
+    return torch.from_numpy(avatar.region(region)[avatar.faces].all(axis=1))[avatar.gaussians.triangles]
 
 
 def _planes(scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

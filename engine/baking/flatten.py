@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import igl
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
 from engine.gaussians.binding import triangle_frames
@@ -34,10 +33,7 @@ class Unfolded:
 
     def islands(self) -> np.ndarray:
         """[F] int, which connected piece of the UV map each face belongs to."""
-        first, second = self.uv_faces[:, [0, 1]].T, self.uv_faces[:, [1, 2]].T
-        rows, columns = np.concatenate((first, second), axis=1)
-        links = coo_array((np.ones(len(rows), bool), (rows, columns)), shape=(len(self.uv),) * 2)
-        return connected_components(links, directed=False)[1][self.uv_faces[:, 0]]
+        return igl.facet_components(self.uv_faces)[1]
 
 
 def flatten(splats: Splats, gaussians: BoundGaussians, mesh: Unfolded, size: int) -> Splats:

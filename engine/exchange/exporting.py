@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 from engine.avatar import Avatar, Pose, drive
@@ -39,12 +39,12 @@ def head_formats() -> Mapping[str, HeadFormat]:
     return discover(heads.__name__, heads.__path__)
 
 
-def export_formats() -> dict[str, HeadFormat]:
+def export_formats() -> dict[str, SplatFormat | HeadFormat]:
     """Everything that an avatar is written to, by its name; formats for splats alone first."""
-    return {name: _splats_of_head(spec) for name, spec in splat_formats().items()} | dict(head_formats())
+    return {**splat_formats(), **head_formats()}
 
 
-def format_of(path: Path) -> HeadFormat:
+def format_of(path: Path) -> SplatFormat | HeadFormat:
     """The format that a file's name asks for.
 
     Raises:
@@ -89,8 +89,8 @@ def export(
             avatar has no such key or joint. OutputError: the file cannot be written. Cancelled: the user asked to stop.
     """
     wanted = format_of(path)
-    if wanted.name in splat_formats():
-        _write_splats(splat_formats()[wanted.name], avatar, pose, path, axes, share, progress or Progress(), blend)
+    if isinstance(wanted, SplatFormat):
+        _write_splats(wanted, avatar, pose, path, axes, share, progress or Progress(), blend)
     elif axes is not None or share < 1 or blend != DISPLAY:
         raise EngineError(f"Axes, a share of the splats and their blending are not for {path.name}.", _only_splats())
     else:
@@ -114,8 +114,8 @@ def export_frames(
     Raises:
         EngineError: the files are not of splats alone. The rest as :func:`export`; what was written stays.
     """
-    spec = splat_formats().get(format_of(paths[0]).name)
-    if spec is None:
+    spec = format_of(paths[0])
+    if not isinstance(spec, SplatFormat):
         raise EngineError(f"{paths[0].name} holds a head that moves, not one of many frames.", _only_splats())
     progress.start("splats")
     looked_at = most_different(poses, TYPICAL if share < 1 else 1)
@@ -145,11 +145,6 @@ def _write_splats(
         ready = for_linear_light(ready, [pose], progress)
     spec.write(to_file(drive(ready, pose.expression, pose.joint_rotations), axes or spec.axes), path)
     progress.finish()
-
-
-def _splats_of_head(spec: SplatFormat) -> HeadFormat:
-    write = partial(_write_splats, spec, axes=None, share=1.0, progress=Progress(), blend=DISPLAY)
-    return HeadFormat(spec.name, spec.label, write, spec.order)
 
 
 def _only_splats() -> str:

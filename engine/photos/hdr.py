@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from engine.curves import to_linear
+
 PQ, HLG = 16, 18  # transfer characteristics of ITU-T H.273, table 3
 WHITE = 203.0  # cd/m² of diffuse white in both (ITU-R BT.2408, table 1)
 PEAK = 1000.0  # cd/m² of HLG's nominal screen
@@ -28,7 +30,7 @@ def to_srgb(image: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
     if matrix is None and transfer not in (PQ, HLG):
         return image
     values = np.arange(256) / 255
-    curve = {PQ: _from_pq, HLG: _from_hlg}.get(transfer, _from_srgb)(values).astype(np.float32)
+    curve = {PQ: _from_pq, HLG: _from_hlg}.get(transfer, to_linear)(values).astype(np.float32)
     linear = curve[image]
     if transfer == HLG:  # the scene's light becomes a screen's, by its luminance (ITU-R BT.2100, table 5)
         luminance = linear @ np.array([0.2627, 0.6780, 0.0593], np.float32)
@@ -42,10 +44,6 @@ def to_srgb(image: np.ndarray, primaries: int, transfer: int) -> np.ndarray:
     linear = np.clip(linear, 0, 1)
     shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** np.float32(1 / 2.4) - 0.055)
     return (255 * shown + 0.5).astype(np.uint8)
-
-
-def _from_srgb(values: np.ndarray) -> np.ndarray:
-    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def _from_pq(values: np.ndarray) -> np.ndarray:

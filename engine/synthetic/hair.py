@@ -8,11 +8,11 @@ from functools import lru_cache
 import numpy as np
 from scipy.spatial import cKDTree
 
+from engine.curves import to_linear
 from engine.locks import CROWN, KNOT, Skull, Style, hairline, paths
 from engine.noise import fractal
 from engine.synthetic.canvas import Canvas, canvas
 from engine.synthetic.fields import fields, step
-from engine.synthetic.skin import to_linear
 from engine.synthetic.traits import Traits
 
 ROOT_ON = (0.02, 0.35)  # of a texel's density, between which hair starts to grow

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.curves import to_linear
 from engine.heads.portrait import BROW, IRIS_RADIUS
 from engine.noise import fractal
 from engine.synthetic.canvas import Canvas
@@ -24,11 +25,6 @@ class Paint:
     albedo: np.ndarray
     height: np.ndarray
     gloss: np.ndarray
-
-
-def to_linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB 0..1 to linear light (IEC 61966-2-1)."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((np.maximum(srgb, 0) + 0.055) / 1.055) ** 2.4)
 
 
 def paint(canvas: Canvas, traits: Traits, density: np.ndarray, rng: np.random.Generator) -> Paint:

@@ -40,8 +40,7 @@ def key(avatar: Avatar, *names: str) -> np.ndarray:
 
 def on_region(avatar: Avatar, *regions: str) -> np.ndarray:
     """[F] bool: triangles whose corners all lie in one of the regions; regions that the head lacks are empty."""
-    empty = np.zeros(len(avatar.vertices), bool)
-    return np.any([avatar.regions.get(name, empty)[avatar.faces].all(axis=1) for name in regions], axis=0)
+    return np.any([avatar.region(name)[avatar.faces].all(axis=1) for name in regions], axis=0)
 
 
 def mark(avatar: Avatar) -> Marks:

@@ -22,6 +22,7 @@ from engine.atomic import atomic_write
 from engine.avatar import Avatar, Pose, drive, motion
 from engine.baking.bake import bake
 from engine.baking.textured import TexturedHead, TexturedMesh
+from engine.curves import to_linear
 from engine.exchange.gltf import GltfFile, Skeleton
 from engine.exchange.spec import HeadFormat
 from engine.formats.viewers import SH_C0, visible
@@ -151,9 +152,7 @@ def _world_of(avatar: Avatar, turns: np.ndarray, joint: int) -> np.ndarray:
 
 def _as_points(colors: np.ndarray, opacities: np.ndarray) -> np.ndarray:
     """[n, 4] uint16: what programs without splatting give their points; glTF's colours of vertices are linear."""
-    srgb = colors.clip(0, 1)
-    linear = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return (np.column_stack((linear, opacities)).clip(0, 1) * 65535).round().astype(np.uint16)
+    return (np.column_stack((to_linear(colors.clip(0, 1)), opacities)).clip(0, 1) * 65535).round().astype(np.uint16)
 
 
 SPEC = HeadFormat(
