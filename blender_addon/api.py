@@ -20,6 +20,7 @@ import numpy as np
 
 from .animation import capture, expressions, performance, performing, poses
 from .compat import HAS_NATIVE_SPLATS
+from .engine_client.client import Client
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
 from .engine_client.messages import JobOptions
@@ -126,11 +127,10 @@ def prepare_bind(
     head: Head,
 ) -> tuple[Callable[[], avatar_file.AvatarFile], Callable[[avatar_file.AvatarFile], Generator[None, None, Head]]]:
     """What :func:`bind_head` does in any thread, and what it does with the result in Blender's own, in pieces."""
-    avatar, key, name = extract.extract(head), extract.content_key(head), head.name
+    name, send = head.name, _prepare_sending(head, extract.extract(head))
 
     def read() -> avatar_file.AvatarFile:
-        client = ENGINE.wait_ready()
-        client.put_head(key, avatar)
+        client, key = send()
         return avatar_file.read_avatar(client.bind(key), name)
 
     def replace(made: avatar_file.AvatarFile) -> Generator[None, None, Head]:
@@ -267,20 +267,24 @@ def show(head: Head, what: str, *, size: int = 2048, lit: bool = True) -> None:
     """
     require_local(head)
     if what != "SPLATS" and not textured.is_textured(head):
-        build.finished(textured.dress_steps(head, prepare_bake(head, size)()))
-        head = textured.whole(head)
+        head = bake(head, size)
     textured.show(head, what)
     if textured.is_textured(head):
         textured.light(head, lit)
 
 
+def bake(head: Head, size: int) -> Head:
+    """Give a head the mesh's pictures and hair anew; returns it with these. Raises as :func:`show`."""
+    build.finished(textured.dress_steps(head, prepare_bake(head, size)()))
+    return textured.whole(head)
+
+
 def prepare_bake(head: Head, size: int) -> Callable[[], baked.Baked]:
     """Take from Blender what baking needs; the function that comes back bakes, in any thread."""
-    avatar, key = extract.extract(head), extract.content_key(head)
+    send = _prepare_sending(head, extract.extract(head))
 
     def bake() -> baked.Baked:
-        client = ENGINE.wait_ready()
-        client.put_head(key, avatar)
+        client, key = send()
         return baked.read_baked(client.bake(key, size))
 
     return bake
@@ -313,11 +317,10 @@ def prepare_match(head: Head) -> Callable[[], np.ndarray]:
     """
     if not HAS_NATIVE_SPLATS:
         raise AddonError("This Blender leaves Gaussians to the add-on, which blends them as they are.", "Use 5.3.")
-    avatar, key = extract.extract(head), extract.content_key(head)
+    send = _prepare_sending(head, extract.extract(head))
 
     def find() -> np.ndarray:
-        client = ENGINE.wait_ready()
-        client.put_head(key, avatar)
+        client, key = send()
         return client.linear(key)
 
     return find
@@ -362,15 +365,26 @@ def prepare_export(head: Head, path: Path) -> Callable[[], None]:
     avatar = extract.extract(head)
     if path.suffix == AVATAR:
         return lambda: _write(path, avatar)
-    key = extract.content_key(head)
+    send = _prepare_sending(head, avatar)
     pose = extract.pose_state(head, bpy.context.evaluated_depsgraph_get())
 
     def write() -> None:
-        client = ENGINE.wait_ready()
-        client.put_head(key, avatar)
+        client, key = send()
         _write(path, client.export(key, path.suffix[1:], pose.expression, pose.joint_rotations))
 
     return write
+
+
+def _prepare_sending(head: Head, avatar: bytes) -> Callable[[], tuple[Client, str]]:
+    """What gives a head to the engine, in any thread, and returns whom to ask and by what name."""
+    key = extract.content_key(head)
+
+    def send() -> tuple[Client, str]:
+        client = ENGINE.wait_ready()
+        client.put_head(key, avatar)
+        return client, key
+
+    return send
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -19,6 +19,7 @@ from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.atlas import DEFAULT_TEXELS
 from engine.heads.parametric import ParametricHead
+from engine.heads.rig import person_fields
 from engine.models.head_gaussians import HeadGaussians
 from engine.models.parts import close_lids, furnish
 from engine.photos import load_photos
@@ -282,17 +283,7 @@ def make_avatar(
     """Put a head together: mesh, keys, joints, Gaussians, views and where it all came from."""
     return Avatar(
         name=name,
-        vertices=model.rig.neutral.numpy(),
-        faces=head.faces,
-        uv=head.uv,
-        uv_faces=head.uv_faces,
-        regions=head.regions,
-        key_names=head.expression_names,
-        key_deltas=model.rig.expression_basis.numpy(),
-        joint_names=head.joint_names,
-        joint_parents=head.joint_parents,
-        joint_positions=tracked.joints,
-        skin_weights=head.skin_weights,
+        **person_fields(head, model.rig),
         gaussians=model.gaussians,
         views=tuple(source_view(view) for view in tracked.views),
         eigenbasis=model.eigenbasis,

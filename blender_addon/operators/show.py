@@ -70,8 +70,7 @@ class GAUSSIAN_HEADS_OT_bake_mesh(OnHead, bpy.types.Operator):
         if self.options.is_invoke:
             _bake_behind(head, what, int(self.size))
             return f"The engine bakes {head.name}'s mesh."
-        textured.strip(head)
-        api.show(textured.whole(head), what, size=int(self.size))
+        textured.show(api.bake(head, int(self.size)), what)
         return f"{head.name} has a textured mesh."
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
@@ -111,13 +110,18 @@ class GAUSSIAN_HEADS_OT_match_blender(OnHead, bpy.types.Operator):
         return self.execute(context)
 
 
+def _still(root: bpy.types.Object) -> Head:
+    """The head that was there when the engine began to work on it."""
+    if (found := find_head(root)) is None:
+        raise AddonError("The head is gone.", "Choose another.")
+    return found
+
+
 def _match_behind(head: Head) -> None:
     root = head.root
 
     def finish(looks: np.ndarray) -> Generator[None, None, str]:
-        found = find_head(root)
-        if found is None:
-            raise AddonError("The head is gone.", "Match another.")
+        found = _still(root)
         name = found.name
         blending.match(found, looks)
         yield
@@ -140,9 +144,7 @@ def _bake_behind(head: Head, what: str, size: int) -> None:
     root = head.root
 
     def finish(baked: Baked) -> Generator[None, None, str]:
-        found = find_head(root)
-        if found is None:
-            raise AddonError("The head is gone.", "Bake another.")
+        found = _still(root)
         yield from textured.dress_steps(found, baked)
         textured.show(textured.whole(found), what)
         bpy.ops.ed.undo_push(message="Show Head")

@@ -121,9 +121,10 @@ def _bone(data: bpy.types.Armature, name: str, place: tuple[float, float, float]
         bone.parent = data.edit_bones[parent]
 
 
-def _mesh(avatar: AvatarFile, motion: CoefficientVertices) -> Generator[None, None, bpy.types.Object]:
-    vertices, faces = np.concatenate((to_blender(avatar.vertices), motion.places)), avatar.faces
-    data = bpy.data.meshes.new(f"{avatar.name}.head")
+def new_mesh(name: str, vertices: np.ndarray, avatar: AvatarFile) -> bpy.types.Mesh:
+    """A smooth mesh of an avatar's triangles and UV map; ``vertices`` [V, 3], Blender's axes, may be more than its."""
+    faces = avatar.faces
+    data = bpy.data.meshes.new(name)
     data.vertices.add(len(vertices))
     data.vertices.foreach_set("co", vertices.reshape(-1))
     data.loops.add(faces.size)
@@ -133,6 +134,12 @@ def _mesh(avatar: AvatarFile, motion: CoefficientVertices) -> Generator[None, No
     data.uv_layers.new(name="UVMap").data.foreach_set("uv", avatar.uv[avatar.uv_faces].reshape(-1))
     data.update(calc_edges=True)
     data.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+    return data
+
+
+def _mesh(avatar: AvatarFile, motion: CoefficientVertices) -> Generator[None, None, bpy.types.Object]:
+    vertices, faces = np.concatenate((to_blender(avatar.vertices), motion.places)), avatar.faces
+    data = new_mesh(f"{avatar.name}.head", vertices, avatar)
     corners = vertices[faces]
     normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     write_attribute(data, "gs_rest_area", "FLOAT", np.linalg.norm(normals, axis=1) / 2, "FACE")

@@ -15,7 +15,7 @@ from ..compat import set_normals
 from .avatar_file import AvatarFile
 from .axes import to_blender
 from .baked import Baked
-from .build import ROOT_BONE
+from .build import ROOT_BONE, new_mesh
 from .heads import HAIR, SHOW, Head, draw_as_needed, find_head, name_parts
 
 ROUGH, SPECULAR = 0.6, 0.3  # skin, dull enough that the light in the picture is not doubled by glints
@@ -126,21 +126,12 @@ def _material(name: str, picture: bytes) -> bpy.types.Material:
 
 
 def _add_hair(head: Head, hair: AvatarFile, material: bpy.types.Material) -> Generator[None, None, None]:
-    data = bpy.data.meshes.new(f"{head.name}.hair")
-    vertices, faces = to_blender(hair.vertices), hair.faces
-    data.vertices.add(len(vertices))
-    data.vertices.foreach_set("co", vertices.reshape(-1))
-    data.loops.add(faces.size)
-    data.loops.foreach_set("vertex_index", faces.reshape(-1))
-    data.polygons.add(len(faces))
-    data.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
-    data.uv_layers.new(name="UVMap").data.foreach_set("uv", hair.uv[hair.uv_faces].reshape(-1))
-    data.update(calc_edges=True)
+    vertices = to_blender(hair.vertices)
+    data = new_mesh(f"{head.name}.hair", vertices, hair)
     data.materials.append(material)
     obj = bpy.data.objects.new(data.name, data)
     obj[HAIR] = True
     yield
-    data.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
     middle = to_blender(hair.joint_positions)[hair.metadata["joint_names"].index("head")]
     outward = vertices - middle  # cards lit one by one would sparkle: they take the light of the ball that they cover
     outward /= np.linalg.norm(outward, axis=1, keepdims=True).clip(1e-6)

@@ -18,7 +18,7 @@ from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats, concatenat
 from engine.heads import load_head
 from engine.heads.parametric import ParametricHead
 from engine.heads.portrait import eyeballs
-from engine.heads.rig import Rig, make_rig
+from engine.heads.rig import Rig, make_rig, person_fields
 from engine.models.head_gaussians import HeadGaussians, Shoot
 from engine.models.parts import close_lids
 from engine.models.surface.beyond import LEVEL, still_triangles
@@ -68,17 +68,7 @@ def bind_to_head(static: Avatar, name: str, progress: Progress) -> Imported:
     made = replace(
         static,
         name=name,
-        vertices=rig.neutral.numpy(),
-        faces=head.faces,
-        uv=head.uv,
-        uv_faces=head.uv_faces,
-        regions=head.regions,
-        key_names=head.expression_names,
-        key_deltas=rig.expression_basis.numpy(),
-        joint_names=head.joint_names,
-        joint_parents=head.joint_parents,
-        joint_positions=joints,
-        skin_weights=head.skin_weights,
+        **person_fields(head, rig),
         gaussians=model.gaussians,
         eigenbasis=model.eigenbasis,
         provenance=provenance,

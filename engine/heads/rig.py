@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +45,23 @@ class Rig:
 def joint_chain(head: ParametricHead) -> tuple[int, ...]:
     """Indices of the joints between torso and head, root first."""
     return tuple(head.joint_names.index(name) for name in ("neck", "head"))
+
+
+def person_fields(head: ParametricHead, rig: Rig) -> dict[str, Any]:
+    """What an avatar has of a head model and of a person's rig, by the names of its fields."""
+    return {
+        "vertices": rig.neutral.numpy(),
+        "faces": head.faces,
+        "uv": head.uv,
+        "uv_faces": head.uv_faces,
+        "regions": head.regions,
+        "key_names": head.expression_names,
+        "key_deltas": rig.expression_basis.numpy(),
+        "joint_names": head.joint_names,
+        "joint_parents": head.joint_parents,
+        "joint_positions": rig.joints.numpy(),
+        "skin_weights": head.skin_weights,
+    }
 
 
 def make_rig(head: ParametricHead, neutral: np.ndarray, joints: np.ndarray) -> Rig:

@@ -7,7 +7,8 @@ import secrets
 import shutil
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -32,6 +33,21 @@ class WorkFolder:
         self._lock = FileLock(_lock_path(self.path), mode=0o600, thread_local=False)
         self._lock.acquire(timeout=0)
         self.path.mkdir(mode=0o700)
+
+    def new(self) -> Path:
+        """An empty folder in it."""
+        own = self.path / f"request_{secrets.token_hex(8)}"
+        own.mkdir()
+        return own
+
+    @contextmanager
+    def for_request(self) -> Iterator[Path]:
+        """An empty folder in it for one request, which goes with it."""
+        own = self.new()
+        try:
+            yield own
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
 
     def remove(self) -> None:
         """Delete the folder with all that is in it."""

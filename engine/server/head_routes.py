@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -120,7 +119,7 @@ class HeadSummary(BaseModel):
 )
 async def put(parts: Parts, head_id: HeadId, request: Request) -> HeadSummary:
     """Load an avatar file; it stays with the last few used, for previews and exports."""
-    folder = _new_folder(parts)
+    folder = parts.folder.new()
     try:
         path = folder / "avatar.npz"
         with path.open("xb") as file:
@@ -204,21 +203,12 @@ def linear(parts: Parts, head_id: HeadId) -> Response:
 
 def _written(parts: Parts, name: str, write: Callable[[Path], None]) -> Response:
     """The bytes of a file that is written to a folder of its own, and gone after."""
-    folder = _new_folder(parts)
-    try:
+    with parts.folder.for_request() as folder:
         write(folder / name)
         return Response((folder / name).read_bytes(), media_type=BYTES)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _load(parts: Parts, head_id: str, path: Path) -> Avatar:
     loaded = avatar.load(path)
     parts.heads.put(head_id, loaded)
     return loaded
-
-
-def _new_folder(parts: Parts) -> Path:
-    folder = parts.folder.path / f"head_{secrets.token_hex(8)}"
-    folder.mkdir()
-    return folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -51,8 +49,7 @@ def import_file(
 
     ``head``: the path of the user's FLAME file, for heads that were made on it.
     """
-    folder = _new_folder(parts)
-    try:
+    with parts.folder.for_request() as folder:
         stored = store(files[0], folder, REQUEST_BYTES)
         suffix = PurePath(stored.shown).suffix.lower()
         known = {ending for spec in head_imports().values() for ending in spec.suffixes}
@@ -65,21 +62,16 @@ def import_file(
         with _one_at_a_time:
             made = _told(lambda: import_head(path, wanted, Progress()), shown)
         return _answer(made, folder, shown)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @router.post("/heads/{head_id}/bind", response_class=Response, responses=AVATAR | documented(404, 507))
 def bind(parts: Parts, head_id: HeadId) -> Response:
     """Resident static splats as a head that moves, as an avatar file of the same name."""
     resident = parts.heads.get(head_id)
-    folder = _new_folder(parts)
-    try:
+    with parts.folder.for_request() as folder:
         with _one_at_a_time:
             made = bind_to_head(resident.avatar, resident.avatar.name, Progress())
         return _answer(made, folder, {})
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _told(read: Callable[[], Imported], shown: Mapping[str, str]) -> Imported:
@@ -99,9 +91,3 @@ def _answer(made: Imported, folder: Path, shown: Mapping[str, str]) -> Response:
         provenance["notes"] = [replace_names(note, shown) for note in made.notes]
     avatar.save(replace(made.avatar, provenance=provenance), folder / "made.npz")
     return Response((folder / "made.npz").read_bytes(), media_type=BYTES)
-
-
-def _new_folder(parts: Parts) -> Path:
-    folder = parts.folder.path / f"import_{secrets.token_hex(8)}"
-    folder.mkdir()
-    return folder

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -61,13 +59,9 @@ def _head_model(source: str) -> str:
 @router.post("/photos/check", responses=documented(507))
 def check(parts: Parts, photo: Annotated[UploadFile, File()]) -> PhotoVerdict:
     """Say whether a photo or clip can be used, and what will limit the result."""
-    folder = parts.folder.path / f"check_{secrets.token_hex(8)}"
-    folder.mkdir()
-    try:
+    with parts.folder.for_request() as folder:
         stored = store(photo, folder)
         verdict = parts.checks.check(stored.path, stored.shown)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     shown = {stored.path.name: stored.shown}
     return PhotoVerdict(
         name=stored.shown,

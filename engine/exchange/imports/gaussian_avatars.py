@@ -28,7 +28,7 @@ from engine.gaussians.rotations import matrix_to_quat, quat_multiply
 from engine.heads import load_head
 from engine.heads.flame_file import read_flame
 from engine.heads.parametric import ParametricHead
-from engine.heads.rig import Rig, make_rig
+from engine.heads.rig import Rig, make_rig, person_fields
 from engine.progress import Progress
 
 PARAMETERS = "flame_param.npz"
@@ -152,17 +152,7 @@ def _avatar(
     )
     return Avatar(
         name=name,
-        vertices=rig.neutral.numpy(),
-        faces=head.faces,
-        uv=head.uv,
-        uv_faces=head.uv_faces,
-        regions=head.regions,
-        key_names=head.expression_names,
-        key_deltas=rig.expression_basis.numpy(),
-        joint_names=head.joint_names,
-        joint_parents=head.joint_parents,
-        joint_positions=rig.joints.numpy(),
-        skin_weights=head.skin_weights,
+        **person_fields(head, rig),
         gaussians=gaussians,
         views=(),
         provenance=provenance,
