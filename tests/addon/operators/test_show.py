@@ -33,6 +33,19 @@ def test_a_head_becomes_a_mesh_and_splats_again(addon, head):
     assert head().shown == "BOTH" and head().mesh.is_shadow_catcher
 
 
+def test_a_bake_that_fails_leaves_the_pictures_that_there_are(addon, head, monkeypatch):
+    bpy.ops.gaussian_heads.show_head(what="MESH")
+    api, errors = (importlib.import_module(f"{addon}.{name}") for name in ("api", "errors"))
+
+    def no_engine():
+        raise errors.AddonError("The engine is gone.", "Start it.")
+
+    monkeypatch.setattr(api, "prepare_bake", lambda head, size: no_engine)
+    with pytest.raises(RuntimeError, match="The engine is gone"):
+        bpy.ops.gaussian_heads.bake_mesh()
+    assert head().mesh.data.materials and head().hair is not None and head().shown == "MESH"
+
+
 def test_without_pictures_there_is_nothing_to_light(head):
     with pytest.raises(RuntimeError, match="no textured mesh"):
         bpy.ops.gaussian_heads.light_mesh(lit=False)
