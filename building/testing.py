@@ -21,7 +21,8 @@ SLOWEST = 10
 AT_ONCE = 2
 # Two processes of one thread each: most tests are Python, and threads of two processes would wait for each other.
 SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# Kernels are compiled once, also for tests that give the engine an empty home.
+ONE_THREAD = {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "NUMBA_CACHE_DIR": str(REPORTS / "numba")}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from engine import assets
 from tests.engine.server.engines import ROOT, running
 
+KERNELS = ROOT / "build" / "tests" / "numba"  # compiled once for all tests
 CALLS = "connect,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2"
 # What a process may touch that is nobody's file.
 NO_FILES = ("/dev/", "/proc/", "/sys/", "pipe:", "socket:", "anon_inode:", "/memfd:")
@@ -63,13 +64,15 @@ def watch(seconds: float, folder: Path) -> Seen:
     home, log = folder / "home", folder / "strace.log"
     home.mkdir()
     own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache"), "TMPDIR": str(folder)}
-    own |= {"NUMBA_CACHE_DIR": str(folder / "numba"), "PYTHONDONTWRITEBYTECODE": "1"}
+    own |= {"NUMBA_CACHE_DIR": str(KERNELS), "PYTHONDONTWRITEBYTECODE": "1"}
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ORT_", "DO_NOT"))}
-    strace = ["strace", "-f", "-y", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={CALLS}", "-o", str(log)]
+    # One file a thread: in a common one, calls at the same time are cut in pieces.
+    strace = ["strace", "-ff", "-y", "--seccomp-bpf", "-qq", "-s", "300", "-e", f"trace={CALLS}", "-o", str(log)]
     live = [sys.executable, "-m", "tests.engine.silence", "live", str(seconds), str(folder)]
     command = ["unshare", "--net", sys.executable, "-c", LOOPBACK_UP, *strace, *live]
     subprocess.run(command, cwd=ROOT, env=environment | own, check=True)
-    seen = read(log.read_text("utf-8", errors="replace"), (str(folder),))
+    logs = "".join(path.read_text("utf-8", errors="replace") for path in sorted(folder.glob(f"{log.name}.*")))
+    seen = read(logs, (str(folder), str(KERNELS)))
     seen.files += [f"left in the home folder: {path}" for path in home.rglob("*")]
     return seen
 
@@ -78,7 +81,7 @@ def read(log: str, folders: tuple[str, ...]) -> Seen:
     """What a log of strace's says; files below ``folders`` may be written."""
     seen = Seen()
     for line in log.splitlines():
-        call = line.split(" ", 1)[-1].lstrip()
+        call = re.sub(r"^\d+ +", "", line)
         if any(f'"{name}' in call for name in RESOLVERS):
             seen.lookups.append(call)
         elif address := re.search(r'sin_addr=inet_addr\("([^"]+)"\)|inet_pton\(AF_INET6, "([^"]+)"', call):

@@ -222,7 +222,7 @@ def test_a_pickle_that_runs_code_is_refused_as_a_head_model(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C to all of a console, these tests too")
-@pytest.mark.parametrize("stage", ["photos", "tracking", "surface", "refinement"])
+@pytest.mark.parametrize("stage", ["tracking", "refinement"])
 def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
     """A real process, interrupted as soon as it reports a stage."""
     watch = (
@@ -254,7 +254,7 @@ def test_ctrl_c_leaves_nothing_behind(stage, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.2, 0.5, 0.9, 2.0])
+@pytest.mark.parametrize("seconds", [0.2, 0.9])
 def test_ctrl_c_before_anything_began_ends_without_a_traceback(seconds, tmp_path):
     started = "import runpy; import engine.bootstrap; print(flush=True); runpy.run_module('engine', None, '__main__')"
     words = [sys.executable, "-c", started, "reconstruct", "missing.jpg", "-o", str(tmp_path / "x.npz")]

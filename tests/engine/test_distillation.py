@@ -28,7 +28,7 @@ from tests.engine.systems.people import VIEWS, captured, decibels, drawn, head, 
 
 pytestmark = pytest.mark.slow
 
-STEPS, COUNT, FRAMES = 150, 15_000, 24
+STEPS, COUNT, FRAMES = 80, 8_000, 24
 JAW, SMILE = ARKIT_NAMES.index("jawOpen"), ARKIT_NAMES.index("mouthSmileLeft")
 
 
@@ -128,7 +128,7 @@ def test_one_photo_is_no_sequence(planted):
 
 def test_photos_become_an_avatar_that_looks_like_them(tmp_path):
     """By MATCH with fresh weights, which change with what photos show; six photos are too few to tell motion by."""
-    distiller = GEMSystem(system("match"), Progress(), training_steps=20)
+    distiller = GEMSystem(system("match"), Progress(), training_steps=5)
     photos = [portrait(shelved(), view) for view in range(VIEWS)]
     tracked = true_tracking(person(), range(VIEWS))
     model = reconstruct_with(distiller, photos, tracked, head(), Progress(), COUNT)

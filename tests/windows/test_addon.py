@@ -1,4 +1,8 @@
-"""The add-on's own tests, all of them, in Blender's Windows module."""
+"""The add-on's own tests in Blender's Windows module: those of processes, paths, files and what artists choose there.
+
+What only Blender computes (rig, viewport, animation) is the same code on every system and is tested on Linux twice; here
+it is met in an artist's day (:mod:`tests.windows.test_engine`). All of it: ``python -m pytest tests/addon`` on Windows.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,16 @@ from tests.addon.engine import VARIABLE as ENGINE_VARIABLE, sample_avatar
 from tests.windows.questions import answered
 from tests.windows.wine import ROOT_VARIABLE, WindowsPython
 
-# Run side by side. Wine is slow to start processes, which is what the tests of these folders do.
-STARTERS = ("tests/addon/engine_client", "tests/addon/operators")
-PARTS = (STARTERS, ("tests/addon", *(f"--ignore={folder}" for folder in STARTERS)))
+# Run side by side. Wine is slow to start processes, which is what the first part does.
+OPERATORS = ("engine", "export", "importing", "performance", "photos", "reconstruct")
+PARTS = (
+    ("tests/addon/engine_client", "tests/addon/tasks", "tests/addon/rig/test_avatar_file.py"),
+    (
+        *(f"tests/addon/operators/test_{name}.py" for name in OPERATORS),
+        *(f"tests/addon/test_{name}.py" for name in ("batch_script", "files", "paths", "registration", "samples")),
+        "tests/addon/exchange",
+    ),
+)
 MINUTES = 20  # beside other lanes; alone it takes five
 LINES = 80  # shown of a failure
 CRASH = "Windows fatal exception: access violation"  # as Python's faulthandler says

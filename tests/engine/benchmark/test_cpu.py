@@ -10,9 +10,9 @@ from engine.systems import system
 
 @pytest.mark.slow
 def test_the_table_has_every_figure(monkeypatch):
-    few = ("surface", "match", "ffavatar")  # without a network, with one, and with one that moves
+    few = ("surface", "ffavatar")  # without a network, and with one that moves
     monkeypatch.setattr(cpu, "systems", lambda: {name: system(name) for name in few})
-    monkeypatch.setattr(cpu, "REPEATS", 2)
+    monkeypatch.setattr(cpu, "REPEATS", 1)
     table = cpu.benchmark(Progress(), 3000, Options(quality="draft", count=5000, refine_seconds=0.1))
     machine = table.pop("machine")
     assert set(machine) == {"cpu", "cores", "torch", "threads"}

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from engine.benchmark.soak import FEWEST, WARM, Round, grown
+from engine.benchmark import soak
+from engine.benchmark.soak import Round, grown
 from engine.cli import main
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,11 @@ def test_growth_is_told_from_going_up_and_down():
     assert "handles" in grown(rounds(handles=1))[0]
 
 
-def test_a_server_in_use_does_not_grow(tmp_path):
+def test_a_server_in_use_does_not_grow(monkeypatch, tmp_path):
+    monkeypatch.setattr(soak, "PREVIEWS", 8)
+    monkeypatch.setattr(soak, "WARM", 2)
+    monkeypatch.setattr(soak, "FEWEST", 2)
+    monkeypatch.setattr(soak, "JOB", soak.JOB | {"count": "5000", "refine_seconds": "0.1"})
     assert main(["soak", "--minutes", "0", "--json", str(tmp_path / "soak.json")]) == 0
     told = json.loads((tmp_path / "soak.json").read_text())
-    assert told["jobs"] == len(told["rounds"]) == WARM + FEWEST
+    assert told["jobs"] == len(told["rounds"]) == 4
