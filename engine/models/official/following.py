@@ -9,7 +9,7 @@ from engine.heads.parametric import MOUTH_INSIDE, ParametricHead
 from engine.models.official.texels import OnHead
 from engine.models.surface.membrane import Membrane
 
-SMOOTH = 0.006  # m, over which offsets are shape; what is finer stays with the Gaussians
+SMOOTH = 0.003  # m, over which offsets are shape; what is finer stays with the Gaussians
 FLAT = 1e-14  # m², twice the area of a triangle over which nothing can spread
 
 
