@@ -22,9 +22,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", default=DEFAULT, help=f"{', '.join(heads)}, or the path of a file: {', '.join(files)}"
     )
-    parser.add_argument(
-        "--weights", type=Path, default="", metavar="FILE", help="trained or official weights (docs/systems.md)"
-    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="trained or official weights (docs/systems.md)")
     parser.add_argument(
         "--correspondence",
         default=CORRESPONDENCES[0],
