@@ -140,6 +140,7 @@ def test_from_a_photo_to_an_avatar(folder, tmp_path, monkeypatch):
     assert 1e-5 < moved.mean() < 0.01  # the mesh went along
     texels = load_file(folder / "uika.safetensors")[f"{TABLES}v_template_pix"]
     g = known.gaussians
+    assert len(known.faces) == len(head.faces) + 1  # the mouth's
     anchors = (known.vertices[known.faces[g.triangles]] * g.barycentrics.numpy()[..., None]).sum(1)
     assert len(g) > len(texels) and np.abs(anchors).max() < 0.6
     read_in_blender, _ = addon_reader()

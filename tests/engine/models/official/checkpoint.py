@@ -37,6 +37,8 @@ def tables_for(head: ParametricHead, flame: dict[str, np.ndarray], skin: np.ndar
     atlas = make_atlas(head.uv, head.uv_faces, TINY_UIKA.resolution)
     mask = atlas.mask & skin[atlas.triangle]
     corners, weights = head.faces[atlas.triangle[mask]].astype(np.int64), atlas.barycentric[mask]
+    lips = np.flatnonzero(head.regions["lips"])
+    corners[:3] = lips[[0, len(lips) // 3, 2 * len(lips) // 3]]  # no triangle of the head's, as in the mouth
     return {
         f"{TABLES}valid_mask_flatten": torch.from_numpy(mask.ravel().copy()),
         f"{TABLES}pix_to_v_idx_flatten": torch.from_numpy(corners),
