@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -24,6 +25,7 @@ from engine.models.uika import UIKA
 from engine.progress import Progress
 
 LOG = logging.getLogger(__name__)
+Made = TypeVar("Made")
 ONCE, PER_PHOTO, PER_PAIR = 14.0e12, 4.4e12, 0.11e12
 """Operations of both networks in their paper sizes, counted with PyTorch: whatever the photos, for each, and for each
 squared."""
@@ -105,7 +107,7 @@ class OfficialUIKA:
         return _on_best_device(run)
 
 
-def _on_best_device(run):
+def _on_best_device(run: Callable[[torch.device], Made]) -> Made:
     """What ``run`` makes on the GPU, or on the CPU where there is none or its memory does not do."""
     device = _device()
     try:
@@ -128,7 +130,9 @@ class _reported:
     """
 
     def __init__(self, network: nn.Module, progress: Progress, low: float, high: float):
-        self.blocks = [each for each in network.modules() if isinstance(each, (Layer, Block, JointBlock))]
+        self.blocks: list[nn.Module] = [
+            each for each in network.modules() if isinstance(each, (Layer, Block, JointBlock))
+        ]
         self.progress, self.low, self.high, self.done = progress, low, high, 0.0
         weights = [sum(p.numel() for p in block.parameters()) for block in self.blocks]
         self.shares = {block: weight / max(sum(weights), 1) for block, weight in zip(self.blocks, weights, strict=True)}

@@ -97,19 +97,19 @@ def test_what_does_not_go_together_is_refused_by_name(folder, system, weights, h
 
 
 def test_other_choices_are_refused_too(folder):
-    official = {"head": str(folder / "flame2023.npz"), "weights": str(folder / "uika.safetensors")}
+    official = partial(Options, "uika", weights=str(folder / "uika.safetensors"))
     with pytest.raises(AssetError, match=r"uika\.ckpt is no file of weights"):
         Options("uika", weights=str(folder / "uika.ckpt"))
     with pytest.raises(EngineError, match="no correspondence called mesh"):
-        Options("uika", **official, correspondence="mesh")
+        official(str(folder / "flame2023.npz"), correspondence="mesh")
     with pytest.raises(EngineError, match="Only official weights have a correspondence"):
         Options("surface", correspondence="tracking")
     shutil.copy(folder / "flame2023.npz", folder / "mine.npz")
-    mine = official | {"head": str(folder / "mine.npz")}
-    assert Options("uika", **mine).equipped is Options("uika", **mine).equipped
+    mine = str(folder / "mine.npz")
+    assert official(mine).equipped is official(mine).equipped
     shutil.copy(folder / "flame2020.npz", folder / "mine.npz")
     with pytest.raises(HeadModelError, match=r"mine\.npz has another mean head"):  # it is not taken for what it was
-        Options("uika", **mine)
+        official(mine)
 
 
 def test_weights_that_somebody_trained_fill_the_network(folder):
