@@ -17,6 +17,7 @@ from .operators import (
     render as render_operators,
     select as select_operators,
     show as show_operators,
+    weights as weights_operators,
 )
 from .panels import (
     animation as animation_panel,
@@ -58,6 +59,7 @@ MODULES = (
     render_operators,
     select_operators,
     show_operators,
+    weights_operators,
     photos_panel,
     reconstruct_panel,
     expression_panel,

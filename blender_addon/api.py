@@ -66,6 +66,7 @@ def reconstruct(
     refine_seconds: float | None = None,
     count: int | None = None,
     frames: int = 4,
+    weights: str | None = None,
 ) -> Head:
     """Turn photos of one person into a head in the current scene. Starts the engine where necessary.
 
@@ -79,13 +80,14 @@ def reconstruct(
         count: Gaussians on the surface instead of the quality's, 1 000 to 2 000 000; hair and torso come on top.
             Networks have their own number.
         frames: frames taken from each clip.
+        weights: the name of a file of weights in the preferences; None for those of the extension.
 
     Raises:
         AddonError: no usable photo, no engine, a setting out of range, or a system that the engine does not have.
     """
     if head_model != DEFAULT_HEAD:
         head_model = str(resolve(head_model).absolute())  # the engine runs in another folder
-    options = JobOptions(system, head_model, quality, refine_seconds, count, frames)
+    options = JobOptions(system, head_model, quality, refine_seconds, count, frames, weights)
     paths = [resolve(photo) for photo in photos]
     job = ReconstructionJob(ENGINE, paths, name, options, avatar_file.read_avatar)
     job.start()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import bpy
-from bpy.props import EnumProperty, StringProperty
+from bpy.props import CollectionProperty, EnumProperty, StringProperty
 
 from .engine_client.address import check_url, is_loopback
 from .engine_client.engine import ENGINE
@@ -14,6 +14,7 @@ from .engine_client.runtime import sweep_after_uninstall
 from .engine_client.status import EngineSettings
 from .errors import AddonError
 from .paths import resolve
+from .systems import Weights, weights_in
 from .text import draw_text
 
 EXTENSION_DIR = Path(__file__).parent
@@ -21,8 +22,21 @@ GUIDE = EXTENSION_DIR / "guide" / "index.html"
 LOCAL_NAME = "gaussian_heads"  # below Windows' folder for local application data
 
 
-def _changed(preferences: "GaussianHeadsPreferences", context: bpy.types.Context) -> None:
+def engine_changed() -> None:
+    """The preferences ask for another engine, or for other files of it: a running one is stopped."""
     ENGINE.configure(engine_settings())
+
+
+def _changed(preferences: bpy.types.AddonPreferences | bpy.types.PropertyGroup, context: bpy.types.Context) -> None:
+    engine_changed()
+
+
+class GaussianHeadsWeights(bpy.types.PropertyGroup):
+    """A file of weights that networks may run with."""
+
+    path: StringProperty(
+        name="File", description="Weights that you trained or obtained yourself", subtype="FILE_PATH", update=_changed
+    )
 
 
 class GaussianHeadsPreferences(bpy.types.AddonPreferences):
@@ -33,6 +47,7 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
         description="FLAME head model that you obtained yourself (.pkl or .npz); FLAME's own terms apply to its heads",
         subtype="FILE_PATH",
     )
+    weights: CollectionProperty(type=GaussianHeadsWeights)
     engine_python: StringProperty(
         name="Engine's Python",
         description="Another Python that has the engine's packages, for developers; empty uses the engine that comes "
@@ -67,6 +82,7 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
         layout.use_property_split = True
         layout.prop(self, "flame_path")
         status = ENGINE.status
+        self._draw_weights(context, weights_in(status.health))
         box = layout.box()
         row = box.row()
         row.alert = status.state == "failed"
@@ -88,6 +104,26 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
             draw_text(layout, context, "Photos stay on this computer: the extension never goes online.", "LOCKED")
         if GUIDE.exists():  # only in the built extension
             layout.operator("wm.path_open", text="Open the Guide", icon="HELP").filepath = str(GUIDE)
+
+    def _draw_weights(self, context: bpy.types.Context, known: tuple[Weights, ...]) -> None:
+        """The files, with what the running engine finds in them."""
+        box = self.layout.box()
+        row = box.row()
+        row.label(text="Weights")
+        row.operator("gaussian_heads.add_weights", text="Add", icon="ADD")
+        found = {weights.name: weights for weights in known}
+        for index, item in enumerate(self.weights):
+            row = box.row()
+            row.prop(item, "path", text="")
+            row.operator("gaussian_heads.remove_weights", text="", icon="X").index = index
+            weights = found.get(Path(item.path).name)
+            if weights is None:
+                draw_text(box, context, "What is in it is said once the engine runs.", "INFO")
+            elif weights.problem:
+                draw_text(box, context, weights.problem, "ERROR")
+            else:
+                needs = f" Needs {weights.missing}." if weights.missing else ""
+                draw_text(box, context, f"{weights.holds}. Licence: {weights.licence}.{needs}", "CHECKMARK")
 
 
 def _wrong_url(url: str) -> str:
@@ -144,6 +180,7 @@ def engine_settings() -> EngineSettings:
         url=preferences.engine_url.strip(),
         token=preferences.engine_token.strip(),
         device=preferences.device,
+        weights=tuple(resolve(item.path).absolute() for item in preferences.weights if item.path.strip()),
         online=bpy.app.online_access,
     )
 
@@ -164,7 +201,9 @@ def flame_path() -> Path:
     return path
 
 
-_register_classes, _unregister_classes = bpy.utils.register_classes_factory((GaussianHeadsPreferences,))
+_register_classes, _unregister_classes = bpy.utils.register_classes_factory(
+    (GaussianHeadsWeights, GaussianHeadsPreferences)
+)
 
 
 def register() -> None:

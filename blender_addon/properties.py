@@ -72,6 +72,12 @@ def _keep_system_name(self: bpy.types.PropertyGroup, context: bpy.types.Context)
     self.system_name = self.system
 
 
+def _weights_names(self: bpy.types.PropertyGroup, context: bpy.types.Context, text: str) -> list[str]:
+    """The artist's weights for the chosen system."""
+    mine = [weights.name for weights in systems.weights_in(ENGINE.health) if weights.system == self.system]
+    return [name for name in mine if text.lower() in name.lower()]
+
+
 class ReconstructSettings(bpy.types.PropertyGroup):
     """The reconstruct panel.
 
@@ -96,6 +102,11 @@ class ReconstructSettings(bpy.types.PropertyGroup):
             ("FLAME", "FLAME", "A FLAME file of your own, set in the preferences; FLAME's terms apply to the head"),
         ),
         default="MAKEHUMAN",
+    )
+    weights: StringProperty(
+        name="Weights",
+        description="Weights of your own for the network, from the preferences; empty for those of the extension",
+        search=_weights_names,
     )
     quality: EnumProperty(
         name="Quality",

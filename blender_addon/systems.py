@@ -6,7 +6,7 @@ import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from .errors import AddonError
@@ -39,6 +39,24 @@ class System:
     def takes(self, head: str) -> bool:
         """Whether it knows a head model: ``makehuman``, otherwise a FLAME file."""
         return self.heads is None or (DEFAULT_HEAD if head == DEFAULT_HEAD else FLAME) in self.heads
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights of the artist's, as the engine sees it.
+
+    Attributes:
+        name: by which jobs ask for it. holds, licence: for the artist. system: by name, the one that runs with it.
+        head: ``makehuman`` or ``flame``. missing: what is needed beside it. problem: why it cannot be used.
+    """
+
+    name: str
+    holds: str
+    licence: str
+    system: str
+    head: str
+    missing: str
+    problem: str
 
 
 def _network(name: str, label: str, description: str) -> System:
@@ -111,15 +129,34 @@ def known(health: Mapping[str, Any] | None) -> tuple[System, ...]:
     return offered(health) or BUILT_IN
 
 
-def require_head(name: str, head: str, health: Mapping[str, Any] | None) -> None:
+def weights_in(health: Mapping[str, Any] | None) -> tuple[Weights, ...]:
+    """The artist's weights that an engine says it was given; see :func:`offered`."""
+    entries = (health or {}).get("weights")
+    found = []
+    for entry in entries[:MOST] if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            values = {item.name: _text(entry.get(item.name), LONGEST_DESCRIPTION) for item in fields(Weights)}
+            if values["name"]:
+                found.append(Weights(**values))
+    return tuple(found)
+
+
+def require_head(name: str, head: str, health: Mapping[str, Any] | None, weights: str | None = None) -> None:
     """Refuse a head model that a system does not know. The engine answers for systems that nothing is known of.
 
     Args:
         head: ``makehuman``, otherwise a FLAME file.
+        weights: the name of the artist's own weights; None for the engine's.
 
     Raises:
-        AddonError: this one and this system.
+        AddonError: this one and this system, or these weights.
     """
+    if weights:
+        mine = next((each for each in weights_in(health) if each.name == weights), None)
+        if mine is not None and mine.head and mine.head != (DEFAULT_HEAD if head == DEFAULT_HEAD else FLAME):
+            needed = mine.missing or "the default head"
+            raise AddonError(f"The weights {weights} know another head model.", f"They need {needed}.")
+        return
     system = next((system for system in known(health) if system.name == name), _BUILT_IN.get(name))
     if system is not None and not system.takes(head):
         raise AddonError(

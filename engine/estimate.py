@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from engine.pipeline import QUALITIES, Options
 from engine.refinement import SHARE_OF_FURTHER_PHOTO
-from engine.systems import system, systems
+from engine.systems import systems
 
 REFINEMENT = "refinement"
 PACE_PRIOR = 1.0  # expected seconds that count as measured before anything is: the first stages tell little
@@ -24,9 +24,11 @@ def typical_seconds(options: Options, images: int, clips: int) -> dict[str, floa
     photos = images + clips * options.frames
     further = 1 + SHARE_OF_FURTHER_PHOTO * (photos - 1)
     iteration = 0.17 + 1.03e-6 * options.gaussians  # hair and torso included
-    spec = system(options.system)
+    spec = options.equipped
     own = min(spec.own_refinement, options.own_seconds)
     gaussians = spec.seconds + spec.seconds_per_gaussian * options.gaussians
+    if spec.network_seconds is not None:
+        gaussians += spec.network_seconds(photos)
     return {
         "photos": 0.6 * photos + 4.0 * clips,
         "head model": 0.3,

@@ -28,12 +28,12 @@ from engine.photos.outliers import SAME_PERSON
 from engine.photos.photo import WINDOW, Photo, PhotoSet, SetAside
 from engine.progress import Progress
 from engine.refinement import ITERATIONS, refine
-from engine.systems import DEFAULT_SYSTEM, system, systems
+from engine.systems import DEFAULT_SYSTEM, equipped, system, systems
 from engine.tracking import track
 from engine.tracking.tracked import Tracked, View
 
 if TYPE_CHECKING:
-    from engine.models.spec import KnownPerson
+    from engine.models.spec import KnownPerson, SystemSpec
 
 SEEN = 0.5  # from which a Gaussian counts as shown by a photo
 USEFUL = 0.003  # of these, the share that a photo has to show best
@@ -67,6 +67,8 @@ class Options:
             0 skips both, None lets them end.
         count: Gaussians on the surface, where it is not the quality's; hair and torso come on top.
         frames: frames taken from each clip.
+        weights: a file of weights for the system; "" takes those that come with the engine.
+        correspondence: for official weights, see :data:`engine.models.spec.CORRESPONDENCES`.
     """
 
     system: str = DEFAULT_SYSTEM
@@ -75,6 +77,13 @@ class Options:
     refine_seconds: float | None = None
     count: int | None = None
     frames: int = 4
+    weights: str = ""
+    correspondence: str = "estimator"
+
+    @property
+    def equipped(self) -> SystemSpec:
+        """The system with these weights."""
+        return equipped(self.system, self.weights, self.head, self.correspondence)
 
     @property
     def iterations(self) -> int:
@@ -102,11 +111,7 @@ class Options:
         return self.own_seconds or self.cap
 
     def __post_init__(self) -> None:
-        if system(self.system).network is not None and self.head != DEFAULT:
-            raise EngineError(
-                f"The network {self.system} was trained on the default head alone.",
-                f"Choose the system {DEFAULT_SYSTEM}, or the default head.",
-            )
+        _ = self.equipped  # refuses what does not go together
         if self.quality not in QUALITIES:
             raise EngineError(f"There is no quality {self.quality}.", f"Choose one of: {', '.join(QUALITIES)}.")
         if not 1_000 <= self.gaussians <= 2_000_000:
@@ -153,12 +158,13 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     """The same from photos that are already prepared."""
     photos = chosen.photos
     progress.start("head model")
-    head = load_head(options.head)
+    chosen_system = options.equipped
+    head = chosen_system.prepare(load_head(options.head))
     progress.start("tracking")
     tracked = track(photos, head, progress)
     photos = _warned(photos, tracked)
     progress.start(options.system)
-    made = system(options.system).reconstruct(photos, tracked, head, progress, options.gaussians, options.own_seconds)
+    made = chosen_system.reconstruct(photos, tracked, head, progress, options.gaussians, options.own_seconds)
     model = furnish(made, photos, head)
     photos = _compared(photos, model)
     progress.start("refinement")
@@ -225,7 +231,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
         EngineError: the system cannot add photos, or another head model than the default one.
         Cancelled: the user asked to stop.
     """
-    adding = system(options.system).adding
+    adding = options.equipped.adding
     if adding is None or options.head != DEFAULT:
         able = " or ".join(name for name, spec in systems().items() if spec.adding)
         raise EngineError(f"Only {able} on the default head can add photos.", f"Choose --system {able}.")

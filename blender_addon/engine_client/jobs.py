@@ -221,7 +221,7 @@ class ReconstructionJob(EngineJob[T]):
         prepare: Callable[[], None] = lambda: None,
     ):
         super().__init__(engine, paths)
-        require_head(options.system, options.head, engine.health)
+        require_head(options.system, options.head, engine.health, options.weights)
         self.name = name
         self._options = options
         self._parse = parse

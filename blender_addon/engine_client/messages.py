@@ -59,6 +59,7 @@ class JobOptions:
         refine_seconds: the most that the fitting may take for one photo; 0 skips it, None lets it end.
         count: Gaussians on the surface instead of the quality's; networks have their own number.
         frames: frames taken from each clip.
+        weights: the name of a file that the engine was given; None for its own weights.
     """
 
     system: str = DEFAULT_SYSTEM
@@ -67,6 +68,7 @@ class JobOptions:
     refine_seconds: float | None = None
     count: int | None = None
     frames: int = 4
+    weights: str | None = None
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,8 @@ class Life:
         settings.user_dir.mkdir(parents=True, exist_ok=True)
         # -P: the folder that Blender was started from must not be searched for modules.
         command = [str(python), "-P", "-m", "engine", "serve", "--parent-stdin", "--device", settings.device]
+        for path in settings.weights:
+            command += ["--weights", str(path)]
         hidden = {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         try:

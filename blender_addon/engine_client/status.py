@@ -22,6 +22,7 @@ class EngineSettings:
         url, token: a running engine to use instead of starting one; empty for none.
         online: whether an engine on another computer may be used.
         device: that draws previews, "auto" or "cpu".
+        weights: files of weights that the engine may use.
     """
 
     extension_dir: Path
@@ -33,6 +34,7 @@ class EngineSettings:
     token: str = ""
     online: bool = False
     device: str = "auto"
+    weights: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
         description="makehuman, or the path of a FLAME file; the panel's where left out",
         options={"SKIP_SAVE"},
     )
+    weights: StringProperty(
+        name="Weights",
+        description="Name of weights of your own, from the preferences; the panel's where left out",
+        options={"SKIP_SAVE"},
+    )
     quality: EnumProperty(
         name="Quality",
         description="How many Gaussians the head gets, and how long they are fitted",
@@ -120,13 +125,15 @@ class GAUSSIAN_HEADS_OT_reconstruct(bpy.types.Operator):
         head_model = self.head_model or (DEFAULT_HEAD if panel.head_model == "MAKEHUMAN" else str(flame_path()))
         if head_model != DEFAULT_HEAD:
             head_model = str(resolve(head_model).absolute())
+        system = self.system or panel.system
         options = JobOptions(
-            self.system or panel.system,
+            system,
             head_model,
             QUALITY_NAMES[quality],
             panel.refine_seconds if self.refine_seconds < 0 else self.refine_seconds,
             self.count or None,
             self.frames or panel.frames,
+            self.weights or (panel.weights if system == panel.system else "") or None,
         )
         name = (self.head_name or panel.head_name).strip() or "Head"
         return reconstruction.Request(tuple(self._photos(context)), name, options)

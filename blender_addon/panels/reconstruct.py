@@ -10,7 +10,7 @@ from ..engine_client.jobs import JobSnapshot
 from ..errors import AddonError
 from ..paths import ending_of
 from ..properties import QUALITY_NAMES, Photo, ReconstructSettings
-from ..systems import DEFAULT_HEAD, offered, require_head
+from ..systems import DEFAULT_HEAD, offered, require_head, weights_in
 from ..tasks import reconstruction
 from ..tasks.photo_files import CLIP_ENDINGS
 from ..tasks.reconstruction import Reconstruction
@@ -35,8 +35,10 @@ class GAUSSIAN_HEADS_PT_reconstruct(bpy.types.Panel):
         column.use_property_split = True
         column.use_property_decorate = False
         column.enabled = not is_running
-        for name in ("head_name", "system", "head_model", "quality", "refine_seconds", "frames"):
-            column.prop(settings, name)
+        own = any(each.system == settings.system for each in weights_in(ENGINE.status.health))
+        for name in ("head_name", "system", "weights", "head_model", "quality", "refine_seconds", "frames"):
+            if name != "weights" or own or settings.weights:
+                column.prop(settings, name)
         if running is not None and is_running:
             _draw_progress(layout, context, running)
         else:
@@ -65,7 +67,7 @@ def obstacle(settings: ReconstructSettings, health: Mapping[str, Any] | None) ->
     """
     try:
         head = DEFAULT_HEAD if settings.head_model == "MAKEHUMAN" else settings.head_model
-        require_head(settings.system, head, health)
+        require_head(settings.system, head, health, settings.weights)
     except AddonError as error:
         return str(error)
     names = [system.name for system in offered(health)]

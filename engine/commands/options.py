@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from engine.commands.shared import listed
 from engine.heads import DEFAULT
 from engine.heads.models import built_in, head_models
+from engine.models.spec import CORRESPONDENCES
 from engine.pipeline import Options
 from engine.systems import DEFAULT_SYSTEM, systems
 
@@ -20,6 +22,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--head", default=DEFAULT, help=f"{', '.join(heads)}, or the path of a file: {', '.join(files)}"
     )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="trained or official weights (docs/systems.md)")
+    parser.add_argument(
+        "--correspondence",
+        default=CORRESPONDENCES[0],
+        help=f"for official weights, where pixels lie on the skin: {listed(CORRESPONDENCES)}",
+    )
     parser.add_argument("--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians")
     parser.add_argument("--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none")
     parser.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")
@@ -31,4 +39,7 @@ def chosen(options: argparse.Namespace) -> Options:
     Raises:
         EngineError: there is no such system or quality, or a number is out of range.
     """
-    return Options(options.system, options.head, options.quality, options.refine, options.gaussians, options.frames)
+    return Options(
+        options.system, options.head, options.quality, options.refine, options.gaussians, options.frames,
+        str(options.weights or ""), options.correspondence,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -12,7 +13,10 @@ from engine import avatar, pipeline
 from engine.commands.options import add_options, chosen
 from engine.commands.shared import CONSOLE, add_json_option, avatar_name, check_output, say, show_result
 from engine.errors import EngineError
+from engine.estimate import typical_seconds
 from engine.exchange.exporting import export, format_of
+from engine.photos.clips import is_clip
+from engine.pipeline import Options
 from engine.progress import Progress
 from engine.report import photo_report, write_photo_sheet
 from engine.systems import system
@@ -32,11 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
     _check_outputs(options)
-    name = avatar_name(options)
+    name, how = avatar_name(options), chosen(options)
     if options.add:
-        made = pipeline.add_photos(options.photos, options.add, name, chosen(options), progress)
+        made = pipeline.add_photos(options.photos, options.add, name, how, progress)
     else:
-        made = pipeline.reconstruct(options.photos, name, chosen(options), progress)
+        _announce(how, options.photos)
+        made = pipeline.reconstruct(options.photos, name, how, progress)
     progress.start("files")
     avatar.save(made.avatar, options.output)
     memory = _keep(made, options.output)
@@ -53,6 +58,15 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
     for warning in (warning for photo in made.photos for warning in photo.warnings):
         say(f"Note: {warning}")
     show_result(options, report, lambda: _show(report))
+
+
+def _announce(how: Options, paths: Sequence[Path]) -> None:
+    """Say how long it will take where a network is slow on this machine."""
+    if how.equipped.network_seconds is None:
+        return
+    clips = sum(map(is_clip, paths))
+    minutes = sum(typical_seconds(how, len(paths) - clips, clips).values()) / 60
+    say(f"This takes about {minutes:.0f} minutes here." if minutes > 1 else "This takes about a minute here.")
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

@@ -6,6 +6,7 @@ Imports nothing large: the server itself does that, so that it can say how far i
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from engine.progress import Progress
 from engine.server.serve import serve
@@ -19,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", default="auto", help="that draws previews: auto, cpu, cuda or cuda:N (default auto)"
     )
+    parser.add_argument(
+        "--weights", action="append", type=Path, default=[], metavar="FILE",
+        help="weights that jobs may ask for by the file's name; may be given several times",
+    )  # fmt: skip
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
-    serve(options.port, options.parent_stdin, options.device)
+    serve(options.port, options.parent_stdin, options.device, options.weights)

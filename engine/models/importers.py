@@ -24,9 +24,8 @@ from engine.models.uika import DEPTHS, UIKA, UIKANetwork
 
 NAMED = 5  # names listed in a refusal
 DINO_CONSTANTS = ("*qkv.bias_mask", "*rope_embed.periods")  # computed, not learned
-HEAD_MODEL = (
-    "renderer.flame_model.*",
-)  # derived from FLAME, under FLAME's licence; recomputed from the user's own file
+TABLES, ESTIMATOR = "renderer.flame_model.", "uv_wrapper.model."  # of the names in UIKA's file
+HEAD_MODEL = (f"{TABLES}*",)  # derived from FLAME, under FLAME's licence; recomputed from the user's own file
 TEACHER = ("uv_wrapper.model.*",)  # in the estimator's own file: Pixel3DMM, CC BY-NC
 MATCH_TEMPLATE = (
     "template_*",
@@ -93,17 +92,26 @@ def load_uika(path: Path, config: UIKA | None = None) -> tuple[UIKANetwork, UVEs
 
 def uika_from(tensors: Mapping[str, torch.Tensor], source: str, config: UIKA) -> tuple[UIKANetwork, UVEstimator]:
     """The same from tensors by name. ``source``: the file's name, for messages."""
-    network, estimator = _build(lambda: UIKANetwork(config)), _build(lambda: UVEstimator(config.estimator))
-    table = _uika_table("network.", config) | _estimator_table("estimator.", "uv_wrapper.model.", config.estimator)
+    return uika_network_from(tensors, source, config), uika_estimator_from(tensors, source, config.estimator)
+
+
+def uika_network_from(tensors: Mapping[str, torch.Tensor], source: str, config: UIKA) -> UIKANetwork:
+    """UIKA's network alone; its file need not carry the estimator."""
     # Queries of contexts that are not updated any more cannot influence anything.
     dead = [
         f"transformer.layers.{config.depth - 1}.{joint}.{name}"
         for joint in ("attn", "attn2")
         for name in ("add_q_proj.weight", "add_q_proj.bias", "norm_added_q.weight")
     ]
-    both = nn.ModuleDict({"network": network, "estimator": estimator})
-    fill(both, table, tensors, source, (*DINO_CONSTANTS, *HEAD_MODEL, *dead))
-    return network, estimator
+    skipped = (*DINO_CONSTANTS, *HEAD_MODEL, f"{ESTIMATOR}*", *dead)
+    return fill(_build(lambda: UIKANetwork(config)), _uika_table(config), tensors, source, skipped)
+
+
+def uika_estimator_from(tensors: Mapping[str, torch.Tensor], source: str, config: UVEstimatorConfig) -> UVEstimator:
+    """The UV estimator that UIKA's file carries, alone."""
+    its = {name: tensors[name] for name in tensors if name.startswith(ESTIMATOR)}
+    table = _estimator_table("", ESTIMATOR, config)
+    return fill(_build(lambda: UVEstimator(config)), table, its, source, DINO_CONSTANTS)
 
 
 def load_match(path: Path, config: MATCH | None = None) -> MatchNetwork:
@@ -297,29 +305,29 @@ def _estimator_table(ours: str, official: str, config: UVEstimatorConfig) -> Tab
     return table
 
 
-def _uika_table(ours: str, config: UIKA) -> Table:
+def _uika_table(config: UIKA) -> Table:
     trunk, decoder = "transformer.", "gs_decoder."
-    table = _dino_table(f"{ours}encoder.", "encoder.model.", config.encoder.depth)
+    table = _dino_table("encoder.", "encoder.model.", config.encoder.depth)
     table |= _dpt_table(
-        f"{ours}dpt.", f"{decoder}dpt_decoder.", "layer_rn.{}", "refinenet.{}", 0, deepest_first=True
+        "dpt.", f"{decoder}dpt_decoder.", "layer_rn.{}", "refinenet.{}", 0, deepest_first=True
     )  # fmt: skip
     table |= {
-        f"{ours}tokens.tokens": Source(f"{trunk}uv_token"),
-        f"{ours}tokens.places": Source(f"{trunk}uv_pos_embed"),
-        f"{ours}map_head.0": Source(f"{decoder}dpt_decoder.output_conv.0"),
-        f"{ours}map_head.2": Source(f"{decoder}dpt_decoder.output_conv.2"),
+        "tokens.tokens": Source(f"{trunk}uv_token"),
+        "tokens.places": Source(f"{trunk}uv_pos_embed"),
+        "map_head.0": Source(f"{decoder}dpt_decoder.output_conv.0"),
+        "map_head.2": Source(f"{decoder}dpt_decoder.output_conv.2"),
     }
-    table |= {f"{ours}mlp.{i}": Source(f"{decoder}mlp_net.layers.{i}") for i in (0, 2, 4)}
-    table |= {f"{ours}norms.{i}": Source(f"{trunk}norm_list.{i}") for i in range(DEPTHS)}
+    table |= {f"mlp.{i}": Source(f"{decoder}mlp_net.layers.{i}") for i in (0, 2, 4)}
+    table |= {f"norms.{i}": Source(f"{trunk}norm_list.{i}") for i in range(DEPTHS)}
     attributes = {"offset": "xyz", "scale": "scaling", "rotation": "rotation", "opacity": "opacity", "color": "shs"}
-    table |= {f"{ours}heads.layers.{a}": Source(f"{decoder}gs_net.out_layers.{b}") for a, b in attributes.items()}
+    table |= {f"heads.layers.{a}": Source(f"{decoder}gs_net.out_layers.{b}") for a, b in attributes.items()}
     for c, (fusion, mark) in enumerate((("fusion_head", ""), ("uv_fusion_head", "2"))):
-        table[f"{ours}projects.{c}"] = Source(f"{trunk}linear_cond_proj{mark}")
-        table[f"{ours}fusions.{c}.out"] = Source(f"encoder.{fusion}.output_conv", ones=2)
+        table[f"projects.{c}"] = Source(f"{trunk}linear_cond_proj{mark}")
+        table[f"fusions.{c}.out"] = Source(f"encoder.{fusion}.output_conv", ones=2)
         for t in range(len(config.taps)):
-            table[f"{ours}fusions.{c}.projects.{t}"] = Source(f"encoder.{fusion}.projects.{t}", ones=2)
+            table[f"fusions.{c}.projects.{t}"] = Source(f"encoder.{fusion}.projects.{t}", ones=2)
     for i in range(config.depth):
-        mine, theirs = f"{ours}blocks.{i}.", f"{trunk}layers.{i}."
+        mine, theirs = f"blocks.{i}.", f"{trunk}layers.{i}."
         table |= {f"{mine}norm": Source(f"{theirs}norm1")}
         table |= _feed_forward(f"{mine}mlp", f"{theirs}ff")
         for c, mark in enumerate(("", "2")):

@@ -20,9 +20,12 @@ from engine.tracking.tracked import Tracked
 
 if TYPE_CHECKING:
     from engine.models.learned.system import LearnedSystem
+    from engine.models.official.contents import Contents
 
 PRESETS = ("tiny", "small", "paper")
 """Sizes of every network: for tests, as shipped, and as published."""
+CORRESPONDENCES = ("estimator", "tracking")
+"""What tells official weights where on the skin a pixel lies: a network of theirs, or the tracked mesh."""
 
 
 class Reconstruct(Protocol):
@@ -76,6 +79,18 @@ class Adding:
     suffix: str
     load: Callable[[Path, ParametricHead], KnownPerson]
     add: Callable[[Any, Sequence[Photo], Tracked, ParametricHead, Progress], HeadGaussians]
+
+
+class Official(Protocol):
+    """How a system runs with weights that its paper's authors published."""
+
+    def __call__(self, spec: SystemSpec, path: Path, holds: Contents, head: str, correspondence: str) -> SystemSpec:
+        """Args: path: of the weights. holds: what is in them. head: the model asked for, by name or path.
+        correspondence: one of :data:`CORRESPONDENCES`.
+
+        Raises: EngineError: these do not go together.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -143,6 +158,7 @@ class NetworkSpec:
         rehearse: a config, a number of photos and a device to what a benchmark times.
         published: the paper's figure by the end of a benchmark row's name, such as "1 photo, frame".
         caution: what users should know of the weights that come with the engine, for tooltips.
+        official: the system with weights that the paper's authors published; None where no such file can be run.
     """
 
     config: Any
@@ -154,6 +170,7 @@ class NetworkSpec:
     rehearse: Callable[[Any, int, torch.device], Rehearsal] | None = None
     published: Mapping[str, str] = field(default_factory=dict)
     caution: str = "Trained on synthetic heads only: try Surface too. Needs the default head"
+    official: Official | None = None
 
     def build(self, preset: str, head: ParametricHead, variant: Mapping[str, str]) -> LearnedSystem:
         """The system with fresh weights; its Gaussians start on the surface.
@@ -184,6 +201,9 @@ class SystemSpec:
         network: None for systems without weights. Those with some know the default head alone.
         adding: how photos are added to its heads later; None where they cannot be.
         order: its place in lists, ascending.
+        prepare: what the head model becomes before anything is tracked on it.
+        network_seconds: of a network whose time depends on the machine by far, from the number of photos; on top of
+            ``seconds``.
     """
 
     name: str
@@ -196,6 +216,8 @@ class SystemSpec:
     network: NetworkSpec | None = None
     adding: Adding | None = None
     order: int = 100
+    prepare: Callable[[ParametricHead], ParametricHead] = lambda head: head
+    network_seconds: Callable[[int], float] | None = None
 
     @property
     def tooltip(self) -> str:

@@ -23,6 +23,7 @@ from engine.server.errors import documented
 from engine.server.guard import Guard
 from engine.server.services import Parts, Services
 from engine.server.uploads import FILE_BYTES, REQUEST_BYTES
+from engine.server.weights import WeightsDetails, details
 from engine.splatting.backends import backends
 from engine.systems import systems
 
@@ -60,6 +61,7 @@ class Health(BaseModel):
     systems: list[str]
     system_details: list[SystemDetails]
     head_models: list[str]
+    weights: list[WeightsDetails]
     backends: list[str]
     formats: dict[str, str]
     busy: bool
@@ -99,6 +101,7 @@ def health(parts: Parts) -> Health:
             for spec in systems().values()
         ],
         head_models=built_in(),
+        weights=details(parts.weights),
         backends=list(backends()),
         formats={name: spec.label for name, spec in export_formats().items()},
         busy=parts.jobs.busy,

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel
 from engine.formats.avatar_layout import is_name
 from engine.heads import DEFAULT
 from engine.heads.models import built_in
+from engine.models.spec import CORRESPONDENCES
 from engine.photos.load import MAX_PHOTOS
 from engine.pipeline import Options
 from engine.server.answers import BINARY, BYTES
@@ -18,6 +19,7 @@ from engine.server.errors import documented
 from engine.server.jobs import AVATAR, TAKE, JobStatus
 from engine.server.services import Parts
 from engine.server.uploads import MAX_FILES, Stored, store
+from engine.server.weights import chosen
 from engine.server.worker import Acting, replace_names
 
 router = APIRouter(
@@ -85,9 +87,12 @@ def create_job(
     refine_seconds: Annotated[float | None, Form(ge=0, le=3600)] = None,
     count: Annotated[int | None, Form(ge=1_000, le=2_000_000)] = None,
     frames: Annotated[int, Form(ge=1, le=MAX_PHOTOS)] = 4,
+    weights: Annotated[str, Form(max_length=255)] = "",
+    correspondence: Annotated[str, Form(max_length=63)] = CORRESPONDENCES[0],
 ) -> JobCreated:
-    """Queue the reconstruction of one person from photos and clips."""
-    options = Options(system, head, quality, refine_seconds, count, frames)
+    """Queue the reconstruction of one person from photos and clips. ``weights``: a name of those in ``/health``."""
+    file = chosen(parts.weights, weights)
+    options = Options(system, head, quality, refine_seconds, count, frames, file, correspondence)
 
     def fill(folder: Path) -> list[Stored]:
         return [store(photo, folder) for photo in photos]

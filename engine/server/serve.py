@@ -12,8 +12,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO
 
 import engine
@@ -28,7 +29,7 @@ ENDING = "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"  # signals, as far as the sys
 SIGN_EVERY = 1.0  # seconds between signs of life before it is ready
 
 
-def serve(port: int, parent_stdin: bool, device: str) -> None:
+def serve(port: int, parent_stdin: bool, device: str, weights: Sequence[Path] = ()) -> None:
     """Serve until asked to stop. Prints JSON lines on stdout: how far the start is, then ready, or why not.
 
     Args:
@@ -36,13 +37,14 @@ def serve(port: int, parent_stdin: bool, device: str) -> None:
         parent_stdin: end when standard input does. The parent holds its other end open, so this works however the
             parent ends.
         device: that draws previews: "auto", "cpu", "cuda" or "cuda:1" and so on.
+        weights: files that jobs may ask for by name.
 
     Raises:
         EngineError: there is no such device, the port is taken, or no temporary folder can be made.
     """
     says = Announcer(bootstrap.claim_stdout())
     try:
-        _serve(port, parent_stdin, device, says)
+        _serve(port, parent_stdin, device, weights, says)
     except Exception as error:
         known = isinstance(error, EngineError)
         detail = {
@@ -86,7 +88,7 @@ class Announcer:
             self._stream.flush()
 
 
-def _serve(port: int, parent_stdin: bool, device: str, says: Announcer) -> None:
+def _serve(port: int, parent_stdin: bool, device: str, weights: Sequence[Path], says: Announcer) -> None:
     listener = _bind(port)
     # Late, so that what is broken in the installation is announced like everything else.
     import uvicorn
@@ -96,6 +98,7 @@ def _serve(port: int, parent_stdin: bool, device: str, says: Announcer) -> None:
     from engine.server.connections import Connection
     from engine.server.folder import WorkFolder
     from engine.server.services import Services
+    from engine.server.weights import by_name
     from engine.threads import share_cores
 
     check_wanted(device)
@@ -122,7 +125,7 @@ def _serve(port: int, parent_stdin: bool, device: str, says: Announcer) -> None:
     def stop() -> None:
         server.should_exit = True
 
-    services = Services(_work_folder(WorkFolder), stop, Drawing(device))
+    services = Services(_work_folder(WorkFolder), stop, Drawing(device), by_name(weights))
     tempfile.tempdir = str(services.folder.path)  # where FastAPI keeps an upload while it arrives
     config = uvicorn.Config(
         create_app(services, token),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -21,11 +22,13 @@ class Services:
 
     Args:
         folder: for uploads and results. stop: makes the server end. drawing: where previews are drawn.
+        weights: the user's own files, by the names under which jobs ask for them.
     """
 
     folder: WorkFolder
     stop: Callable[[], None]
     drawing: Drawing = field(default_factory=Drawing)
+    weights: Mapping[str, Path] = field(default_factory=dict)
     jobs: JobQueue = field(init=False)
     heads: Heads = field(default_factory=Heads)
     previewer: Previewer = field(init=False)

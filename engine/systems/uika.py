@@ -18,6 +18,7 @@ from engine.models.learned.posed_images import PosedImages
 from engine.models.learned.reconstruct import with_weights
 from engine.models.learned.system import Encoded, person
 from engine.models.learned.texel_system import TexelSystem
+from engine.models.official.uika import official_uika
 from engine.models.spec import Contrast, Losses, NetworkSpec, SystemSpec
 from engine.models.uika import UIKA, UIKANetwork
 
@@ -65,6 +66,7 @@ NETWORK = NetworkSpec(
         Contrast("with > without aggregation", {"aggregation": "false"}),
     ),
     rehearse=_rehearse,
+    official=official_uika,
 )
 SPEC = SystemSpec(
     name="uika",

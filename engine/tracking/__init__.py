@@ -29,7 +29,7 @@ from engine.tracking.solver import (
 )
 from engine.tracking.tracked import Tracked, View
 
-__all__ = ["Subject", "Tracked", "View", "distances", "drive_landmarks", "observation", "subject", "track"]
+__all__ = ["Subject", "Tracked", "View", "distances", "drive_landmarks", "observation", "retrack", "subject", "track"]
 
 PORTRAIT_FOCAL = 1.5  # × the photo's longer side: the prior where EXIF is silent
 LEAST_FOCAL = 2.2  # × the head crop: a tight crop's longer side says nothing about the lens
@@ -90,6 +90,25 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
         lips, eyes = float(distance[list(LIPS)].mean()), float(distance[list(EYES)].mean())
         rows.append((photo.name, float(distance[:468].mean()), lips, eyes, fit.focal, float(yaw), float(pitch)))
     return Tracked(identity, neutral, joints, tuple(views), tuple(rows))
+
+
+def retrack(
+    photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, neutral: np.ndarray, joints: np.ndarray
+) -> tuple[View, ...]:
+    """The views of tracked photos for another neutral mesh of the person.
+
+    Args:
+        neutral: [V, 3] metres. joints: [J, 3] metres, its rest positions.
+    """
+    count, shaped = len(head.expression_names), landmark_model(head, neutral)
+    seen = [_observe(photo, count, view.K[0, 0]) for photo, view in zip(photos, tracked.views, strict=True)]
+    _, fits = solve(shaped, seen, expression_sigma=DRIVE_SIGMA, fit_focal=True)
+    return tuple(
+        _view(
+            photo.name, head, joints, fit, s, upright_torso(fit.rotation), float(distances(shaped, fit, s)[:468].mean())
+        )
+        for photo, fit, s in zip(photos, fits, seen, strict=True)
+    )
 
 
 def distances(model: LandmarkModel, fit: Fit, seen: Observation) -> np.ndarray:

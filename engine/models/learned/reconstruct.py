@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -39,13 +40,16 @@ GAZE = 0.25  # rad, of the random expressions' eyes
 
 
 @lru_cache(maxsize=2)
-def trained(name: str, network: NetworkSpec) -> LearnedSystem:
-    """A system with the weights that come with the engine, for the default head.
+def trained(name: str, network: NetworkSpec, path: Path | None = None) -> LearnedSystem:
+    """A system with trained weights, for the default head.
+
+    Args:
+        path: of a file that ``engine train`` wrote; None takes the weights that come with the engine.
 
     Raises:
         AssetError: they are missing or damaged.
     """
-    path = shipped(name)
+    path = path or shipped(name)
     about = provenance(path)
     system = network.build(about["preset"], load_head(), about["variant"])
     with torch.no_grad():
@@ -54,18 +58,19 @@ def trained(name: str, network: NetworkSpec) -> LearnedSystem:
     return system.eval().requires_grad_(False)
 
 
-def with_weights(name: str, network: NetworkSpec) -> Reconstruct:
-    """How a network reconstructs with the weights that come with the engine.
+def with_weights(name: str, network: NetworkSpec, path: Path | None = None) -> Reconstruct:
+    """How a network reconstructs with trained weights: a file's, or those that come with the engine.
 
     What it returns raises HeadModelError for another head model than the default one, for which they were trained, and
     AssetError where there are no weights.
     """
-    return partial(_reconstruct, name, network)
+    return partial(_reconstruct, name, network, path)
 
 
 def _reconstruct(
     name: str,
     network: NetworkSpec,
+    path: Path | None,
     photos: Sequence[Photo],
     tracked: Tracked,
     head: ParametricHead,
@@ -78,7 +83,7 @@ def _reconstruct(
             f"The network {name} was trained on the default head and does not know {head.name}.",
             "Choose the system surface, or the default head.",
         )
-    return reconstruct_with(trained(name, network), photos, tracked, head, progress, count, seconds)
+    return reconstruct_with(trained(name, network, path), photos, tracked, head, progress, count, seconds)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """From photos to a head in the scene: in the background for artists, at once for scripts, and through every mishap."""
 
 import importlib
+import json
 import shutil
 
 import pytest
@@ -55,6 +56,43 @@ def test_a_network_takes_no_flame_file_and_an_older_engine_is_named(stub, addon,
     assert bpy.ops.gaussian_heads.reconstruct(system="uika", head_model="makehuman") == {"FINISHED"}
     answer = stub.engine.ENGINE.wait_ready(30)._json("GET", "/seen")
     assert [upload["system"] for upload in answer["uploads"]] == ["uika"]
+
+
+def test_weights_of_ones_own_are_listed_chosen_and_asked_for_by_name(stub, addon, photo, tmp_path, monkeypatch):
+    """The engine is given their path when it starts; a request only says the name."""
+    official = {"name": "uika.safetensors", "holds": "UIKA's official weights", "licence": "MIT", "system": "uika"}
+    official |= {"head": "flame", "missing": "FLAME 2023's file", "problem": ""}
+    monkeypatch.setenv("STUB_HEALTH", json.dumps({"weights": [official, {"name": 7}, "no"]}))
+    preferences = bpy.context.preferences.addons[addon].preferences
+    path, flame = tmp_path / "uika.safetensors", tmp_path / "flame2023.npz"
+    flame.write_bytes(b"")
+    with pytest.raises(RuntimeError, match="no file of weights"):
+        bpy.ops.gaussian_heads.add_weights(filepath=str(photo))
+    try:
+        assert bpy.ops.gaussian_heads.add_weights(filepath=str(path)) == {"FINISHED"}
+        engine = stub.engine.ENGINE
+        engine.wait_ready(30)
+        assert engine.health["words"][-2:] == ["--weights", str(path)]
+
+        settings = bpy.context.scene.gaussian_heads.reconstruct
+        settings.system, settings.weights = "uika", path.name
+        obstacle = importlib.import_module(f"{addon}.panels.reconstruct").obstacle
+        assert "They need FLAME 2023's file" in obstacle(settings, engine.health)
+        with pytest.raises(RuntimeError, match="know another head model"):
+            bpy.ops.gaussian_heads.reconstruct()
+        settings.head_model, preferences.flame_path = "FLAME", str(flame)
+        assert obstacle(settings, engine.health) == ""
+        assert bpy.ops.gaussian_heads.reconstruct() == {"FINISHED"}
+        assert bpy.ops.gaussian_heads.reconstruct(system="surface") == {"FINISHED"}
+        uploads = engine.wait_ready(30)._json("GET", "/seen")["uploads"]
+        assert [upload.get("weights") for upload in uploads] == [path.name, None]
+        assert uploads[0]["head"] == str(flame)
+    finally:
+        preferences.flame_path = ""
+        while len(preferences.weights):
+            bpy.ops.gaussian_heads.remove_weights(index=0)
+    engine.wait_ready(30)
+    assert "--weights" not in engine.health["words"]
 
 
 def test_the_time_is_said_beforehand_and_follows_what_the_engine_turned_out_to_be(stub, addon, photo):

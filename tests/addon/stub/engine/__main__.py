@@ -42,6 +42,7 @@ class Handler(BaseHTTPRequestHandler):
                         "device": "cpu",
                         "pid": os.getpid(),
                         "environment": environment,
+                        "words": sys.argv[1:],
                         "typical_seconds": {"surface": {k: [s * (1 + len(jobs)) for s in v] for k, v in slow.items()}},
                     }
                     | json.loads(os.environ.get("STUB_HEALTH", "{}"))
