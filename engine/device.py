@@ -1,31 +1,39 @@
-"""Which device draws previews: a GPU that has proven itself, otherwise the CPU; and why not the GPU."""
+"""Which device works and draws: a GPU that has proven itself, otherwise the CPU; how data come there, and back."""
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 
 from engine.errors import EngineError
+from engine.progress import Progress
 from engine.splatting import rasterization
 from engine.splatting.backends import backend_for
 
 LOG = logging.getLogger(__name__)
 AUTO = "auto"
+CPU = torch.device("cpu")
 SIDE = 16  # px, of the picture that is tried
 OFF = 0.02  # of a colour's range, by which the GPU's picture may differ from the CPU's
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Device:
-    """Where Gaussians are drawn.
+    """Where networks run, and Gaussians are fitted and drawn.
 
     Attributes:
         torch: the device of their tensors. name: "cpu", or what the GPU is called. backend: the rasteriser's name.
-        reason: why no GPU draws; empty where one does or the user chose the CPU.
+        reason: why it is no GPU; empty where it is one or the user chose the CPU.
     """
 
     torch: torch.device
@@ -36,7 +44,7 @@ class Device:
 
 def on_cpu(reason: str = "") -> Device:
     """The CPU, and why."""
-    return Device(torch.device("cpu"), "cpu", backend_for("cpu").name, reason)
+    return Device(CPU, "cpu", backend_for("cpu").name, reason)
 
 
 def find_gpu(wanted: str = AUTO) -> Device:
@@ -74,6 +82,42 @@ def check_wanted(wanted: str) -> str:
     raise EngineError(f"There is no device called {wanted!r}.", "Choose auto, cpu, cuda or cuda:NUMBER.")
 
 
+def moved(value: T, device: torch.device) -> T:
+    """A tensor on ``device``, or a dataclass with its tensors, and the dataclasses in it, there.
+
+    What is neither stays as it is, numpy's arrays too; where all is there already, it is the same object.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.to(device)  # type: ignore[return-value]
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    before: dict[str, Any] = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    after = {name: moved(part, device) for name, part in before.items()}
+    if all(after[name] is before[name] for name in before):
+        return value
+    return dataclasses.replace(value, **after)
+
+
+def attempt(work: Callable[[torch.device], T], device: torch.device, stage: str, progress: Progress) -> T:
+    """What ``work`` makes on ``device``; where a GPU's memory does not suffice for it, what it makes on the CPU.
+
+    Args:
+        work: called again from the start after a failure; what it gave to the GPU is freed by then.
+        stage: what the artist calls it, in the note that the user gets.
+    """
+    try:
+        return work(device)
+    except torch.cuda.OutOfMemoryError:
+        if device == CPU:
+            raise
+        LOG.warning("The GPU's memory did not suffice for %s", stage, exc_info=True)
+    # Out here the error is gone, and the frames that it kept alive with their tensors.
+    gc.collect()
+    torch.cuda.empty_cache()
+    progress.note(f"The GPU's memory did not suffice for {stage}; that was done on the CPU, which takes longer.")
+    return work(CPU)
+
+
 def _try(device: torch.device) -> None:
     """Draw one Gaussian there and on the CPU, with gradients.
 
@@ -81,7 +125,7 @@ def _try(device: torch.device) -> None:
         EngineError: the pictures or their gradients differ. Anything else: it cannot be drawn.
     """
     pictures, slopes = [], []
-    for at in (torch.device("cpu"), device):
+    for at in (CPU, device):
         means = torch.tensor([[0.0, 0.0, 1.0]], device=at, requires_grad=True)
         K = torch.tensor([[SIDE, 0.0, SIDE / 2], [0.0, SIDE, SIDE / 2], [0.0, 0.0, 1.0]], device=at)
         renders, _, _ = rasterization(

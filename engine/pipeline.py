@@ -15,6 +15,7 @@ import torch
 
 import engine
 from engine.avatar import Avatar, SourceView, load
+from engine.device import CPU
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.atlas import DEFAULT_TEXELS
@@ -244,7 +245,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     progress.start("tracking")
     tracked = known.place(chosen.photos, head)
     progress.start(options.system)
-    model = furnish(adding.add(known, chosen.photos, tracked, head, progress), chosen.photos, head)
+    model = furnish(adding.add(known, chosen.photos, tracked, head, progress, CPU), chosen.photos, head)
     progress.start("refinement")
     model, views = refine(model, chosen.photos, model.views, head, progress, options.iterations, options.cap)
     progress.start("avatar")
