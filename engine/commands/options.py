@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from engine.commands.shared import listed
+from engine.device import AUTO
 from engine.heads import DEFAULT
 from engine.heads.models import built_in, head_models
 from engine.pipeline import Options
@@ -23,6 +24,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians")
     parser.add_argument("--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none")
     parser.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")
+
+
+def add_device_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--device``, and what it is the device of."""
+    parser.add_argument("--device", default=AUTO, help=f"{what}: auto (default), cpu, cuda or cuda:N")
 
 
 def chosen(options: argparse.Namespace) -> Options:

@@ -135,15 +135,14 @@ def draw(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gaussians on a rig, posed as in a view and seen from there, [size, size, 3] over a colour [3], and their alpha.
 
-    Differentiable; colours may leave 0..1 as far as the Gaussians' do.
+    On their device, where the colour is too. Differentiable; colours may leave 0..1 as far as the Gaussians' do.
     """
-    expression, rotations, viewmat, K = floats(
-        person.expression[view], person.joint_rotations[view], person.viewmats[view], person.Ks[view]
-    )
+    seen = person.expression[view], person.joint_rotations[view], person.viewmats[view], person.Ks[view]
+    expression, rotations, viewmat, K = (each.to(background.device) for each in floats(*seen))
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     splats = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas)
     scale = size / person.rgb.shape[1]
-    K = K * torch.tensor([[scale], [scale], [1.0]])
+    K = K * K.new_tensor([[scale], [scale], [1.0]])
     renders, alphas, _ = rasterization(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
         viewmat[None], K[None], size, size, backgrounds=background[None],

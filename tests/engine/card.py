@@ -179,10 +179,11 @@ def card() -> Iterator[torch.device]:
 
     class Rasteriser:
         @staticmethod
-        def rasterize(*given: Any) -> Any:
-            for value in given:
-                assert not isinstance(value, torch.Tensor) or isinstance(value, OnCard), "a tensor on the CPU"
-            renders, alphas, meta = backend_for("cpu").rasterize(*(_out(value) for value in given))
+        def rasterize(*given: Any, **named: Any) -> Any:
+            if any(isinstance(x, torch.Tensor) and not isinstance(x, OnCard) for x in (*given, *named.values())):
+                raise MixedDevices("rasterization: a tensor on the CPU among the card's")
+            given, named = tree_map(_out, (given, named))
+            renders, alphas, meta = backend_for("cpu").rasterize(*given, **named)
             return *(each.to(there) for each in (renders, alphas)), tree_map(_in, meta)
 
     def _out(value: Any) -> Any:

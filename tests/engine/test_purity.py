@@ -3,17 +3,23 @@ CPU, and what comes out is what the CPU makes."""
 
 from __future__ import annotations
 
-from copy import deepcopy
-
+import numpy as np
 import pytest
 import torch
 
-from engine.device import moved
-from engine.systems import make_system
+from engine.heads import load_head
+from engine.heads.atlas import make_atlas
+from engine.models.learned.posed_images import PAINTED
+from engine.synthetic import sample
+from engine.synthetic.shelf import ShelvedSample
+from engine.training.config import TrainConfig
+from engine.training.objective import Objective
 from tests.engine.card import MixedDevices, OnCard, card
-from tests.engine.systems.people import NAMES, captured, head
+from tests.engine.systems.people import NAMES
 
 pytestmark = pytest.mark.slow
+STEP = 3  # shows two photos
+VIEWS, SIZE = 4, 128
 
 
 def test_the_card_refuses_what_a_card_refuses():
@@ -34,25 +40,41 @@ def test_the_card_refuses_what_a_card_refuses():
         assert (theirs + torch.tensor(2.0) * theirs[[0, 1]]).tolist() == [[3.0] * 3] * 2
 
 
+@pytest.fixture(scope="module")
+def person() -> ShelvedSample:
+    return ShelvedSample.of(sample(8, VIEWS, SIZE, same_expression=False))
+
+
+@pytest.fixture(scope="module")
+def samples(tmp_path_factory, person):
+    """A coat for all five, of any colours."""
+    folder, rng = tmp_path_factory.mktemp("samples"), np.random.default_rng(0)
+    texels = int(make_atlas(load_head().uv, load_head().uv_faces, PAINTED).mask.sum())
+    shares = {"colors": (texels, 3), "seen": (texels,), "presence": (texels,)}
+    (folder / "coats").mkdir()
+    coat = {name: rng.integers(0, 256, shape).astype(np.uint8) for name, shape in shares.items()}
+    np.savez(folder / "coats" / f"{person.seed}-2.npz", neutral=person.neutral, **coat)
+    return folder
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_a_network_answers_and_learns_where_it_is(name):
-    torch.manual_seed(0)
-    system, capture = make_system(name, "tiny", head(), {}), captured(2)
+def test_a_training_step_happens_where_the_network_is(name, person, samples):
+    """Photos in, targets drawn, losses, backward, AdamW: with the CPU's losses and gradients."""
 
-    def learned(system, capture):
-        encoded = system.encode(capture)
-        gaussians = system.animate(encoded, capture.motions[1])
-        torch.cat((gaussians.colors, gaussians.offsets, gaussians.scales), dim=1).square().mean().backward()
-        return gaussians, [p.grad for p in system.network.parameters() if p.grad is not None]
+    def stepped(device: torch.device):
+        objective = Objective(name, "tiny", TrainConfig(name, samples, steps=1, samples=samples))
+        objective.learned.half = device.type == "card"  # which takes autocast's word and does nothing
+        objective.to(device)
+        optimizer = torch.optim.AdamW(objective.network.parameters(), fused=True)
+        losses = objective([person], STEP)
+        torch.stack(list(losses.values())).sum().backward()
+        slopes = [p.grad for p in objective.network.parameters() if p.grad is not None]
+        optimizer.step()
+        return [*losses.values(), *slopes]
 
+    expected = stepped(torch.device("cpu"))
     with card() as there:
-        copied = deepcopy(system).to(there)
-        found, slopes = learned(copied, moved(capture, there))
-        assert all(isinstance(each, OnCard) for each in (*vars(found).values(), *slopes))
-    found = {field: value.inner for field, value in vars(found).items()}
-    expected, wanted = learned(system, capture)
-    for field, value in vars(expected).items():
-        torch.testing.assert_close(found[field], value, atol=1e-5, rtol=1e-4)
-    assert len(wanted) == len(slopes)
-    for ours, theirs in zip(wanted, slopes, strict=True):
+        found = stepped(there)
+    assert len(found) == len(expected) and all(isinstance(each, OnCard) for each in found)
+    for theirs, ours in zip(found, expected, strict=True):
         torch.testing.assert_close(theirs.inner, ours, atol=1e-5, rtol=1e-3)
