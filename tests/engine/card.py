@@ -8,7 +8,7 @@ masks and other shapes that depend on data, and see where values leave the card:
 ``tolist()`` and the like bring them out; numpy cannot read them.
 
 It is stricter than CUDA: a tensor of the CPU's may not even be an index into one of the card's (that would be a copy,
-and a wait, each time); a number in a tensor without dimensions may go along with any.
+and a wait, each time); a number in a tensor without dimensions may go along with any. Copying into a tensor is moving.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from engine import splatting
 from engine.splatting.backends import backend_for
 
 COPY = torch.ops.aten._to_copy.default
+COPY_IN = torch.ops.aten.copy_.default
+MATMUL = (torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__)
 NUMBER = torch.ops.aten._local_scalar_dense.default
 
 
@@ -57,17 +59,22 @@ class OnCard(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        for value in (*args, *kwargs.values()):
+        for value in (*args, *kwargs.values()) if func is not COPY_IN else ():
             _check(func, value)
         leaves = func is NUMBER or func is COPY and str(kwargs.get("device") or "card").startswith("cpu")
         if kwargs.get("device") is not None:
             kwargs["device"] = "cpu"
-        outer = {id(each.inner): each for each in tree_leaves((args, kwargs)) if isinstance(each, OnCard)}
-        out = func(*tree_map(_inner, args), **tree_map(_inner, kwargs))
+        out = func(*_each(_inner, args), **{name: _each(_inner, value) for name, value in kwargs.items()})
         if leaves:
             return out
-        changed = outer if func._schema.is_mutable else {}
-        return tree_map(lambda x: _outer(x, changed), out)
+        changed = tree_leaves((args, kwargs)) if func._schema.is_mutable else ()
+        known = {id(each.inner): each for each in changed if isinstance(each, OnCard)}
+        return _each(lambda x: _outer(x, known), out)
+
+
+def _each(change: Any, value: Any) -> Any:
+    """A value, or all in a list of lists, changed."""
+    return type(value)(_each(change, x) for x in value) if isinstance(value, (list, tuple)) else change(value)
 
 
 def _inner(value: Any) -> Any:
@@ -117,12 +124,15 @@ class _Driver(TorchFunctionMode):
             return self._moved(func, *args, **kwargs)
         if func is torch.Tensor.tolist:
             return func(_inner(args[0]))
+        if func in MATMUL and any(isinstance(x, OnCard) and x.ndim == 1 for x in args):
+            return _by_matrices(*args)
         if func is torch.Tensor.new_tensor and isinstance(args[0], OnCard):
             kwargs = {"dtype": args[0].dtype, "device": args[0].device} | kwargs
             func, args = torch.tensor, args[1:]
         if func in (torch.Tensor.__getitem__, torch.Tensor.__setitem__) and isinstance(args[0], OnCard):
-            args = (args[0], tree_map(_listed, args[1], is_leaf=lambda x: isinstance(x, list)), *args[2:])
-        if _is_card(kwargs.get("device")) and not any(isinstance(x, OnCard) for x in tree_leaves(args)):
+            places = args[1] if isinstance(args[1], tuple) else (args[1],)
+            args = (args[0], tuple(map(_listed, places)), *args[2:])
+        if kwargs and _is_card(kwargs.get("device")) and not any(isinstance(x, OnCard) for x in tree_leaves(args)):
             free = kwargs.pop("requires_grad", False)
             return OnCard(func(*args, **kwargs | {"device": "cpu"})).requires_grad_(free)
         return func(*args, **kwargs)
@@ -139,6 +149,14 @@ class _Driver(TorchFunctionMode):
         if there == wanted:
             return turned.clone() if kwargs.get("copy") else turned
         return (_Enter if wanted else _Leave).apply(turned)
+
+
+def _by_matrices(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """A product with a vector: PyTorch's own changes a shape in place, of which the outer tensor would not know."""
+    row, column = a.ndim == 1, b.ndim == 1
+    product = torch.matmul(a[None] if row else a, b[:, None] if column else b)
+    product = product.squeeze(-1) if column else product
+    return product.squeeze(-1 if column else -2) if row else product
 
 
 def _is_card(device: Any) -> bool:
@@ -182,9 +200,9 @@ def card() -> Iterator[torch.device]:
         def rasterize(*given: Any, **named: Any) -> Any:
             if any(isinstance(x, torch.Tensor) and not isinstance(x, OnCard) for x in (*given, *named.values())):
                 raise MixedDevices("rasterization: a tensor on the CPU among the card's")
-            given, named = tree_map(_out, (given, named))
-            renders, alphas, meta = backend_for("cpu").rasterize(*given, **named)
-            return *(each.to(there) for each in (renders, alphas)), tree_map(_in, meta)
+            named = {name: _out(value) for name, value in named.items()}
+            renders, alphas, meta = backend_for("cpu").rasterize(*map(_out, given), **named)
+            return renders.to(there), alphas.to(there), {name: _in(value) for name, value in meta.items()}
 
     def _out(value: Any) -> Any:
         return value.cpu() if isinstance(value, OnCard) else value
@@ -192,6 +210,7 @@ def card() -> Iterator[torch.device]:
     def _in(value: Any) -> Any:
         return value.to(there) if isinstance(value, torch.Tensor) else value
 
-    with _Driver(), pytest.MonkeyPatch.context() as patch:
+    # Backward on this thread: the others start with a process's first backward, for the devices that are known by then.
+    with _Driver(), torch.autograd.set_multithreading_enabled(False), pytest.MonkeyPatch.context() as patch:
         patch.setattr(splatting, "backend_for", lambda kind: Rasteriser if kind == "card" else backend_for(kind))
         yield there
