@@ -61,7 +61,7 @@ def find_gpu(wanted: str = AUTO) -> Device:
         if torch.version.cuda is None:
             return on_cpu("This engine was built without CUDA; the extension's CUDA edition draws on NVIDIA's cards.")
         return on_cpu("No NVIDIA card was found, or its driver is older than CUDA " + torch.version.cuda + ".")
-    device = torch.device("cuda" if wanted == AUTO else wanted)
+    device = torch.device("cuda:0" if wanted in (AUTO, "cuda") else wanted)  # with its number, as tensors name it
     try:
         name = torch.cuda.get_device_name(device)
         _try(device)
@@ -107,11 +107,11 @@ def attempt(work: Callable[[torch.device], T], device: torch.device, stage: str,
     """
     try:
         return work(device)
-    except torch.cuda.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError as error:
         if device == CPU:
             raise
-        LOG.warning("The GPU's memory did not suffice for %s", stage, exc_info=True)
-    # Out here the error is gone, and the frames that it kept alive with their tensors.
+        LOG.warning("The GPU's memory did not suffice for %s: %s", stage, str(error))
+    # Out here the error is gone (a log has but its text), and with it the frames whose tensors it kept alive.
     gc.collect()
     torch.cuda.empty_cache()
     progress.note(f"The GPU's memory did not suffice for {stage}; that was done on the CPU, which takes longer.")
@@ -164,10 +164,14 @@ def _why(error: BaseException) -> str:
 
 
 class Drawing:
-    """The device that draws now. The CPU, until a GPU is found, and again once that fails. For any thread."""
+    """The device that draws previews now. The CPU, until a GPU is found, and again once that fails. For any thread.
+
+    Attributes:
+        wanted: what the user chose.
+    """
 
     def __init__(self, wanted: str = AUTO, find: Callable[[str], Device] = find_gpu):
-        self._wanted, self._find = wanted, find
+        self.wanted, self._find = wanted, find
         self._now = on_cpu() if wanted == "cpu" else on_cpu("The GPU is being tried; the CPU draws until then.")
 
     @property
@@ -186,7 +190,7 @@ class Drawing:
 
     def _look(self) -> None:
         try:
-            self._now = self._find(self._wanted)
+            self._now = self._find(self.wanted)
         except BaseException as error:
             self.give_up(error)
         LOG.info("Drawing on %s. %s", self._now.name, self._now.reason)

@@ -24,6 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians")
     parser.add_argument("--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none")
     parser.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")
+    add_device_option(parser, "for networks and refinement")
 
 
 def add_device_option(parser: argparse.ArgumentParser, what: str) -> None:
@@ -37,4 +38,5 @@ def chosen(options: argparse.Namespace) -> Options:
     Raises:
         EngineError: there is no such system or quality, or a number is out of range.
     """
-    return Options(options.system, options.head, options.quality, options.refine, options.gaussians, options.frames)
+    names = ("system", "head", "quality", "refine", "gaussians", "frames", "device")
+    return Options(*(getattr(options, name) for name in names))

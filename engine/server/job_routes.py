@@ -87,7 +87,7 @@ def create_job(
     frames: Annotated[int, Form(ge=1, le=MAX_PHOTOS)] = 4,
 ) -> JobCreated:
     """Queue the reconstruction of one person from photos and clips."""
-    options = Options(system, head, quality, refine_seconds, count, frames)
+    options = Options(system, head, quality, refine_seconds, count, frames, parts.drawing.wanted)
 
     def fill(folder: Path) -> list[Stored]:
         return [store(photo, folder) for photo in photos]

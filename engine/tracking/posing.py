@@ -55,4 +55,5 @@ class FreeView:
         with torch.no_grad():
             viewmat = self.camera() @ torch.linalg.inv(rig.head_transform(self.joint_rotations))
         found = viewmat, self.K, self.expression.detach().clamp(0, 1), self.joint_rotations.detach()
-        return View(self.name, *(each.cpu().numpy().astype(np.float64) for each in found), residual)
+        place, K, expression, rotations = (each.cpu().numpy().astype(np.float64) for each in found)
+        return View(self.name, place, K, expression, rotations, residual)

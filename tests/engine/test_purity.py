@@ -3,13 +3,17 @@ CPU, and what comes out is what the CPU makes."""
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import replace
 from functools import lru_cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from engine.device import moved
+from engine import pipeline
+from engine.device import Device, moved
 from engine.heads import load_head
 from engine.heads.atlas import make_atlas, texels_for_count
 from engine.heads.rig import make_rig
@@ -18,6 +22,8 @@ from engine.models.learned import reconstruct
 from engine.models.learned.photo_memory import PhotoMemory
 from engine.models.learned.posed_images import PAINTED
 from engine.models.surface import paint
+from engine.photos.photo import PhotoSet
+from engine.pipeline import Options
 from engine.progress import Progress
 from engine.refinement import refine
 from engine.synthetic import sample
@@ -145,6 +151,43 @@ def test_a_photo_drives_a_finished_head_where_it_is(quick, shown, on_cpu):
         found = driven(there)
     for field in ("viewmat", "expression", "joint_rotations"):
         close(torch.from_numpy(getattr(found, field)), torch.from_numpy(getattr(expected, field)), 1e-4)
+
+
+def test_what_does_not_fit_on_the_card_is_done_on_the_cpu_and_that_is_said(monkeypatch, quick, shown, on_cpu):
+    """Both of a reconstruction's stages that use it; what they had on the card is free by the second try."""
+    photos, tracked, _ = shown
+    head, kept, freed = on_cpu("match"), [], []
+
+    def fill(there: torch.device) -> None:
+        if there != CPU:
+            large = torch.zeros(1000, device=there)
+            kept.append(weakref.ref(large))
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        freed.append(kept[-1]() is None)
+
+    def make(photos, tracked, head_model, progress, count, seconds, device):
+        fill(device)
+        return head
+
+    def polished(start, *rest):
+        fill(start.gaussians.colors.device)
+        return refine(start, *rest)
+
+    spec = SimpleNamespace(reconstruct=make, network=None, own_refinement=0.0)
+    for name, value in {
+        "system": lambda _: spec, "track": lambda *_: replace(tracked, residuals=[(0.0,) * 7]), "refine": polished,
+        "furnish": lambda made, *_: made, "close_lids": lambda made, *_: made,
+    }.items():  # fmt: skip
+        monkeypatch.setattr(pipeline, name, value)
+    said: list[str] = []
+    with card() as there:
+        monkeypatch.setattr(pipeline, "find_gpu", lambda wanted: Device(there, "A card", "numba"))
+        progress = Progress(on_note=said.append)
+        made = pipeline.reconstruct_photos(PhotoSet(tuple(photos)), "Ada", Options(refine_seconds=0), progress)
+    assert freed == [True, True] and list(made.notes) == said and len(said) == 2
+    assert "memory did not suffice for surface" in said[0] and "for refinement" in said[1]
+    assert made.device.name == "A card" and type(made.avatar.gaussians.colors) is torch.Tensor
+    assert torch.equal(made.avatar.gaussians.colors, head.gaussians.colors)
 
 
 @pytest.fixture(scope="module")
