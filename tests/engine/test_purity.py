@@ -209,6 +209,7 @@ def test_a_training_step_happens_where_the_network_is(name, person, samples):
     objective = Objective(name, "tiny", config)
     with card() as there:
         objective.to(there)
+        assert torch.device(objective.learned.precision().device).type == there.type  # another's autocast does nothing
         parameters = [each for each in objective.network.parameters() if each.requires_grad]
         before = [each.inner.clone() for each in parameters]
         optimizer = torch.optim.AdamW(parameters, fused=True)
