@@ -56,10 +56,10 @@ class GaussianHeadsPreferences(bpy.types.AddonPreferences):
         update=_changed,
     )
     device: EnumProperty(
-        name="Draw On",
-        description="What draws the Engine Preview",
+        name="Work On",
+        description="What makes heads and draws the Engine Preview",
         items=(
-            ("auto", "Automatic", "An NVIDIA card where the engine can draw on it, otherwise the processor"),
+            ("auto", "Automatic", "An NVIDIA card where the engine can use it, otherwise the processor"),
             ("cpu", "Processor", "The processor, whatever cards there are"),
         ),
         update=_changed,

@@ -153,4 +153,5 @@ def _reconstruct(
     inner.start("files")
     avatar.save(made.avatar, output / f"{name}.npz")
     inner.finish()
-    return tuple(entry.reason for entry in made.set_aside) + tuple(w for photo in made.photos for w in photo.warnings)
+    warnings = (warning for photo in made.photos for warning in photo.warnings)
+    return (*(entry.reason for entry in made.set_aside), *made.notes, *warnings)

@@ -85,7 +85,7 @@ def _cancellable() -> Iterator[Progress]:
                 if fraction >= 1:
                     bars.stop_task(task)  # type: ignore[arg-type]
 
-            yield Progress(show, stop.is_set)
+            yield Progress(show, stop.is_set, lambda text: say(f"Note: {text}"))
             if stop.is_set():
                 raise Cancelled
     finally:

@@ -1,31 +1,39 @@
-"""Which device draws previews: a GPU that has proven itself, otherwise the CPU; and why not the GPU."""
+"""Which device works and draws: a GPU that has proven itself, otherwise the CPU; how data come there, and back."""
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 
 from engine.errors import EngineError
+from engine.progress import Progress
 from engine.splatting import rasterization
 from engine.splatting.backends import backend_for
 
 LOG = logging.getLogger(__name__)
 AUTO = "auto"
+CPU = torch.device("cpu")
 SIDE = 16  # px, of the picture that is tried
 OFF = 0.02  # of a colour's range, by which the GPU's picture may differ from the CPU's
 
 
+T = TypeVar("T")
+
+
 @dataclass(frozen=True)
 class Device:
-    """Where Gaussians are drawn.
+    """Where networks run, and Gaussians are fitted and drawn.
 
     Attributes:
         torch: the device of their tensors. name: "cpu", or what the GPU is called. backend: the rasteriser's name.
-        reason: why no GPU draws; empty where one does or the user chose the CPU.
+        reason: why it is no GPU; empty where it is one or the user chose the CPU.
     """
 
     torch: torch.device
@@ -36,7 +44,7 @@ class Device:
 
 def on_cpu(reason: str = "") -> Device:
     """The CPU, and why."""
-    return Device(torch.device("cpu"), "cpu", backend_for("cpu").name, reason)
+    return Device(CPU, "cpu", backend_for("cpu").name, reason)
 
 
 def find_gpu(wanted: str = AUTO) -> Device:
@@ -53,7 +61,7 @@ def find_gpu(wanted: str = AUTO) -> Device:
         if torch.version.cuda is None:
             return on_cpu("This engine was built without CUDA; the extension's CUDA edition draws on NVIDIA's cards.")
         return on_cpu("No NVIDIA card was found, or its driver is older than CUDA " + torch.version.cuda + ".")
-    device = torch.device("cuda" if wanted == AUTO else wanted)
+    device = torch.device("cuda:0" if wanted in (AUTO, "cuda") else wanted)  # with its number, as tensors name it
     try:
         name = torch.cuda.get_device_name(device)
         _try(device)
@@ -74,6 +82,42 @@ def check_wanted(wanted: str) -> str:
     raise EngineError(f"There is no device called {wanted!r}.", "Choose auto, cpu, cuda or cuda:NUMBER.")
 
 
+def moved(value: T, device: torch.device) -> T:
+    """A tensor on ``device``, or a dataclass with its tensors, and the dataclasses in it, there.
+
+    What is neither stays as it is, numpy's arrays too; where all is there already, it is the same object.
+    """
+    if isinstance(value, torch.Tensor):
+        return value.to(device)  # type: ignore[return-value]
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    before: dict[str, Any] = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    after = {name: moved(part, device) for name, part in before.items()}
+    if all(after[name] is before[name] for name in before):
+        return value
+    return dataclasses.replace(value, **after)
+
+
+def attempt(work: Callable[[torch.device], T], device: torch.device, stage: str, progress: Progress) -> T:
+    """What ``work`` makes on ``device``; where a GPU's memory does not suffice for it, what it makes on the CPU.
+
+    Args:
+        work: called again from the start after a failure; what it gave to the GPU is freed by then.
+        stage: what the artist calls it, in the note that the user gets.
+    """
+    try:
+        return work(device)
+    except torch.cuda.OutOfMemoryError as error:
+        if device == CPU:
+            raise
+        LOG.warning("The GPU's memory did not suffice for %s: %s", stage, str(error))
+    # Out here the error is gone (a log has but its text), and with it the frames whose tensors it kept alive.
+    gc.collect()
+    torch.cuda.empty_cache()
+    progress.note(f"The GPU's memory did not suffice for {stage}; that was done on the CPU, which takes longer.")
+    return work(CPU)
+
+
 def _try(device: torch.device) -> None:
     """Draw one Gaussian there and on the CPU, with gradients.
 
@@ -81,7 +125,7 @@ def _try(device: torch.device) -> None:
         EngineError: the pictures or their gradients differ. Anything else: it cannot be drawn.
     """
     pictures, slopes = [], []
-    for at in (torch.device("cpu"), device):
+    for at in (CPU, device):
         means = torch.tensor([[0.0, 0.0, 1.0]], device=at, requires_grad=True)
         K = torch.tensor([[SIDE, 0.0, SIDE / 2], [0.0, SIDE, SIDE / 2], [0.0, 0.0, 1.0]], device=at)
         renders, _, _ = rasterization(
@@ -120,10 +164,14 @@ def _why(error: BaseException) -> str:
 
 
 class Drawing:
-    """The device that draws now. The CPU, until a GPU is found, and again once that fails. For any thread."""
+    """The device that draws previews now. The CPU, until a GPU is found, and again once that fails. For any thread.
+
+    Attributes:
+        wanted: what the user chose.
+    """
 
     def __init__(self, wanted: str = AUTO, find: Callable[[str], Device] = find_gpu):
-        self._wanted, self._find = wanted, find
+        self.wanted, self._find = wanted, find
         self._now = on_cpu() if wanted == "cpu" else on_cpu("The GPU is being tried; the CPU draws until then.")
 
     @property
@@ -142,7 +190,7 @@ class Drawing:
 
     def _look(self) -> None:
         try:
-            self._now = self._find(self._wanted)
+            self._now = self._find(self.wanted)
         except BaseException as error:
             self.give_up(error)
         LOG.info("Drawing on %s. %s", self._now.name, self._now.reason)

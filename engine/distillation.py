@@ -99,7 +99,7 @@ class GEMSystem(TexelSystem):
         """[N] bool, texels of triangles all of whose corners lie in the regions taken together."""
         head = self.texels.head
         inside = np.any([head.regions[region] for region in regions], axis=0)
-        return torch.from_numpy(inside[head.faces].all(axis=1))[self.texels.triangles]
+        return torch.from_numpy(inside[head.faces].all(axis=1)).to(self.device)[self.texels.triangles]
 
 
 def only(capture: PosedImages, photos: Sequence[int]) -> PosedImages:

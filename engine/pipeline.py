@@ -15,6 +15,7 @@ import torch
 
 import engine
 from engine.avatar import Avatar, SourceView, load
+from engine.device import AUTO, CPU, Device, attempt, check_wanted, find_gpu, moved
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.atlas import DEFAULT_TEXELS
@@ -67,6 +68,7 @@ class Options:
             0 skips both, None lets them end.
         count: Gaussians on the surface, where it is not the quality's; hair and torso come on top.
         frames: frames taken from each clip.
+        device: for networks and refinement: "auto", "cpu", "cuda" or "cuda:1" and so on.
         weights: a file of weights for the system; "" takes those that come with the engine.
         correspondence: for official weights, see :data:`engine.models.spec.CORRESPONDENCES`.
     """
@@ -77,6 +79,7 @@ class Options:
     refine_seconds: float | None = None
     count: int | None = None
     frames: int = 4
+    device: str = AUTO
     weights: str = ""
     correspondence: str = "estimator"
 
@@ -112,6 +115,7 @@ class Options:
 
     def __post_init__(self) -> None:
         _ = self.equipped  # refuses what does not go together
+        check_wanted(self.device)
         if self.quality not in QUALITIES:
             raise EngineError(f"There is no quality {self.quality}.", f"Choose one of: {', '.join(QUALITIES)}.")
         if not 1_000 <= self.gaussians <= 2_000_000:
@@ -126,7 +130,8 @@ class Reconstruction:
 
     Attributes:
         avatar: the result. photos: those used. set_aside: those not used, and why. tracked: the fit, with its report.
-        model: rig and Gaussians as tensors. head: the head model. seconds: wall-clock time per stage.
+        model: rig and Gaussians as tensors, on the CPU. head: the head model. seconds: wall-clock time per stage.
+        device: that did what is done on tensors. notes: of what went otherwise than the user would expect.
     """
 
     avatar: Avatar
@@ -136,6 +141,8 @@ class Reconstruction:
     model: HeadGaussians
     head: ParametricHead
     seconds: dict[str, float]
+    device: Device
+    notes: tuple[str, ...] = ()
 
 
 def reconstruct(paths: Sequence[Path], name: str, options: Options, progress: Progress) -> Reconstruction:
@@ -156,7 +163,7 @@ def reconstruct(paths: Sequence[Path], name: str, options: Options, progress: Pr
 
 def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: Progress) -> Reconstruction:
     """The same from photos that are already prepared."""
-    photos = chosen.photos
+    photos, where = chosen.photos, _device(options, progress)
     progress.start("head model")
     chosen_system = options.equipped
     head = chosen_system.prepare(load_head(options.head))
@@ -164,18 +171,48 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     tracked = track(photos, head, progress)
     photos = _warned(photos, tracked)
     progress.start(options.system)
-    made = chosen_system.reconstruct(photos, tracked, head, progress, options.gaussians, options.own_seconds)
-    model = furnish(made, photos, head)
+
+    def make(there: torch.device) -> HeadGaussians:
+        return chosen_system.reconstruct(photos, tracked, head, progress, options.gaussians, options.own_seconds, there)
+
+    model = furnish(attempt(make, where.torch, options.system, progress), photos, head)
     photos = _compared(photos, model)
     progress.start("refinement")
-    model, views = refine(model, photos, model.views, head, progress, options.iterations, options.rest_seconds)
+    model, views = _refined(model, photos, head, where, progress, options.iterations, options.rest_seconds)
     photos = _cut_short(photos, model)
     progress.start("avatar")
     model = close_lids(model, head)
     tracked = replace(tracked, views=views)
     avatar = make_avatar(name, head, model, photos, tracked, options)
     progress.finish()
-    return Reconstruction(avatar, photos, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+    said = tuple(progress.notes)
+    return Reconstruction(avatar, photos, chosen.set_aside, tracked, model, head, dict(progress.seconds), where, said)
+
+
+def _device(options: Options, progress: Progress) -> Device:
+    """The one device of a reconstruction; where it is not the one that was asked for, a note says why."""
+    found = find_gpu(options.device)
+    if found.reason and options.device != AUTO:
+        progress.note(found.reason)
+    return found
+
+
+def _refined(
+    model: HeadGaussians,
+    photos: Sequence[Photo],
+    head: ParametricHead,
+    where: Device,
+    progress: Progress,
+    iterations: int,
+    seconds: float,
+) -> tuple[HeadGaussians, tuple[View, ...]]:
+    """Refinement on the device, from the CPU and back to it."""
+
+    def work(there: torch.device) -> tuple[HeadGaussians, tuple[View, ...]]:
+        refined, views = refine(moved(model, there), photos, model.views, head, progress, iterations, seconds)
+        return moved(refined, CPU), views
+
+    return attempt(work, where.torch, "refinement", progress)
 
 
 def _warned(photos: Sequence[Photo], tracked: Tracked) -> tuple[Photo, ...]:
@@ -236,6 +273,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
         able = " or ".join(name for name, spec in systems().items() if spec.adding)
         raise EngineError(f"Only {able} on the default head can add photos.", f"Choose --system {able}.")
     avatar, file = load(old), old.with_suffix(adding.suffix)
+    where = _device(options, progress)
     progress.start("head model")
     head = load_head(options.head)
     known = adding.load(file, head)
@@ -250,9 +288,13 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     progress.start("tracking")
     tracked = known.place(chosen.photos, head)
     progress.start(options.system)
-    model = furnish(adding.add(known, chosen.photos, tracked, head, progress), chosen.photos, head)
+
+    def add(there: torch.device) -> HeadGaussians:
+        return adding.add(known, chosen.photos, tracked, head, progress, there)
+
+    model = furnish(attempt(add, where.torch, options.system, progress), chosen.photos, head)
     progress.start("refinement")
-    model, views = refine(model, chosen.photos, model.views, head, progress, options.iterations, options.cap)
+    model, views = _refined(model, chosen.photos, head, where, progress, options.iterations, options.cap)
     progress.start("avatar")
     model = close_lids(model, head)
     tracked = replace(tracked, views=views)
@@ -261,7 +303,8 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
     made = replace(made, views=avatar.views + made.views, provenance={**made.provenance, "photos": photos})
     progress.finish()
     added = _cut_short(chosen.photos, model)
-    return Reconstruction(made, added, chosen.set_aside, tracked, model, head, dict(progress.seconds))
+    said = tuple(progress.notes)
+    return Reconstruction(made, added, chosen.set_aside, tracked, model, head, dict(progress.seconds), where, said)
 
 
 def _new(chosen: PhotoSet, known: KnownPerson) -> PhotoSet:

@@ -17,13 +17,17 @@ class Progress:
         on_update: called as ``on_update(stage, fraction)``; ``fraction`` is 0..1 within the stage.
         is_cancelled: polled at every report; when it answers True, :class:`~engine.errors.Cancelled` is raised.
 
+        on_note: called with every sentence of :meth:`note`.
+
     Attributes:
-        seconds: wall-clock seconds spent per finished stage, in order.
+        seconds: wall-clock seconds spent per finished stage, in order. notes: what :meth:`note` was given.
     """
 
     on_update: Callable[[str, float], None] = lambda stage, fraction: None
     is_cancelled: Callable[[], bool] = lambda: False
+    on_note: Callable[[str], None] = lambda text: None
     seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     _stage: str = ""
     _started: float = 0.0
 
@@ -42,6 +46,11 @@ class Progress:
         if self.is_cancelled():
             raise Cancelled
         self.on_update(self._stage, min(max(fraction, 0.0), 1.0))
+
+    def note(self, text: str) -> None:
+        """Say a sentence that the user should read although the work goes on."""
+        self.notes.append(text)
+        self.on_note(text)
 
     def finish(self) -> None:
         """Close the running stage and book its time."""

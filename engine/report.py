@@ -27,7 +27,8 @@ TURNTABLE_REACH = math.radians(60)  # photos of a face say little about what lie
 
 
 def photo_report(made: Reconstruction) -> dict[str, Any]:
-    """Residuals, pose and source-view PSNR (over white, inside the photo) per photo, and what was set aside."""
+    """Residuals, pose and source-view PSNR (over white, inside the photo) per photo, and what was set aside; where it
+    was made, and what was done elsewhere."""
     rows = []
     views = map(source_view, made.tracked.views)  # the avatar's own may show earlier photos, too
     for photo, view, figures in zip(made.photos, views, made.tracked.residuals, strict=True):
@@ -41,6 +42,8 @@ def photo_report(made: Reconstruction) -> dict[str, Any]:
         "set_aside": [{"name": entry.name, "reason": entry.reason} for entry in made.set_aside],
         "gaussians": len(made.avatar.gaussians),
         "seconds": made.seconds,
+        "device": {"name": made.device.name, "reason": made.device.reason},
+        "notes": list(made.notes),
     }
 
 

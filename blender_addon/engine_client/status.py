@@ -21,7 +21,7 @@ class EngineSettings:
         python: interpreter with the engine's dependencies; None for the one that comes with the extension.
         url, token: a running engine to use instead of starting one; empty for none.
         online: whether an engine on another computer may be used.
-        device: that draws previews, "auto" or "cpu".
+        device: that makes heads and draws previews, "auto" or "cpu".
         weights: files of weights that the engine may use.
     """
 

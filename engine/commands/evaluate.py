@@ -9,6 +9,7 @@ from rich.console import Console
 
 from engine.commands.options import add_options, chosen
 from engine.commands.shared import CONSOLE, add_json_option, show_result
+from engine.device import find_gpu
 from engine.errors import EngineError
 from engine.evaluation.acting import acting_json, acting_table, compare_acting
 from engine.evaluation.held_out import evaluate_held_out
@@ -62,7 +63,9 @@ def _likeness(options: argparse.Namespace, progress: Progress) -> None:
 
 
 def _held_out(options: argparse.Namespace, progress: Progress) -> None:
-    found = evaluate_held_out(options.held_out, options.sources, chosen(options).gaussians, progress)
+    wanted = chosen(options)
+    device = find_gpu(wanted.device).torch
+    found = evaluate_held_out(options.held_out, options.sources, wanted.gaussians, progress, device)
     show_result(options, found.to_json(), lambda: Console().print(*found.tables()))
 
 

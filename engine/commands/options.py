@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from engine.commands.shared import listed
+from engine.device import AUTO
 from engine.heads import DEFAULT
 from engine.heads.models import built_in, head_models
 from engine.models.spec import CORRESPONDENCES
@@ -31,6 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quality", default="normal", help="draft, normal (default) or high: refinement and Gaussians")
     parser.add_argument("--refine", type=float, metavar="SECONDS", help="end refinement after so long a photo; 0: none")
     parser.add_argument("--gaussians", type=int, metavar="N", help="on the surface, instead of the quality's")
+    add_device_option(parser, "for networks and refinement")
+
+
+def add_device_option(parser: argparse.ArgumentParser, what: str) -> None:
+    """``--device``, and what it is the device of."""
+    parser.add_argument("--device", default=AUTO, help=f"{what}: auto (default), cpu, cuda or cuda:N")
 
 
 def chosen(options: argparse.Namespace) -> Options:
@@ -41,5 +48,5 @@ def chosen(options: argparse.Namespace) -> Options:
     """
     return Options(
         options.system, options.head, options.quality, options.refine, options.gaussians, options.frames,
-        str(options.weights or ""), options.correspondence,
+        options.device, str(options.weights or ""), options.correspondence,
     )  # fmt: skip

@@ -6,7 +6,9 @@ import argparse
 from pathlib import Path
 
 from engine import avatar
+from engine.commands.options import add_device_option
 from engine.commands.shared import check_output, expression, joints, within
+from engine.device import AUTO, check_wanted, find_gpu, moved
 from engine.errors import EngineError
 from engine.progress import Progress
 from engine.report import write_still, write_turntable
@@ -23,12 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--joint", nargs="*", default=[], metavar="JOINT=X,Y,Z", help="degrees, e.g. neck=0,20,0")
     parser.add_argument("--size", type=within(16, 8192, int), default=768, metavar="PX")
     parser.add_argument("--background", choices=("white", "black", "transparent"), default="white")
+    add_device_option(parser, "that draws")
     parser.add_argument("--seconds", type=within(0.1, 600), default=4.0, help="length of a turntable")
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
     check_output(options.output, (".png", ".mp4"))
-    head = avatar.load(options.avatar)
+    device = find_gpu(check_wanted(options.device))
+    if device.reason and options.device != AUTO:
+        progress.note(device.reason)
+    head = moved(avatar.load(options.avatar), device.torch)
     weights, turns = expression(options.expression), joints(options.joint)
     progress.start("render")
     shared = {"pitch": options.pitch, "size": options.size, "path": options.output}

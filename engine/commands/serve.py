@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=0, help="on loopback (default: a free one)")
     parser.add_argument("--parent-stdin", action="store_true", help="end when standard input ends")
     parser.add_argument(
-        "--device", default="auto", help="that draws previews: auto, cpu, cuda or cuda:N (default auto)"
+        "--device", default="auto", help="that draws previews and makes heads: auto (default), cpu, cuda or cuda:N"
     )
     parser.add_argument(
         "--weights", action="append", type=Path, default=[], metavar="FILE",

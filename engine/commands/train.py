@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from engine.commands.options import add_device_option
 from engine.commands.shared import listed, say
 from engine.errors import EngineError
 from engine.progress import Progress
@@ -30,12 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="processes that prepare data (default 0)")
     parser.add_argument("--samples", type=Path, metavar="DIR", help="rendered samples to train on")
     parser.add_argument("--variant", action="append", default=[], metavar="NAME=VALUE", help="an ablation; repeatable")
+    add_device_option(parser, "of the network and its pictures")
     parser.add_argument("--data", action="append", default=[], metavar="NAME=VALUE", help="another choice of data")
 
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
     variant, data = _choices(options.variant), _choices(options.data)
-    names = ("system", "out", "preset", "steps", "minutes", "seed", "learning_rate", "workers", "samples", "batch_size")
+    names = ("system", "out", "preset", "steps", "minutes", "seed", "learning_rate", "workers", "samples")
+    names += ("batch_size", "device")
     config = TrainConfig(**{name: getattr(options, name) for name in names}, variant=variant, data=data)
     torch.manual_seed(config.seed)  # of the network's first weights
     objective = Objective(config.system, config.preset, config)

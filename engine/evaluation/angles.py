@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from engine.arkit import ARKIT_NAMES
+from engine.device import CPU
 from engine.evaluation.metrics import overlap
 from engine.evaluation.synthetic import SHRINK, compared, draw, held_out, over_white, planes
 from engine.heads import load_head
@@ -44,12 +45,18 @@ class AngleScore:
 
 
 def compare_angles(
-    people: int, photos: int, count: int, progress: Progress, names: Sequence[str] | None = None
+    people: int,
+    photos: int,
+    count: int,
+    progress: Progress,
+    names: Sequence[str] | None = None,
+    device: torch.device = CPU,
 ) -> list[AngleScore]:
     """Whole heads as the product furnishes them, without refinement, on the first held-out people; tracking is exact.
 
     Args:
         photos: 1 to 4. count: Gaussians on the surface. names: of the systems; all, if left out.
+        device: of the networks.
 
     Raises:
         EngineError: there are not so many held-out people.
@@ -63,7 +70,8 @@ def compare_angles(
         person = act(seed, at_rest, CROP, directions=directions)
         shown = [seen_face(person, view) for view in range(photos)]
         for name in names or systems():
-            made = system(name).reconstruct(shown, true_tracking(person, range(photos)), head, silent, count)
+            tracked = true_tracking(person, range(photos))
+            made = system(name).reconstruct(shown, tracked, head, silent, count, device=device)
             scores += _scores(furnish(made, shown, head), person, name, lpips)
         progress.update(done / len(seeds))
     progress.finish()

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from rich.table import Table
 from rich.text import Text
 
+from engine.device import CPU
 from engine.evaluation.angles import AngleScore, bins, compare_angles
 from engine.evaluation.parts import PartScore, compare_parts
 from engine.evaluation.synthetic import HeldOutScore, compare_all
@@ -48,18 +50,18 @@ class HeldOut:
         ]
 
 
-def evaluate_held_out(people: int, photos: int, count: int, progress: Progress) -> HeldOut:
+def evaluate_held_out(people: int, photos: int, count: int, progress: Progress, device: torch.device = CPU) -> HeldOut:
     """Compare all on the first held-out people.
 
     Args:
-        photos: 1 to 4. count: Gaussians on the surface.
+        photos: 1 to 4. count: Gaussians on the surface. device: of the networks.
 
     Raises:
         EngineError: there are not so many held-out people.
     """
     return HeldOut(
-        compare_all(people, photos, count, progress),
-        compare_angles(people, photos, count, progress),
+        compare_all(people, photos, count, progress, device),
+        compare_angles(people, photos, count, progress, device=device),
         compare_parts(people, count, progress),
     )
 

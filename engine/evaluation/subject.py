@@ -9,6 +9,7 @@ import numpy as np
 
 from engine import tracking
 from engine.avatar import Avatar
+from engine.device import moved
 from engine.evaluation.reenactment import Instruments, Sighting
 from engine.landmarker import detect_faces
 from engine.perceptual import LPIPS
@@ -23,7 +24,7 @@ from engine.tracking.tracked import View
 
 @dataclass(frozen=True)
 class AvatarSubject:
-    """A finished avatar with what tracking knows about its person.
+    """A finished avatar, on the device that made it, with what tracking knows about its person.
 
     Attributes:
         avatar: what is rendered. person: for the landmark drive. look: for the photometric drive.
@@ -52,9 +53,9 @@ def reconstruct_subject(sources: Sequence[Photo], options: Options, progress: Pr
     """Run the product's pipeline on the source photos, and on nothing else."""
     made = reconstruct_photos(PhotoSet(tuple(sources)), "evaluated", options, progress)
     return AvatarSubject(
-        made.avatar,
+        moved(made.avatar, made.device.torch),
         tracking.subject(made.tracked, made.head, made.photos),
-        FinishedHead(made.model.rig, made.model.gaussians, made.head),
+        moved(FinishedHead(made.model.rig, made.model.gaussians, made.head), made.device.torch),
         made.tracked.views,
     )
 

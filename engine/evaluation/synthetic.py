@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from engine.device import CPU
 from engine.errors import EngineError
 from engine.evaluation.metrics import ImageScores, psnr
 from engine.gaussians.binding import pose, triangle_frames
@@ -45,11 +46,13 @@ class HeldOutScore:
     scores: ImageScores
 
 
-def compare_all(people: int, photos: int, count: int, progress: Progress) -> list[HeldOutScore]:
+def compare_all(
+    people: int, photos: int, count: int, progress: Progress, device: torch.device = CPU
+) -> list[HeldOutScore]:
     """Every system of the pipeline, without refinement, on the first held-out people.
 
     Args:
-        photos: 1 to :data:`SOURCES`. count: Gaussians on the surface.
+        photos: 1 to :data:`SOURCES`. count: Gaussians on the surface. device: of the networks.
 
     Raises:
         EngineError: there are not so many held-out people.
@@ -58,7 +61,7 @@ def compare_all(people: int, photos: int, count: int, progress: Progress) -> lis
     head, silent = load_head(), Progress(is_cancelled=progress.is_cancelled)
 
     def made_by(spec: SystemSpec) -> System:
-        return lambda shown, tracked: spec.reconstruct(shown, tracked, head, silent, count)
+        return lambda shown, tracked: spec.reconstruct(shown, tracked, head, silent, count, device=device)
 
     chosen = {name: made_by(spec) for name, spec in systems().items()}
     progress.start("held-out people")
@@ -125,8 +128,8 @@ def drawn(made: HeadGaussians, person: Views, view: int, size: int = CROP // SHR
     gaussians = made.gaussians
     if made.eigenbasis is not None:
         features = motion_features(*floats(person.expression[view], person.joint_rotations[view]))
-        gaussians = made.eigenbasis.apply(gaussians, features)
-    image, _ = draw(gaussians, made.rig, person, view, size, torch.ones(3))
+        gaussians = made.eigenbasis.apply(gaussians, features.to(gaussians.colors.device))
+    image, _ = draw(gaussians, made.rig, person, view, size, gaussians.colors.new_ones(3))
     return planes(image.clamp(0, 1))
 
 
@@ -135,15 +138,14 @@ def draw(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Gaussians on a rig, posed as in a view and seen from there, [size, size, 3] over a colour [3], and their alpha.
 
-    Differentiable; colours may leave 0..1 as far as the Gaussians' do.
+    On their device, where the colour is too. Differentiable; colours may leave 0..1 as far as the Gaussians' do.
     """
-    expression, rotations, viewmat, K = floats(
-        person.expression[view], person.joint_rotations[view], person.viewmats[view], person.Ks[view]
-    )
+    seen = person.expression[view], person.joint_rotations[view], person.viewmats[view], person.Ks[view]
+    expression, rotations, viewmat, K = (each.to(background.device) for each in floats(*seen))
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     splats = pose(gaussians, rig.deform(expression, rotations), rig.faces, rest_areas)
     scale = size / person.rgb.shape[1]
-    K = K * torch.tensor([[scale], [scale], [1.0]])
+    K = K * K.new_tensor([[scale], [scale], [1.0]])
     renders, alphas, _ = rasterization(
         splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
         viewmat[None], K[None], size, size, backgrounds=background[None],

@@ -45,8 +45,8 @@ PARTS = ("surface", "hair", "torso")
 
 def at_anchors(gaussians: BoundGaussians, faces: np.ndarray, attribute: np.ndarray) -> np.ndarray:
     """[N, C] a vertex attribute [V, C] where the Gaussians are anchored on the mesh of ``faces`` [F, 3]."""
-    corners = attribute[faces[gaussians.triangles.numpy()]]
-    return np.einsum("nkc,nk->nc", corners, gaussians.barycentrics.numpy())
+    corners = attribute[faces[gaussians.triangles.cpu().numpy()]]
+    return np.einsum("nkc,nk->nc", corners, gaussians.barycentrics.cpu().numpy())
 
 
 def select(gaussians: BoundGaussians, mask: torch.Tensor) -> BoundGaussians:

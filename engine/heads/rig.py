@@ -34,7 +34,7 @@ class Rig:
         """[V, 3] vertices in the rest space for weights [E] and axis-angle rotations [J, 3]."""
         keyed = self.neutral + torch.tensordot(expression, self.expression_basis, dims=1)
         transforms = joint_transforms(joint_rotations, self.joints, self.parents)
-        root = torch.eye(4, dtype=transforms.dtype)[None]
+        root = torch.eye(4, dtype=transforms.dtype, device=transforms.device)[None]
         return linear_blend_skinning(keyed, torch.cat([root, transforms]), self.skin_weights)
 
     def head_transform(self, joint_rotations: torch.Tensor) -> torch.Tensor:

@@ -89,7 +89,7 @@ class HeadGaussians:
             seen=self.seen[mask],
             owner=self.owner[mask],
             fixed=self.fixed[mask],
-            pairs=kept_pairs(self.pairs.numpy(), mask.numpy()),
+            pairs=kept_pairs(self.pairs.cpu().numpy(), mask.cpu().numpy()).to(mask.device),
             eigenbasis=None if eigenbasis is None else replace(eigenbasis, basis=eigenbasis.basis[:, mask]),
         )
 

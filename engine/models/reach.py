@@ -16,7 +16,7 @@ BLINKS = ("eyeBlinkLeft", "eyeBlinkRight")
 def member(gaussians: BoundGaussians, head: ParametricHead, *regions: str) -> torch.Tensor:
     """[N] bool: Gaussians of the mesh's surface on triangles of any of the regions."""
     on_surface = gaussians.parts == PARTS.index("surface")
-    return torch.from_numpy(head.face_region(*regions))[gaussians.triangles] & on_surface
+    return torch.from_numpy(head.face_region(*regions)).to(on_surface.device)[gaussians.triangles] & on_surface
 
 
 def lid_faces(head: ParametricHead) -> np.ndarray:
@@ -28,10 +28,11 @@ def lid_faces(head: ParametricHead) -> np.ndarray:
 
 def reach(gaussians: BoundGaussians, head: ParametricHead) -> torch.Tensor:
     """[N, 1] metres: little inside mouth and eyes, where Gaussians would stick out of lips and lids; most for hair."""
-    found, on_surface = torch.full((len(gaussians),), REACH["face"]), gaussians.parts == PARTS.index("surface")
+    on_surface = gaussians.parts == PARTS.index("surface")
+    found = torch.full(on_surface.shape, REACH["face"], device=on_surface.device)
     found[member(gaussians, head, "scalp", "neck", "torso")] = REACH["hair"]
     found[~on_surface] = REACH["beyond"]
-    inner = torch.from_numpy(head.face_region("eyes", *MOUTH_INSIDE) | lid_faces(head))
+    inner = torch.from_numpy(head.face_region("eyes", *MOUTH_INSIDE) | lid_faces(head)).to(on_surface.device)
     found[inner[gaussians.triangles] & on_surface] = REACH["inner"]
     return found[:, None]
 

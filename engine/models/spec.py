@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, get_type_hin
 import numpy as np
 import torch
 
+from engine.device import CPU
 from engine.errors import EngineError
 from engine.heads.parametric import ParametricHead
 from engine.models.head_gaussians import HeadGaussians
@@ -39,8 +40,15 @@ class Reconstruct(Protocol):
         progress: Progress,
         count: int,
         seconds: float = 0.0,
+        device: torch.device = CPU,
     ) -> HeadGaussians:
-        """Args: count: Gaussians on the surface. seconds: budget of the system's own refinement, where it has one."""
+        """The head, on the CPU.
+
+        Args:
+            count: Gaussians on the surface. seconds: budget of the system's own refinement, where it has one.
+            device: for what is made of tensors. Where its memory ends, ``torch.cuda.OutOfMemoryError`` may come out,
+                and the call is repeated with the CPU.
+        """
         ...
 
 
@@ -73,12 +81,13 @@ class Adding:
     Attributes:
         suffix: of the file beside the avatar.
         load: reads that file. Raises AvatarError: missing, damaged, of other weights or another head model.
-        add: the head after new photos, from what :meth:`KnownPerson.place` tracked.
+        add: the head after new photos, from what :meth:`KnownPerson.place` tracked; the last argument as
+            :class:`Reconstruct`'s.
     """
 
     suffix: str
     load: Callable[[Path, ParametricHead], KnownPerson]
-    add: Callable[[Any, Sequence[Photo], Tracked, ParametricHead, Progress], HeadGaussians]
+    add: Callable[[Any, Sequence[Photo], Tracked, ParametricHead, Progress, torch.device], HeadGaussians]
 
 
 class Official(Protocol):

@@ -31,7 +31,7 @@ def crop_target(photo: Photo) -> Target:
 
 def crop_matrix(K: torch.Tensor) -> torch.Tensor:
     """[3, 3] intrinsics of the inner crop from those of the window."""
-    shift = torch.zeros(3, 3)
+    shift = K.new_zeros(3, 3)
     shift[0, 2] = shift[1, 2] = MARGIN
     return K - shift
 

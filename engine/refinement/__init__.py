@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 
+from engine.device import CPU, moved
 from engine.gaussians.binding import Placement, carry, place, triangle_frames
 from engine.gaussians.eigenbasis import motion_features
 from engine.gaussians.gaussians import PARTS, BoundGaussians, at_anchors
@@ -68,7 +69,7 @@ class _Unknowns:
         self.quats = g.quats.clone().requires_grad_()
         self.rest_scales = start.cover.log()
         self.fixed, self.start_owner = start.fixed, start.owner
-        self.given, self.touched = g.opacities, torch.zeros(len(g), dtype=torch.bool)
+        self.given, self.touched = g.opacities, torch.zeros_like(start.fixed)
         # What no photo shows well must not be painted to explain one, but may give way at the silhouette; what is drawn
         # is left alone altogether.
         self.unseen = (start.seen <= HALF) | self.fixed
@@ -159,9 +160,9 @@ class _Unknowns:
 
 def _normals(start: HeadGaussians) -> torch.Tensor:
     """[N, 3] unit, of the neutral skin that carries the Gaussians."""
-    faces = start.rig.faces.numpy()
-    mean = at_anchors(start.gaussians, faces, vertex_normals(start.rig.neutral.numpy(), faces))
-    return torch.nn.functional.normalize(torch.from_numpy(mean), dim=1).float()
+    faces = start.rig.faces.cpu().numpy()
+    mean = at_anchors(start.gaussians, faces, vertex_normals(start.rig.neutral.cpu().numpy(), faces))
+    return torch.nn.functional.normalize(torch.from_numpy(mean), dim=1).float().to(start.rig.neutral.device)
 
 
 def _turns(photos: int, leading: int, iterations: int) -> list[int]:
@@ -206,14 +207,14 @@ class _Camera:
 
 def _traced(start: HeadGaussians, unknowns: _Unknowns, views: Sequence[FreeView], progress: Progress) -> torch.Tensor:
     """[N] bool: what any photo shows a trace of, as refinement begins."""
-    shown = torch.zeros(len(start.gaussians), dtype=torch.bool)
+    shown = torch.zeros_like(start.fixed)
     for i, view in enumerate(views):
         progress.update(0.0)  # of many photos this takes seconds, in which the user may cancel
         with torch.no_grad():
             gaussians = unknowns.gaussians(i)
         colors = torch.zeros_like(gaussians.colors).requires_grad_()
         camera = _Camera(start, view, held=True)
-        camera.picture(replace(gaussians, colors=colors), torch.ones(1))[0].sum().backward()
+        camera.picture(replace(gaussians, colors=colors), colors.new_ones(1))[0].sum().backward()
         if colors.grad is not None:
             shown |= colors.grad[:, 0] > TRACE
     return shown
@@ -233,13 +234,15 @@ def refine(
     The leading photo's pose and expression stay as tracked (appearance and pose would drift together); of the others,
     torso, expression, head pose and light are polished along. Each Gaussian is refined by the photo that owns it.
 
+    It happens on the start's device; what is healed at the end, and each step's bending, is solved on the CPU.
+
     Args:
         iterations: for one photo; further photos add their share.
         seconds: the most that they may take, for one photo; further photos add their share. 0 returns the start.
 
     Returns:
-        The refined Gaussians and the views as they ended. Their metrics say how many ``rounds`` the time allowed, of
-        the ``rounds_wanted``.
+        The refined Gaussians, on that device, and the views as they ended. Their metrics say how many ``rounds`` the
+        time allowed, of the ``rounds_wanted``.
     """
     if seconds <= 0:
         return start, tuple(views)
@@ -250,7 +253,8 @@ def refine(
     whole, start = start, start.kept(traced)  # what no photo shows costs as much as the rest, and changes nothing
     unknowns = _Unknowns(start, head)
     weight = float(traced.float().mean())  # of what holds neighbours together, which is meant for all of a head
-    lights = [torch.from_numpy(light).float() for light in start.shoot.lights]
+    device = start.rig.neutral.device
+    lights = [torch.from_numpy(light).float().to(device) for light in start.shoot.lights]
     normals = _normals(start)
     groups = unknowns.groups()
     for i, view in enumerate(free):
@@ -260,7 +264,7 @@ def refine(
             groups.append({"params": [lights[i].requires_grad_()], "lr": VIEW_RATES["light"]})
     tracked_expressions = [view.expression.detach().clone() for view in free]
     targets = [
-        crop_target(photo) if alike else face_of(crop_target(photo), photo)
+        moved(crop_target(photo) if alike else face_of(crop_target(photo), photo), device)
         for photo, alike in zip(photos, start.shoot.alike, strict=True)
     ]
     cameras = [_Camera(start, view, held=i == start.shoot.leading) for i, view in enumerate(free)]
@@ -268,7 +272,7 @@ def refine(
         for i, (photo, target) in enumerate(zip(photos, targets, strict=True)):
             begun_as = unknowns.gaussians(i)
             drawn = replace(begun_as, colors=start.fixed[:, None].float().expand(-1, 3))
-            shown = cameras[i].picture(drawn, torch.ones(1))[0][..., :1]
+            shown = cameras[i].picture(drawn, lights[i].new_ones(1))[0][..., :1]
             targets[i] = keep_drawn(target, photo, *cameras[i].picture(begun_as, gains(lights[i], normals))[:2], shown)
     optimizer = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
     rates = [group["lr"] for group in optimizer.param_groups]
@@ -298,7 +302,7 @@ def refine(
         rounds += 1
     everything.take(unknowns, traced)
     with torch.no_grad():
-        final = heal(whole, everything.final(), head)
+        final = moved(heal(moved(whole, CPU), moved(everything.final(), CPU), head), device)
     ended = tuple(view.fixed(start.rig, old.residual) for view, old in zip(free, views, strict=True))
     metrics = {**start.metrics, "rounds": float(rounds), "rounds_wanted": float(len(turns))}
     return replace(whole, gaussians=final, metrics=metrics), ended

@@ -26,9 +26,12 @@ def keep_drawn(target: Target, photo: Photo, image: torch.Tensor, alpha: torch.T
     Args:
         image: [H, W, 3] premultiplied, the head as it began. alpha: [H, W, 1] its own.
         shown: [H, W, 1] 0..1, how much of each of its pixels is a drawn part.
+
+    The border is softened by OpenCV, on the CPU; the rest happens where the pictures are.
     """
     height, width = target.alpha.shape[:2]
     opened = openings(photo.landmarks[:, :2] - MARGIN, height, width).astype(np.float32)
-    share = np.maximum(opened, shown[..., 0].clamp(0, 1).numpy())
-    kept = torch.from_numpy(cv2.GaussianBlur(share, (0, 0), SOFT))[..., None] * target.valid
+    share = np.maximum(opened, shown[..., 0].clamp(0, 1).cpu().numpy())
+    soft = torch.from_numpy(cv2.GaussianBlur(share, (0, 0), SOFT)).to(target.valid.device)
+    kept = soft[..., None] * target.valid
     return replace(target, image=target.image.lerp(image, kept.expand_as(image)), alpha=target.alpha.lerp(alpha, kept))

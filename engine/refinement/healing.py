@@ -26,7 +26,10 @@ FEWEST = 500  # Gaussians of a face, to tell its grain
 
 
 def heal(start: HeadGaussians, refined: BoundGaussians, head: ParametricHead) -> BoundGaussians:
-    """The refined Gaussians, with the overall change of colour and the grain carried on where no photo sees skin."""
+    """The refined Gaussians, with the overall change of colour and the grain carried on where no photo sees skin.
+
+    By scipy's solver: all of it on the CPU.
+    """
     triangles, surface = refined.triangles.numpy(), (refined.parts == PARTS.index("surface")).numpy()
     sheet = head.face_region(*SKIN)
     on_sheet = sheet[triangles] & surface & ~start.fixed.numpy()

@@ -1,4 +1,4 @@
-"""What keeps neighbouring Gaussians together: its value and its gradient in one compiled pass over their pairs."""
+"""What keeps neighbouring Gaussians together: on the CPU, value and gradient in one compiled pass over their pairs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ def smoothness(moves: torch.Tensor, colors: torch.Tensor, pairs: torch.Tensor) -
     Returns:
         A scalar, differentiable in both.
     """
-    return _Smoothness.apply(moves, colors, pairs)  # type: ignore[return-value]
+    if moves.device.type == "cpu":
+        return _Smoothness.apply(moves, colors, pairs)  # type: ignore[return-value]
+    return _composed(moves, colors, pairs)
+
+
+def _composed(moves: torch.Tensor, colors: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
+    """The same of torch's operations, for other devices."""
+    count = max(len(pairs), 1)
+    bend, shade = (each.index_select(0, pairs[:, 0]) - each.index_select(0, pairs[:, 1]) for each in (moves, colors))
+    return (SMOOTHNESS * 1e6 * bend.square().sum() + COLOR_SMOOTHNESS / 3 * shade.abs().sum()) / count
 
 
 class _Smoothness(torch.autograd.Function):

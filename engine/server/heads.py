@@ -7,14 +7,14 @@ import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 
 from engine.avatar import Avatar, Pose, drive
-from engine.device import Drawing
+from engine.device import Drawing, moved
 from engine.errors import AvatarError
-from engine.gaussians.gaussians import BoundGaussians, Splats
+from engine.gaussians.gaussians import Splats
 from engine.rendering import Camera, render
 from engine.server.errors import NotFound, Superseded
 from engine.splatting import warm_up
@@ -35,8 +35,7 @@ class Resident:
         """Its Gaussians on ``device``. Raises AvatarError for a key or joint that the head does not have."""
         if self._there.gaussians.colors.device != device:
             self._driven = None
-            moved = {f.name: getattr(self.avatar.gaussians, f.name).to(device) for f in fields(BoundGaussians)}
-            self._there = replace(self.avatar, gaussians=BoundGaussians(**moved))
+            self._there = moved(self.avatar, device)
         driven = self._driven
         if driven is None or driven[0] != pose:
             driven = self._driven = (pose, drive(self._there, pose.expression, pose.joint_rotations))

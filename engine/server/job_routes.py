@@ -92,7 +92,7 @@ def create_job(
 ) -> JobCreated:
     """Queue the reconstruction of one person from photos and clips. ``weights``: a name of those in ``/health``."""
     file = chosen(parts.weights, weights)
-    options = Options(system, head, quality, refine_seconds, count, frames, file, correspondence)
+    options = Options(system, head, quality, refine_seconds, count, frames, parts.drawing.wanted, file, correspondence)
 
     def fill(folder: Path) -> list[Stored]:
         return [store(photo, folder) for photo in photos]

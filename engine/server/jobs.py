@@ -23,7 +23,7 @@ from engine.pipeline import Options
 from engine.server.errors import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.helper import ending
 from engine.server.uploads import Stored
-from engine.server.worker import Acting, Done, Failed, Stage, Task, Worker, replace_names
+from engine.server.worker import Acting, Done, Failed, Note, Stage, Task, Worker, replace_names
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 8
@@ -46,7 +46,8 @@ class JobStatus(BaseModel):
     """Where a job stands.
 
     ``fraction`` is 0..1 of the whole and never falls; ``eta_s`` are the seconds left, null while it waits;
-    ``stage_index`` counts from 0; ``photos`` are the names of those used, once it is done.
+    ``stage_index`` counts from 0; ``photos`` are the names of those used, once it is done. ``warnings`` grow while it
+    runs, where something goes otherwise than planned.
     """
 
     id: str
@@ -71,6 +72,7 @@ class _Job:
     estimate: Estimate
     state: State = "queued"
     cancelled_at: float | None = None
+    notes: list[str] = field(default_factory=list)
     done: Done | None = None
     error: ErrorDetail | None = None
 
@@ -87,7 +89,7 @@ class _Job:
             eta_s={"running": estimate.eta(time.monotonic()), "queued": None}.get(self.state, 0.0),
             seconds=dict(done.seconds) if done else {},
             set_aside=[SetAside(name=name, reason=reason) for name, reason in done.set_aside] if done else [],
-            warnings=list(done.warnings) if done else [],
+            warnings=list(done.warnings if done else self.notes),
             photos=list(done.photos) if done else [],
             error=self.error,
         )
@@ -271,6 +273,8 @@ class JobQueue:
                 match report:
                     case Stage(stage, fraction):
                         job.estimate.update(stage, fraction, time.monotonic())
+                    case Note(text):
+                        job.notes.append(text)
                     case Done() if job.cancelled_at is None:
                         job.done = report
                         if not isinstance(job.task.options, Acting):

@@ -36,7 +36,7 @@ def serve(port: int, parent_stdin: bool, device: str, weights: Sequence[Path] = 
         port: on loopback; 0 takes a free one.
         parent_stdin: end when standard input does. The parent holds its other end open, so this works however the
             parent ends.
-        device: that draws previews: "auto", "cpu", "cuda" or "cuda:1" and so on.
+        device: that draws previews and makes heads: "auto", "cpu", "cuda" or "cuda:1" and so on.
         weights: files that jobs may ask for by name.
 
     Raises:

@@ -64,6 +64,13 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A sentence that the artist should read although the task goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """The task's avatar file is written.
 
@@ -104,7 +111,7 @@ class Worker(Helper):
         with suppress(OSError):  # gone by itself: its reader notices
             self.send(task_id)
 
-    def report(self, timeout: float) -> Stage | Done | Failed | None:
+    def report(self, timeout: float) -> Stage | Note | Done | Failed | None:
         """The next report, None after ``timeout`` seconds without one. EOFError or OSError when the process is gone."""
         return self.connection.recv() if self.connection.poll(timeout) else None
 
@@ -163,7 +170,7 @@ def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Fail
             last = (now, stage)
 
     try:
-        progress = Progress(report, lambda: task.id in cancelled)
+        progress = Progress(report, lambda: task.id in cancelled, lambda text: connection.send(Note(text)))
         done = _perform(task, progress) if isinstance(task.options, Acting) else _reconstruct(task, progress)
         if task.id in cancelled:
             raise Cancelled
@@ -191,7 +198,7 @@ def _reconstruct(task: Task, progress: Progress) -> Done:
         seconds=dict(progress.seconds),
         photos=tuple(_shown(photo.name, task) for photo in made.photos),
         set_aside=tuple((_shown(entry.name, task), _shown(entry.reason, task)) for entry in made.set_aside),
-        warnings=tuple(_shown(warning, task) for photo in made.photos for warning in photo.warnings),
+        warnings=(*made.notes, *(_shown(warning, task) for photo in made.photos for warning in photo.warnings)),
     )
 
 

@@ -78,7 +78,7 @@ class Avat3rSystem(LearnedSystem):
             cache = self.network.encode(views)
         keep = cache.keep[0]
         number = torch.full(keep.shape, -1)
-        number[keep] = torch.arange(int(keep.sum()))
+        number[keep.cpu()] = torch.arange(int(keep.sum()))
         grid = number.view(confidence.shape)
         beside = torch.cat(
             [
@@ -87,7 +87,7 @@ class Avat3rSystem(LearnedSystem):
             ]
         )
         pairs = beside[(beside >= 0).all(dim=1)]
-        seen = torch.ones(int(keep.sum()))
+        seen = torch.ones(int(keep.sum()), device=keep.device)
         return Encoded(
             capture.rig, triangle.flatten()[keep], barycentric.flatten(0, 2)[keep],
             footprint.flatten()[keep, None].expand(-1, 3), confidence.flatten()[keep], capture.texture,
@@ -108,12 +108,13 @@ class Avat3rSystem(LearnedSystem):
         """[V, S, S] 0..1, how near a pixel's squareness comes to the best that any photo has at its spot; arguments as
         from ``_place_pixels``."""
         head = self.texels.head
-        corners = torch.from_numpy(head.uv[head.uv_faces]).float()[triangle.clamp_min(0)]  # [V, S, S, 3, 2]
+        corners = torch.from_numpy(head.uv[head.uv_faces]).float().to(triangle.device)  # [F, 3, 2]
+        corners = corners[triangle.clamp_min(0)]  # [V, S, S, 3, 2]
         uv = (corners * barycentric[..., None]).sum(-2)
         column, row = (SPOTS * uv).long().clamp(0, SPOTS - 1).unbind(-1)
         spot = (SPOTS * row + column).flatten()
         values = squareness.flatten()
-        best = torch.zeros(SPOTS**2).scatter_reduce(0, spot, values, "amax")[spot]
+        best = values.new_zeros(SPOTS**2).scatter_reduce(0, spot, values, "amax")[spot]
         low, high = OUTDONE
         return ((values / best.clamp_min(1e-6) - low) / (high - low)).clamp(0, 1).view(squareness.shape)
 
@@ -136,15 +137,15 @@ class Avat3rSystem(LearnedSystem):
         shown: np.ndarray,
     ) -> Densified:
         """The pixels as they are, and behind them what they do not show, at full density."""
-        pixels = torch.arange(len(neutral)) < len(encoded.triangles)
-        unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0))
+        pixels = torch.arange(len(neutral), device=self.device) < len(encoded.triangles)
+        unseen = torch.from_numpy((painted.texture.seen < HALF) & (painted.presence > 0)).to(self.device)
         density, texture, state = Density(self.texels, painted), encoded.texture, encoded.state
         backdrop = density.carried(state.backdrop, state.spread, texture.presence, texture.colors)
         gaussians = concatenate(select(neutral, pixels), select(backdrop, unseen))
-        cover = torch.cat((encoded.spread, torch.from_numpy(painted.scales).float()[unseen]))
+        cover = torch.cat((encoded.spread, torch.from_numpy(painted.scales).float().to(self.device)[unseen]))
         if eigenbasis is not None:
             eigenbasis = replace(eigenbasis, basis=eigenbasis.basis[:, pixels])
-        nobody = torch.full((len(neutral),), -1)
+        nobody = torch.full((len(neutral),), -1, device=self.device)
         return Densified(gaussians, eigenbasis, cover, encoded.seen, nobody, encoded.pairs.numpy())
 
 
@@ -152,27 +153,29 @@ class Avat3rSystem(LearnedSystem):
 def _place_pixels(capture: PosedImages) -> tuple[torch.Tensor, ...]:
     """Every pixel's triangle [V, S, S], barycentrics [V, S, S, 3], position at rest [V, S, S, 3] in metres (0 for
     pixels that are not the person's), the standard deviation [V, S, S] of a Gaussian that just fills it, and how
-    squarely it shows its triangle [V, S, S], the cosine to the normal, 0 beside the mesh."""
+    squarely it shows its triangle [V, S, S], the cosine to the normal, 0 beside the mesh.
+
+    Which pixel of the mesh is nearest, scipy finds on the CPU: masks go there, places come back."""
     rig = capture.rig
     triangles, barycentrics = (each.clone() for each in capture.raster)
     places, footprints, squarenesses = [], [], []
     for view, (posed, viewmat, K) in enumerate(zip(capture.posed, capture.viewmats, capture.Ks, strict=True)):
         covered = capture.seen[view]
         beside = (capture.masks[view, 0] > INSIDE) & ~covered
-        nearest = distance_transform_edt(~covered.numpy(), return_distances=False, return_indices=True)
-        row, column = (torch.from_numpy(each).long() for each in nearest)
+        nearest = distance_transform_edt(~covered.cpu().numpy(), return_distances=False, return_indices=True)
+        row, column = (torch.from_numpy(each).long().to(covered.device) for each in nearest)
         triangles[view], barycentrics[view] = triangles[view][row, column], barycentrics[view][row, column]
         flat, weights = triangles[view].flatten().clamp_min(0), barycentrics[view].flatten(0, 1)
         anchors = (posed[rig.faces[flat]] * weights[..., None]).sum(1)  # rest space, posed
         depth = (anchors @ viewmat[:3, :3].T + viewmat[:3, 3])[:, 2:]
-        y, x = torch.meshgrid(*(torch.arange(n) + 0.5 for n in covered.shape), indexing="ij")
+        y, x = torch.meshgrid(*(torch.arange(n, device=covered.device) + 0.5 for n in covered.shape), indexing="ij")
         rays = torch.stack((x, y, torch.ones_like(x)), dim=-1).flatten(0, 1) @ torch.linalg.inv(K).T
         points = (rays * depth - viewmat[:3, 3]) @ viewmat[:3, :3]
         at = torch.where(beside.flatten()[:, None], points, anchors)
         wanted = (covered | beside).flatten() & ((at - anchors).norm(dim=1) < BEYOND)
-        plain = torch.zeros(int(wanted.sum()))
+        plain = at.new_zeros(int(wanted.sum()))
         bound = bind(
-            at[wanted], torch.tensor([1.0, 0, 0, 0]).expand(len(plain), 4), plain[:, None].expand(-1, 3), plain,
+            at[wanted], at.new_tensor([1.0, 0, 0, 0]).expand(len(plain), 4), plain[:, None].expand(-1, 3), plain,
             plain[:, None].expand(-1, 3), plain.byte(), posed, rig.faces, flat[wanted], weights[wanted],
         )  # fmt: skip
         rest = at.new_zeros(at.shape)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from engine.device import CPU, moved
 from engine.errors import AvatarError
 from engine.gaussians.gaussians import Splats
 from engine.heads.atlas import make_atlas, texels_for_count
@@ -32,7 +33,7 @@ from engine.models.kit.rehearsal import (
 from engine.models.kit.scene import shell
 from engine.models.learned.photo_memory import SUFFIX, PhotoMemory, lay_over
 from engine.models.learned.posed_images import PaintedTexture, PosedImages, pose_images, put_on
-from engine.models.learned.reconstruct import coarse, finish, trained, with_weights
+from engine.models.learned.reconstruct import coarse, finish, on_device, trained, with_weights
 from engine.models.learned.system import Encoded, Paint, UVMap, person
 from engine.models.learned.texel_system import DenseTexels
 from engine.models.spec import Adding, Contrast, Losses, NetworkSpec, SystemSpec
@@ -54,6 +55,9 @@ class FFAvatarSystem(DenseTexels):
     """FFAvatar; a vertex's Gaussian is bound to one of the triangles at it. Tokens are marked with the weights."""
 
     network: FFAvatarNetwork
+    corners: torch.Tensor
+    triangles: torch.Tensor
+    barycentrics: torch.Tensor
     moves = True
 
     def __init__(self, config: FFAvatar, head: ParametricHead):
@@ -62,15 +66,16 @@ class FFAvatarSystem(DenseTexels):
         self.moves = config.residual_motion
         self.network = FFAvatarNetwork(config)
         self.texels = UVMap(head, config.resolution)
-        self.corners = torch.from_numpy(head.faces.astype(np.int64))[self.texels.triangles]
+        corners = torch.from_numpy(head.faces.astype(np.int64))[self.texels.triangles]
         vertices, first = np.unique(head.faces, return_index=True)  # a face and corner for every vertex
         assert len(vertices) == len(head.template)
         at_vertices = torch.eye(3)[torch.from_numpy(first % 3)]
-        self.triangles = torch.cat((torch.from_numpy(first // 3), self.texels.triangles))
-        self.barycentrics = torch.cat((at_vertices, self.texels.barycentrics))
+        triangles = torch.cat((torch.from_numpy(first // 3), self.texels.triangles))
+        barycentrics = torch.cat((at_vertices, self.texels.barycentrics))
         if config.points == "sparse":
-            self.triangles, self.barycentrics = self.triangles[: len(vertices)], self.barycentrics[: len(vertices)]
-        self.paint = Paint(head, self.triangles, self.barycentrics)
+            triangles, barycentrics = triangles[: len(vertices)], barycentrics[: len(vertices)]
+        self.keep(corners=corners, triangles=triangles, barycentrics=barycentrics)
+        self.paint = Paint(head, triangles, barycentrics)
 
     def encode(self, capture: PosedImages, known: TokenMemory | None = None) -> Encoded:
         views = TrackedViews(
@@ -123,10 +128,15 @@ def load_memory(path: Path, head: ParametricHead) -> PhotoMemory:
 
 
 def add(
-    known: PhotoMemory, photos: Sequence[Photo], tracked: Tracked, head: ParametricHead, progress: Progress
+    known: PhotoMemory,
+    photos: Sequence[Photo],
+    tracked: Tracked,
+    head: ParametricHead,
+    progress: Progress,
+    device: torch.device = CPU,
 ) -> HeadGaussians:
     """More photos of a known person, with the weights that come with the engine; see :func:`add_with`."""
-    system = trained("ffavatar", NETWORK)
+    system = on_device(trained("ffavatar", NETWORK), device)
     assert isinstance(system, FFAvatarSystem)
     return add_with(system, known, photos, tracked, head, progress)
 
@@ -155,9 +165,9 @@ def add_with(
     progress.update(0.3)
     texture = put_on(painted)
     images = pose_images(photos, tracked, head, coarse(texture, head, resolution), system.photo_size)
-    encoded = system.encode(images, known.tokens)
+    encoded = system.encode(moved(images, system.device), moved(known.tokens, system.device))
     made = finish(system, encoded, painted, fresh.texture.owned, photos, tracked.views, head, progress)
-    return replace(made, memory=known.extended(encoded.state.memory, texture, photos))
+    return replace(made, memory=known.extended(moved(encoded.state.memory, CPU), texture, photos))
 
 
 def _rehearse(config: FFAvatar, count: int, device: torch.device) -> Rehearsal:

@@ -47,13 +47,14 @@ class FlexAvatarSystem(TexelSystem):
     """FlexAvatar; tracking gives the mesh that drives it and, for "mix", the colours that its texels start from."""
 
     network: FlexAvatarNetwork
+    dynamic: torch.Tensor
     moves = True
 
     def __init__(self, config: FlexAvatar, head: ParametricHead):
         super().__init__(head, config.resolution, config.image_size)
         self.config = config
         self.network = FlexAvatarNetwork(config)
-        self.dynamic = dynamic_texels(self.texels.regions, config.dynamic_regions, self.texels.atlas.mask)
+        self.keep(dynamic=dynamic_texels(self.texels.regions, config.dynamic_regions, self.texels.atlas.mask))
 
     def encode(self, capture: PosedImages) -> Encoded:
         where = self.texels
@@ -99,7 +100,7 @@ def refined(system: FlexAvatarSystem, capture: PosedImages, seconds: float, prog
     parameters = list(network.reconstruction_parameters())
     network.unet.requires_grad_(False)
     optimizer = torch.optim.Adam(parameters, lr=RATE)
-    rig, lpips = capture.rig, LPIPS()
+    rig, lpips = capture.rig, LPIPS().to(own.device)
     mouth = mouth_texels(own)
     rest_areas = triangle_frames(rig.neutral, rig.faces)[1]
     size = capture.images.shape[-1]
@@ -115,7 +116,8 @@ def refined(system: FlexAvatarSystem, capture: PosedImages, seconds: float, prog
             splats = pose(without_say(gaussians, mouth), capture.posed[view], rig.faces, rest_areas)
             renders, _, _ = rasterization(
                 splats.means, splats.quats, splats.scales, splats.opacities, splats.colors,
-                capture.viewmats[view][None], capture.Ks[view][None], size, size, backgrounds=torch.ones(1, 3),
+                capture.viewmats[view][None], capture.Ks[view][None], size, size,
+                backgrounds=torch.ones(1, 3, device=own.device),
             )  # fmt: skip
             image, goal = renders[..., :3].permute(0, 3, 1, 2), capture.images[view][None]
             loss = L1_WEIGHT * (image - goal).abs().mean() + SSIM_WEIGHT * (1 - ssim_map(image, goal).mean())
@@ -130,7 +132,7 @@ def refined(system: FlexAvatarSystem, capture: PosedImages, seconds: float, prog
 def mouth_texels(system: FlexAvatarSystem) -> torch.Tensor:
     """[N] bool, Gaussians of lips, teeth, tongue and what is behind them."""
     head = system.texels.head
-    return torch.from_numpy(head.face_region(*MOUTH))[system.texels.triangles]
+    return torch.from_numpy(head.face_region(*MOUTH)).to(system.device)[system.texels.triangles]
 
 
 def without_say(gaussians: BoundGaussians, which: torch.Tensor) -> BoundGaussians:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
+from engine.device import CPU
 from engine.heads.parametric import ParametricHead
 from engine.models.head_gaussians import HeadGaussians
 from engine.models.spec import SystemSpec
@@ -20,6 +23,7 @@ def _reconstruct(
     progress: Progress,
     count: int,
     seconds: float = 0.0,
+    device: torch.device = CPU,
 ) -> HeadGaussians:
     return surface(photos, tracked, head, progress, count)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import avg_pool2d
 
+from engine.device import moved
 from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import ParametricHead
@@ -32,7 +33,7 @@ TURN_WEIGHT = 0.02  # of neck and head rotations against the landmark drive's
 
 @dataclass(frozen=True)
 class FinishedHead:
-    """A finished head to compare photos with: its rig, Gaussians and head model."""
+    """A finished head to compare photos with: its rig and Gaussians, on one device, and its head model."""
 
     rig: Rig
     gaussians: BoundGaussians
@@ -41,8 +42,9 @@ class FinishedHead:
 
 def landmark_points(head: ParametricHead, vertices: torch.Tensor) -> torch.Tensor:
     """[478, 3] the landmarks on deformed vertices [V, 3]."""
-    corners = vertices[torch.from_numpy(head.faces[head.landmark_triangles].astype("int64"))]
-    return (corners * torch.from_numpy(head.landmark_barycentrics)[..., None]).sum(dim=1)
+    arrays = head.faces[head.landmark_triangles].astype("int64"), head.landmark_barycentrics
+    corners, barycentrics = (torch.from_numpy(each).to(vertices.device) for each in arrays)
+    return (vertices[corners] * barycentrics[..., None]).sum(dim=1)
 
 
 def drive_photometric(
@@ -51,18 +53,20 @@ def drive_photometric(
     """Pose, torso and expression of a known person in a photo, from the landmark drive's answer ``start``.
 
     Minimises L1 + SSIM of the matted crop over white, with the landmarks' distances as a stiff penalty and the start's
-    expression as a prior. The Gaussians are not touched.
+    expression as a prior. The Gaussians are not touched; all of it happens on their device.
 
     Args:
         rates: learning rates of what is free, by the names of :class:`FreeView`; all that a photo can tell by default,
             :data:`TORSO_RATES` for the torso under a head that stays.
     """
-    target = crop_target(photo)
+    device = look.rig.neutral.device
+    target = moved(crop_target(photo), device)
     goal = _halve((target.image + 1 - target.alpha) * target.valid)
     valid = _halve(target.valid)
-    seen = torch.from_numpy(photo.landmarks[:, :2]).float()
+    seen = torch.from_numpy(photo.landmarks[:, :2]).float().to(device)
     weights = torch.from_numpy(look.head.landmark_weights).float().clone()
     weights[[*LIPS, *EYES, *IRISES]] *= SPEAKING
+    weights = weights.to(device)
     view = FreeView.of(view=start, rig=look.rig)
     expression, rotations = view.expression.clone(), view.joint_rotations.clone()
     optimizer = torch.optim.Adam(

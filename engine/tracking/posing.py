@@ -33,18 +33,11 @@ class FreeView:
 
     @staticmethod
     def of(view: View, rig: Rig) -> FreeView:
-        """Start at a view."""
-        rotations = torch.from_numpy(view.joint_rotations).float()
-        head_pose = torch.from_numpy(view.viewmat).float() @ rig.head_transform(rotations)
-        return FreeView(
-            view.name,
-            head_pose,
-            torch.zeros(3),
-            torch.zeros(3),
-            rotations,
-            torch.from_numpy(view.expression).float(),
-            torch.from_numpy(view.K).float(),
-        )
+        """Start at a view, on the rig's device."""
+        arrays = view.joint_rotations, view.viewmat, view.expression, view.K
+        rotations, viewmat, expression, K = (torch.from_numpy(each).float().to(rig.neutral.device) for each in arrays)
+        head_pose = viewmat @ rig.head_transform(rotations)
+        return FreeView(view.name, head_pose, rotations.new_zeros(3), rotations.new_zeros(3), rotations, expression, K)
 
     def camera(self) -> torch.Tensor:
         """[4, 4] the head's rest space to camera, differentiable in ``turn`` and ``shift``."""
@@ -61,11 +54,6 @@ class FreeView:
         """The view as it stands now."""
         with torch.no_grad():
             viewmat = self.camera() @ torch.linalg.inv(rig.head_transform(self.joint_rotations))
-        return View(
-            self.name,
-            viewmat.numpy().astype(np.float64),
-            self.K.numpy().astype(np.float64),
-            self.expression.detach().clamp(0, 1).numpy().astype(np.float64),
-            self.joint_rotations.detach().numpy().astype(np.float64),
-            residual,
-        )
+        found = viewmat, self.K, self.expression.detach().clamp(0, 1), self.joint_rotations.detach()
+        place, K, expression, rotations = (each.cpu().numpy().astype(np.float64) for each in found)
+        return View(self.name, place, K, expression, rotations, residual)

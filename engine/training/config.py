@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from engine.device import AUTO, check_wanted
 from engine.errors import EngineError
 
 SAME_RUN = ("system", "preset", "variant", "seed", "batch_size")  # what a run may not change when it goes on
@@ -29,6 +30,7 @@ class TrainConfig:
         variant: ablations of the method, name -> value. data: of what it sees, see :class:`engine.training.data.Data`.
         batch_size: people per step and process.
         threads: torch's; 0 leaves them as they are. Only one thread repeats a run bit by bit.
+        device: "auto", "cpu", "cuda" or "cuda:1" and so on; a run may go on elsewhere than it began.
         betas, weight_decay: of AdamW; only matrices decay.
         clip: largest norm of all gradients together.
         ema_decay: of the weights' running average, once warm.
@@ -49,6 +51,7 @@ class TrainConfig:
     data: Mapping[str, str] = field(default_factory=dict)
     batch_size: int = 2
     threads: int = 0
+    device: str = AUTO
     warm_up: float = 0.03
     final_rate: float = 0.02
     betas: tuple[float, float] = (0.9, 0.95)
@@ -61,6 +64,7 @@ class TrainConfig:
     say_seconds: float = 20.0
 
     def __post_init__(self) -> None:
+        check_wanted(self.device)
         if self.steps is None and self.minutes is None:
             raise EngineError("The training has no end.", "Give --steps, --minutes or both.")
         amounts = [n for n in (self.steps, self.minutes, self.learning_rate, self.batch_size) if n is not None]

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from engine.atomic import check_writable, make_folder
+from engine.device import find_gpu
 from engine.errors import Cancelled, EngineError
 from engine.progress import Progress
 from engine.training.checkpoint import STATE, WEIGHTS, Learner, load_state, save_state, save_weights
@@ -65,8 +66,8 @@ def train(
 
     Every step seeds torch from the run's seed, its own number and the process, so that a run which was killed and
     started again is the run that was not killed, bit by bit on one thread, as long as it counts steps and not minutes.
-    Losses and gradients that are not finite cost their step only. On a graphics card ``forward`` runs under bfloat16
-    autocast; parts that need float32 switch that off themselves.
+    Losses and gradients that are not finite cost their step only. The network goes to the device, and a batch follows
+    it in ``forward``; what runs in bfloat16 there is the objective's choice, on every device the same.
 
     Args:
         config: the run.
@@ -79,15 +80,18 @@ def train(
 
     Raises:
         EngineError: a library is missing, another process trains in the folder, or the checkpoint is damaged or another
-            run's, or nothing was finite for ``config.patience`` steps.
+            run's, or nothing was finite for ``config.patience`` steps, or the card's memory does not suffice: the state
+            is on the disk then, and another device can go on from it.
         OutputError: the folder cannot be written.
         Stopped: cancelled.
     """
-    fabric = _fabric()
+    device = find_gpu(config.device)
+    fabric = _fabric(device.torch)
     if not fabric.is_global_zero:
         say, progress = (lambda line: None), Progress()
     if config.threads:
         torch.set_num_threads(config.threads)
+    say(f"Training on {device.name}. {device.reason}".rstrip())
     with ExitStack() as stack:
         if fabric.is_global_zero:
             stack.enter_context(_folder(config.out))
@@ -141,8 +145,21 @@ class _Run:
                 said, said_step = now, self.tally.step
             if done:
                 break
-            self._step(next(batches))
+            if self._too_large(next(batches)):
+                self._save()
+                raise EngineError(
+                    f"The card's memory does not suffice for a step of {config.batch_size} people.",
+                    "The same command with --device cpu goes on; a run with a smaller --batch-size needs a new folder.",
+                )
         progress.finish()
+
+    def _too_large(self, batch: list) -> bool:
+        """A step, unless the card's memory is too small for it; by the end of this call, the step's is free again."""
+        try:
+            self._step(batch)
+        except torch.cuda.OutOfMemoryError:
+            return True
+        return False
 
     def _step(self, batch: list) -> None:
         config, fabric, tally = self.config, self.fabric, self.tally
@@ -246,8 +263,11 @@ def decay_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     return [group for group in groups if group["params"]]
 
 
-def _fabric() -> Fabric:
-    """Fabric for this process: one of torchrun's, or alone."""
+def _fabric(device: torch.device) -> Fabric:
+    """Fabric for this process: one of torchrun's, which has the card of its number, or alone on a device.
+
+    In full precision throughout: geometry needs it, and systems switch to bfloat16 around their networks.
+    """
     try:
         import tensorboard  # noqa: F401 - asked for here, used by the log
         from lightning_fabric import Fabric
@@ -257,13 +277,12 @@ def _fabric() -> Fabric:
             'Install the extra "train" in the folder of the engine: python -m pip install -e ".[train]"',
         ) from error
     world, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
-    cuda = torch.cuda.is_available()
     fabric = Fabric(
-        accelerator="cuda" if cuda else "cpu",
-        devices=local,
+        accelerator=device.type,
+        devices=[device.index] if world == 1 and device.index is not None else local,
         num_nodes=world // local,
         strategy="ddp_find_unused_parameters_true" if world > 1 else "auto",
-        precision="bf16-mixed" if cuda else "32-true",
+        precision="32-true",
     )
     fabric.launch()
     return fabric

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from engine.device import moved
 from engine.evaluation.synthetic import draw, floats, planes
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads import load_head
@@ -29,6 +30,8 @@ OFFSET_UNIT = 0.01  # m; offsets of this size cost 1
 
 class Objective(nn.Module):
     """One system with its data and losses.
+
+    People come from the CPU, where they are painted; pictures and tracking follow the network, and stay there.
 
     Attributes:
         network: what is trained.
@@ -67,24 +70,26 @@ class Objective(nn.Module):
         count = int(rng.choice(COUNTS))
         shown, others = order[:count], order[count:]
         folder = None if self.config.samples is None else self.config.samples / "coats"
+        device = self.learned.device
         with torch.no_grad():
             painted = painted_texture(sample, shown, self.head, folder)
             sample = sample.shrunk(self.learned.photo_size)
-            taken = posed_sample(sample, shown, painted, self.head)
+            taken = moved(posed_sample(sample, shown, painted, self.head), device)
         encoded, rig = self.learned.encode(taken), taken.rig
         new = self.people.targets(sample, others, TARGETS - 1, rng)
         targets = rng.permutation(np.concatenate((rng.choice(shown, 1), new)))
-        weights, sums = self.losses, {name: torch.zeros(()) for name in ("l1", "ssim", "matte", "mouth")}
+        nothing = torch.zeros((), device=device)
+        weights, sums = self.losses, dict.fromkeys(("l1", "ssim", "matte", "mouth"), nothing)
         known: dict[bytes, BoundGaussians] = {}
         judged = int(rng.integers(len(targets)))
-        lpips = torch.zeros(())
+        lpips, perceptual = nothing, self.perceptual[0].to(device)
         for number, view in enumerate(targets):
             expression, rotations = floats(sample.expression[view], sample.joint_rotations[view])
             code = driving_code(rig, expression, rotations)
             key = code.numpy().tobytes() if self.learned.moves else b""
             if key not in known:
-                known[key] = self.learned.animate(encoded, code)
-            background = torch.from_numpy(rng.uniform(0, 1, 3).astype(np.float32))
+                known[key] = self.learned.animate(encoded, code.to(device))
+            background = torch.from_numpy(rng.uniform(0, 1, 3).astype(np.float32)).to(device)
             image, alpha = draw(known[key], rig, sample, view, sample.rgb.shape[1], background)
             goal, matte = picture(sample, view, background)
             error = (image - goal).abs()
@@ -92,10 +97,10 @@ class Objective(nn.Module):
             sums["ssim"] = sums["ssim"] + 1 - ssim_map(planes(image), planes(goal)).mean()
             sums["matte"] = sums["matte"] + (alpha - matte).abs().mean()
             if weights.mouth:
-                mouth = self._mouth(sample, view)
+                mouth = self._mouth(sample, view).to(device)
                 sums["mouth"] = sums["mouth"] + (error * mouth).sum() / image.numel()
             if number == judged:
-                lpips = self.perceptual[0](planes(image), planes(goal)).mean()
+                lpips = perceptual(planes(image), planes(goal)).mean()
         terms = {name: getattr(weights, name) * value / len(targets) for name, value in sums.items()}
         terms["lpips"] = weights.lpips * lpips
         still = next(iter(known.values()))
@@ -127,7 +132,8 @@ def posed_sample(
 
 
 def picture(sample: ShelvedSample, view: int, background: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A view over another background: [S, S, 3] RGB and [S, S, 1] alpha, 0..1."""
-    alpha = torch.from_numpy(sample.alpha[view]).float()[..., None] / 255
-    image = torch.from_numpy(sample.rgb[view]).float() / 255
-    return image + (1 - alpha) * (background - torch.from_numpy(sample.background)), alpha
+    """A view over another background: [S, S, 3] RGB and [S, S, 1] alpha, 0..1, on the background's device."""
+    arrays = sample.alpha[view], sample.rgb[view], sample.background
+    alpha, image, own = (torch.from_numpy(each).to(background.device) for each in arrays)
+    alpha = alpha.float()[..., None] / 255
+    return image.float() / 255 + (1 - alpha) * (background - own), alpha

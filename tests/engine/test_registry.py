@@ -41,7 +41,7 @@ from engine.models.spec import SystemSpec
 from engine.models.surface import surface
 
 
-def grey(photos, tracked, head, progress, count, seconds=0.0):
+def grey(photos, tracked, head, progress, count, seconds=0.0, device=None):
     made = surface(photos, tracked, head, progress, count)
     return replace(made, gaussians=replace(made.gaussians, colors=torch.full_like(made.gaussians.colors, 0.5)))
 

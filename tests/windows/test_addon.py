@@ -1,7 +1,7 @@
 """The add-on's own tests in Blender's Windows module: those of processes, paths, files and what artists choose there.
 
-What only Blender computes (rig, viewport, animation) is the same code on every system and is tested on Linux twice; here
-it is met in an artist's day (:mod:`tests.windows.test_engine`). All of it: ``python -m pytest tests/addon`` on Windows.
+What only Blender computes (rig, viewport, animation) is the same code on every system and is tested on Linux, twice;
+here it is met in an artist's day (:mod:`tests.windows.test_engine`).
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def fit_motion(
 
 def _solver(motions: torch.Tensor, damping: float) -> torch.Tensor:
     """[M, S]: times changes [S, A], their least-squares fit in the motions, damped towards none."""
-    pull = (damping * len(motions)) ** 0.5 * torch.eye(motions.shape[1]).to(motions)
+    pull = (damping * len(motions)) ** 0.5 * torch.eye(motions.shape[1], dtype=motions.dtype, device=motions.device)
     return torch.linalg.pinv(torch.cat((motions, pull)))[:, : len(motions)]
 
 

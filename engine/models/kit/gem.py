@@ -39,7 +39,8 @@ class GEM:
 
     def at(self, coefficients: torch.Tensor) -> BoundGaussians:
         """The N Gaussians under coefficients [K]."""
-        return Eigenbasis(self.basis, torch.eye(len(self.basis))).apply(self.mean, coefficients)
+        own = torch.eye(len(self.basis), device=self.basis.device)
+        return Eigenbasis(self.basis, own).apply(self.mean, coefficients)
 
 
 def eigenmodel(frames: Sequence[BoundGaussians], components: int, still: torch.Tensor, painted: torch.Tensor) -> GEM:
@@ -57,8 +58,8 @@ def eigenmodel(frames: Sequence[BoundGaussians], components: int, still: torch.T
     """
     steps = frames[0].offsets.new_tensor(STEPS)
     average = torch.stack([change(frames[0], frame) for frame in frames]).mean(0)
-    mean = Eigenbasis(average[None], torch.ones(1, 1)).apply(frames[0], torch.ones(1))
-    free = torch.ones(len(mean), len(STEPS), dtype=torch.bool)
+    mean = Eigenbasis(average[None], average.new_ones(1, 1)).apply(frames[0], average.new_ones(1))
+    free = torch.ones_like(average, dtype=torch.bool)
     free[still] = False
     free[painted, PLACE:] = False
     changes = torch.stack([change(mean, frame) * free / steps for frame in frames]).flatten(1)  # [F, A]
@@ -137,7 +138,8 @@ def train_regressor(
     Returns:
         The regressor, in ``eval`` mode and without gradients.
     """
-    folds = torch.arange(len(features)).chunk(FOLDS)
+    everything = torch.arange(len(features), device=features.device)
+    folds = everything.chunk(FOLDS)
     done = iter(range(1, steps * (len(folds) + 1) + 1))
     told = torch.zeros_like(coefficients)
 
@@ -147,10 +149,10 @@ def train_regressor(
         )
 
     for fold in folds:
-        others = torch.ones(len(features), dtype=torch.bool)
+        others = torch.ones_like(everything, dtype=torch.bool)
         others[fold] = False
         told[fold] = fit(others)(features[fold])
-    regressor = fit(torch.arange(len(features)))
+    regressor = fit(everything)
     regressor.trust.copy_(_trust(told, coefficients))
     return regressor
 
@@ -169,11 +171,11 @@ def _fit(
 ) -> Regressor:
     with torch.random.fork_rng(devices=()), torch.enable_grad():
         torch.manual_seed(seed)
-        regressor = Regressor(features, coefficients)
+        regressor = Regressor(features, coefficients).to(features.device)
         optimizer = torch.optim.Adam(regressor.parameters(), RATE)
         unit = regressor.units[1]
         for _ in range(steps):
-            rows = torch.randperm(len(features))[:BATCH]
+            rows = torch.randperm(len(features))[:BATCH].to(features.device)
             loss = functional.mse_loss(regressor(features[rows]) / unit, coefficients[rows] / unit)
             optimizer.zero_grad()
             loss.backward()

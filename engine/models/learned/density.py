@@ -21,15 +21,15 @@ class Density:
     """Carries values at a network's texels to those of a painted head, which are finer (ours).
 
     Args:
-        coarse: the network's texels. painted: the head.
+        coarse: the network's texels, on the network's device: all of this happens there. painted: the head.
     """
 
     def __init__(self, coarse: UVMap, painted: Painted):
-        self.coarse, self.painted = coarse, painted
-        self.filled = nearest_texels(coarse.atlas)
-        self.grid = UVMap(coarse.head, painted.resolution).uv[None, None]  # [1, 1, N, 2]
-        self.triangles = torch.from_numpy(painted.texels.triangle)
-        self.frames, _ = triangle_frames(painted.rig.neutral, painted.rig.faces)
+        self.coarse, self.painted, self.device = coarse, painted, coarse.valid.device
+        self.filled = nearest_texels(coarse.atlas).to(self.device)
+        self.grid = UVMap(coarse.head, painted.resolution).uv[None, None].to(self.device)  # [1, 1, N, 2]
+        self.triangles = torch.from_numpy(painted.texels.triangle).to(self.device)
+        self.frames = triangle_frames(painted.rig.neutral, painted.rig.faces)[0].to(self.device)
 
     def sample(self, values: torch.Tensor) -> torch.Tensor:
         """Values [M, C] at the coarse texels, bilinear at the N fine ones."""
@@ -63,16 +63,19 @@ class Density:
             dim=1,
         )
         quats, scales, logits, corrections = self.sample(smooth).split((4, 3, 1, 3), dim=1)
-        there = torch.from_numpy(painted.presence).float()
+        there, barycentrics, cover, paint = (
+            torch.from_numpy(each).float().to(self.device)
+            for each in (painted.presence, painted.texels.barycentric, painted.scales, painted.colors)
+        )
         return BoundGaussians(
             self.triangles,
-            torch.from_numpy(painted.texels.barycentric).float(),
+            barycentrics,
             self.turned(known.offsets),
             functional.normalize(quats, dim=1),
-            scales.exp() * torch.from_numpy(painted.scales).float(),
+            scales.exp() * cover,
             logits[:, 0].sigmoid() * there,
-            (torch.from_numpy(painted.colors).float() + corrections).clamp(0, 1),
-            torch.full((len(there),), PARTS.index("surface"), dtype=torch.uint8),
+            (paint + corrections).clamp(0, 1),
+            torch.full_like(self.triangles, PARTS.index("surface"), dtype=torch.uint8),
         )
 
     def carried(

@@ -70,15 +70,19 @@ class PosedImages:
     @cached_property
     def raster(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The triangle under each pixel's centre [V, S, S] int64, -1 where there is none, and barycentrics
-        [V, S, S, 3], 0 there."""
-        size = self.images.shape[-1]
+        [V, S, S, 3], 0 there. The mesh's rasteriser is the CPU's: vertices go there once, and the answer comes back."""
+        size, device = self.images.shape[-1], self.images.device
         camera = self.posed @ self.viewmats[:, :3, :3].transpose(-2, -1) + self.viewmats[:, None, :3, 3]
+        faces, Ks = self.rig.faces.cpu().numpy(), self.Ks.cpu().numpy()
         rasters = [
-            rasterize_mesh(vertices.numpy(), self.rig.faces.numpy(), K.numpy(), size, size, cull_back=True)
-            for vertices, K in zip(camera, self.Ks, strict=True)
+            rasterize_mesh(vertices, faces, K, size, size, cull_back=True)
+            for vertices, K in zip(camera.cpu().numpy(), Ks, strict=True)
         ]
         triangles, barycentrics = zip(*((raster.triangle, raster.barycentric) for raster in rasters), strict=True)
-        return torch.from_numpy(np.stack(triangles)).long(), torch.from_numpy(np.stack(barycentrics))
+        return (
+            torch.from_numpy(np.stack(triangles)).long().to(device),
+            torch.from_numpy(np.stack(barycentrics)).to(device),
+        )
 
     @cached_property
     def head_transforms(self) -> torch.Tensor:
@@ -105,7 +109,8 @@ class PosedImages:
         """[V, 2, S, S] where every pixel lies on the UV map, v down, 0 where no mesh is; from uv [T, 2], v up."""
         triangle, barycentric = self.raster
         down = torch.from_numpy(np.column_stack((uv[:, 0], 1 - uv[:, 1]))).float()
-        corners = down[torch.from_numpy(uv_faces.astype(np.int64))][triangle.clamp_min(0)]  # [V, S, S, 3, 2]
+        corners = down[torch.from_numpy(uv_faces.astype(np.int64))].to(triangle.device)  # [F, 3, 2]
+        corners = corners[triangle.clamp_min(0)]  # [V, S, S, 3, 2]
         return (corners * barycentric[..., None]).sum(-2).permute(0, 3, 1, 2)
 
 

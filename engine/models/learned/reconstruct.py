@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from engine.device import CPU, moved
 from engine.errors import HeadModelError
 from engine.gaussians.eigenbasis import Eigenbasis, motion_features, padded
 from engine.gaussians.gaussians import BoundGaussians, select
@@ -37,11 +40,12 @@ COMPONENTS = 8  # directions of the motion's basis: a rig evaluates each of them
 FITTED, CHECKS = 64, 8  # random expressions of the fit, and of its test
 DAMPING = 3e-4  # of the fit: there are hardly more samples than features
 GAZE = 0.25  # rad, of the random expressions' eyes
+SystemT = TypeVar("SystemT", bound=LearnedSystem)
 
 
 @lru_cache(maxsize=2)
 def trained(name: str, network: NetworkSpec, path: Path | None = None) -> LearnedSystem:
-    """A system with trained weights, for the default head.
+    """A system with trained weights, for the default head, on the CPU.
 
     Args:
         path: of a file that ``engine train`` wrote; None takes the weights that come with the engine.
@@ -77,13 +81,20 @@ def _reconstruct(
     progress: Progress,
     count: int,
     seconds: float = 0.0,
+    device: torch.device = CPU,
 ) -> HeadGaussians:
     if head.name != load_head().name:
         raise HeadModelError(
             f"The network {name} was trained on the default head and does not know {head.name}.",
             "Choose the system surface, or the default head.",
         )
-    return reconstruct_with(trained(name, network, path), photos, tracked, head, progress, count, seconds)
+    system = on_device(trained(name, network, path), device)
+    return reconstruct_with(system, photos, tracked, head, progress, count, seconds)
+
+
+def on_device(system: SystemT, device: torch.device) -> SystemT:
+    """The system itself if it is there; otherwise a copy, whose memory is free again after its use."""
+    return system if system.device == device else deepcopy(system).to(device)
 
 
 @torch.no_grad()
@@ -99,18 +110,26 @@ def reconstruct_with(
     """What the network says at its own texels or pixels, carried to ``count`` texels; what the mattes show beyond that
     is filled in as ``surface`` does.
 
+    The network works on the device that it is on: the painted photos go there once, and its answer comes back once.
+    All else, the painting and what goes beyond it, is the CPU's.
+
     Args:
         seconds: budget of the system's own refinement, where it has one.
+
+    Returns:
+        The head, on the CPU.
     """
     resolution = texels_for_count(head.uv, head.uv_faces, count)
     painted = paint(photos, tracked.views, head, make_rig(head, tracked.neutral, tracked.joints), resolution)
     progress.update(0.3)
     texture = put_on(painted)
     images = pose_images(photos, tracked, head, coarse(texture, head, resolution), system.photo_size)
+    images = moved(images, system.device)
     system = system.refined(images, seconds, progress)
     encoded = system.encode(images)
     made = finish(system, encoded, painted, painted.texture.owned, photos, tracked.views, head, progress)
-    return replace(made, memory=system.remembered(encoded, tracked, texture, count, photos))
+    memory = system.remembered(encoded, tracked, texture, count, photos)
+    return replace(made, memory=moved(memory, CPU))
 
 
 def coarse(texture: PaintedTexture, head: ParametricHead, resolution: int) -> PaintedTexture:
@@ -130,18 +149,20 @@ def finish(
     head: ParametricHead,
     progress: Progress,
 ) -> HeadGaussians:
-    """What a network encoded to a head: its motion as an eigenbasis, density raised, hair and torso added.
+    """What a network encoded to a head on the CPU: its motion as an eigenbasis and density raised, still on the
+    network's device; hair and torso added.
 
     Args:
         shown: [N] 0..1, how squarely the photos that own the painted texels show them.
     """
-    neutral = _animated(system, encoded, torch.zeros(MOTION))
+    neutral = _animated(system, encoded, torch.zeros(MOTION, device=system.device))
     progress.update(0.5)
     eigenbasis, metrics = None, {}
     if system.moves:
         neutral, eigenbasis, decibels = fit_eigenbasis(system, encoded, neutral, progress)
         metrics["eigenbasis_db"] = round(decibels, 2)
-    dense = system.densified(encoded, neutral, eigenbasis, painted, shown)
+    dense = moved(system.densified(encoded, neutral, eigenbasis, painted, shown), CPU)
+    rig = moved(encoded.rig, CPU)
     gaussians, eigenbasis = dense.gaussians, dense.eigenbasis
     seen = torch.cat((dense.seen, torch.zeros(len(gaussians) - len(dense.seen))))
     owner = functional.pad(dense.owner, (0, len(gaussians) - len(dense.owner)), value=-1)
@@ -151,12 +172,12 @@ def finish(
     gaussians = select(gaussians, keep)
     mine = len(gaussians)
     with torch.enable_grad():  # it fits the torsos of further photos
-        gaussians, from_photo, views = add_beyond(gaussians, head, encoded.rig, photos, views, painted.shoot)
+        gaussians, from_photo, views = add_beyond(gaussians, head, rig, photos, views, painted.shoot)
     added = len(gaussians) - mine
     if eigenbasis is not None:
         eigenbasis = replace(eigenbasis, basis=padded(eigenbasis.basis, len(gaussians)))
     return HeadGaussians(
-        encoded.rig,
+        rig,
         gaussians,
         torch.cat((dense.cover[keep], gaussians.scales[mine:])),
         torch.cat((seen[keep], torch.ones(added))),
@@ -197,7 +218,7 @@ def fit_eigenbasis(
         chosen = np.union1d([row % keys], rng.choice(keys, rng.integers(0, 4), replace=False)).astype(int)
         weights[chosen] = rng.uniform(0.2, 1, len(chosen))
         rotations[eyes, :2] = rng.uniform(-GAZE, GAZE, 2)
-        expression, turn = torch.from_numpy(weights).float(), torch.from_numpy(rotations).float()
+        expression, turn = (torch.from_numpy(each).float().to(system.device) for each in (weights, rotations))
         samples.append(_animated(system, encoded, driving_code(rig, expression, turn)))
         features.append(motion_features(expression, turn))
         progress.update(0.5 + 0.4 * (row + 1) / (FITTED + CHECKS))

@@ -27,26 +27,41 @@ from engine.progress import Progress
 from engine.tracking.tracked import Tracked
 
 
-class UVMap:
+class Tables(nn.Module):
+    """Tensors that are looked up and never trained: they move with the system that has them, and no file keeps them."""
+
+    def keep(self, **tables: torch.Tensor) -> None:
+        """Have them as attributes."""
+        for name, table in tables.items():
+            self.register_buffer(name, table, persistent=False)
+
+
+class UVMap(Tables):
     """A head's texels at one resolution, as tensors.
 
     Attributes:
         head: the model. atlas: its texels.
         triangles: [M] int64 and barycentrics: [M, 3], of the valid texels, row by row. valid: [R, R] bool.
+        uv: [M, 2] the valid texels' centres, -1..1, v down, as ``grid_sample`` wants them.
     """
 
+    valid: torch.Tensor
+    triangles: torch.Tensor
+    barycentrics: torch.Tensor
+    uv: torch.Tensor
+
     def __init__(self, head: ParametricHead, resolution: int):
+        super().__init__()
         self.head = head
         self.atlas: Atlas = make_atlas(head.uv, head.uv_faces, resolution)
-        self.valid = torch.from_numpy(self.atlas.mask)
-        self.triangles = torch.from_numpy(self.atlas.triangle[self.atlas.mask].astype(np.int64))
-        self.barycentrics = torch.from_numpy(self.atlas.barycentric[self.atlas.mask])
-
-    @cached_property
-    def uv(self) -> torch.Tensor:
-        """[M, 2] the valid texels' centres, -1..1, v down, as ``grid_sample`` wants them."""
-        row, column = self.valid.nonzero().T
-        return (torch.stack((column, row), dim=1) + 0.5) / len(self.valid) * 2 - 1
+        mask = self.atlas.mask
+        row, column = torch.from_numpy(mask).nonzero().T
+        self.keep(
+            valid=torch.from_numpy(mask),
+            triangles=torch.from_numpy(self.atlas.triangle[mask].astype(np.int64)),
+            barycentrics=torch.from_numpy(self.atlas.barycentric[mask]),
+            uv=(torch.stack((column, row), dim=1) + 0.5) / resolution * 2 - 1,
+        )
 
     def positions(self, vertices: torch.Tensor) -> torch.Tensor:
         """[R, R, 3] metres, where the texels lie on the mesh of vertices [V, 3]; 0 at empty ones."""
@@ -54,7 +69,7 @@ class UVMap:
 
     def spread(self, rig: Rig) -> torch.Tensor:
         """[F, 3] metres, standard deviations of Gaussians that just cover their triangle's texels."""
-        return torch.from_numpy(spread(self.head, rig, self.atlas.resolution)).float()
+        return torch.from_numpy(spread(self.head, rig, self.atlas.resolution)).float().to(rig.neutral.device)
 
     @cached_property
     def regions(self) -> dict[str, np.ndarray]:
@@ -63,7 +78,7 @@ class UVMap:
 
     @cached_property
     def pairs(self) -> torch.Tensor:
-        """[P, 2] int64, valid texels side by side on the surface."""
+        """[P, 2] int64 on the CPU, where they are counted: valid texels side by side on the surface."""
         template = torch.from_numpy(self.head.template)
         return torch.from_numpy(texel_neighbours(self.atlas, self.head.faces, self.positions(template).numpy()))
 
@@ -76,19 +91,22 @@ def nearest_texels(atlas: Atlas) -> torch.Tensor:
     return torch.from_numpy(number[tuple(nearest)])
 
 
-class Paint:
+class Paint(Tables):
     """Reads values at painted texels of ``resolution`` at points of the mesh."""
+
+    texel: torch.Tensor
 
     def __init__(
         self, head: ParametricHead, triangles: torch.Tensor, barycentrics: torch.Tensor, resolution: int = PAINTED
     ):
+        super().__init__()
         fine = make_atlas(head.uv, head.uv_faces, resolution)
         corners = head.uv[head.uv_faces[triangles.numpy()]]  # [N, 3, 2]
         uv = np.einsum("nkc,nk->nc", corners, barycentrics.numpy())
         column = (uv[:, 0] * resolution).astype(int).clip(0, resolution - 1)
         row = ((1 - uv[:, 1]) * resolution).astype(int).clip(0, resolution - 1)
         # points at the rim of an island can fall on an empty texel
-        self.texel = nearest_texels(fine)[row, column]
+        self.keep(texel=nearest_texels(fine)[row, column])
 
     def read(self, values: torch.Tensor) -> torch.Tensor:
         """Values [M, ...] of the texels, nearest, at the N points."""
@@ -105,7 +123,7 @@ class Encoded:
         spread: [N, 3] metres, scales that are 1 to the network. presence: [N] 0..1, factors of the opacities.
         texture: of the photos. state: the network's own.
         seen: [N] 0..1, how squarely some photo shows the Gaussians.
-        pairs: [P, 2] int64, Gaussians side by side.
+        pairs: [P, 2] int64 on the CPU, wherever the rest is: Gaussians side by side.
     """
 
     rig: Rig
@@ -137,8 +155,10 @@ class Densified:
     pairs: np.ndarray
 
 
-class LearnedSystem(nn.Module):
+class LearnedSystem(Tables):
     """A network as a system, with ``on_surface`` tables. ``encode`` photos once, ``animate`` for every motion.
+
+    It works on the device that ``to`` brought it to, on captures and motions of that device, and answers there.
 
     Attributes:
         network: all that is trained. moves: whether Gaussians change with the motion beyond what the mesh does.
@@ -153,9 +173,14 @@ class LearnedSystem(nn.Module):
     half: bool = False
     weights: str = ""
 
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
     def precision(self) -> torch.autocast:
         """Goes around every call of the network, and around nothing else: geometry stays in float32."""
-        return torch.autocast("cpu", torch.bfloat16, enabled=self.half)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.half)
 
     @abstractmethod
     def encode(self, capture: PosedImages) -> Encoded:
@@ -199,7 +224,7 @@ class LearnedSystem(nn.Module):
             neutral: at rest, with their motion's ``eigenbasis``. painted: the head at the wanted density.
             shown: [N] 0..1, how squarely the photos that own the painted texels show them.
         """
-        nobody = torch.full((len(neutral),), -1)
+        nobody = torch.full((len(neutral),), -1, device=self.device)
         return Densified(neutral, eigenbasis, encoded.spread, encoded.seen, nobody, encoded.pairs.numpy())
 
     def remembered(
@@ -228,7 +253,7 @@ def bind_to_rig(
         splats.scales * spread,
         splats.opacities * presence,
         splats.colors,
-        torch.full((len(triangles),), PARTS.index("surface"), dtype=torch.uint8),
+        torch.full_like(triangles, PARTS.index("surface"), dtype=torch.uint8),
     )
 
 

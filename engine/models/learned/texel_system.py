@@ -37,14 +37,15 @@ class DenseTexels(LearnedSystem):
     ) -> Densified:
         density = Density(self.texels, painted)
         last = slice(len(neutral) - len(self.texels.triangles), None)
-        some = torch.zeros(len(neutral), dtype=torch.bool)
+        some = torch.zeros(len(neutral), dtype=torch.bool, device=self.device)
         some[last] = True
         colors = self.paint.read(encoded.texture.colors)
         finer = density.carried(select(neutral, some), encoded.spread[last], encoded.presence[last], colors[last])
         if eigenbasis is not None:
             eigenbasis = density.eigenbasis(replace(eigenbasis, basis=eigenbasis.basis[:, last]))
-        cover, seen = (torch.from_numpy(each).float() for each in (painted.scales, shown))
-        return Densified(finer, eigenbasis, cover, seen, torch.from_numpy(painted.texture.owner), painted.pairs)
+        cover, seen = (torch.from_numpy(each).float().to(self.device) for each in (painted.scales, shown))
+        owner = torch.from_numpy(painted.texture.owner).to(self.device)
+        return Densified(finer, eigenbasis, cover, seen, owner, painted.pairs)
 
 
 class TexelSystem(DenseTexels):

@@ -6,11 +6,9 @@ system takes it back where memory is short. Estimator and network are loaded one
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TypeVar
 
 import torch
 from torch import nn
@@ -24,8 +22,6 @@ from engine.models.kit.reproject import aggregate, per_view_textures
 from engine.models.uika import UIKA
 from engine.progress import Progress
 
-LOG = logging.getLogger(__name__)
-Made = TypeVar("Made")
 ONCE, PER_PHOTO, PER_PAIR = 14.0e12, 4.4e12, 0.11e12
 """Operations of both networks in their paper sizes, counted with PyTorch: whatever the photos, for each, and for each
 squared."""
@@ -34,8 +30,8 @@ REACHED = 0.8  # of that speed, by the networks
 
 
 def expected_seconds(photos: int) -> float:
-    """What the networks take here for so many photos; measured once on a matrix product, since processors differ by
-    ten times. On a GPU it is seconds."""
+    """What the networks take on this CPU for so many photos; measured once on a matrix product, since processors differ
+    by ten times. On a GPU it is seconds."""
     operations = ONCE + PER_PHOTO * photos + PER_PAIR * photos**2
     return operations / _speed()
 
@@ -43,17 +39,12 @@ def expected_seconds(photos: int) -> float:
 @lru_cache(maxsize=1)
 def _speed() -> float:
     """Operations a second."""
-    device = _device()
-    a, b = torch.rand(2, PROBE, PROBE, device=device)
-    (a @ b)[0, 0].item()  # the first is slower than all others
+    a, b = torch.rand(2, PROBE, PROBE)
+    a @ b  # the first is slower than all others
     began = time.perf_counter()
     for _ in range(ROUNDS):
-        (a @ b)[0, 0].item()  # which waits for a GPU
+        a @ b
     return REACHED * ROUNDS * 2 * PROBE**3 / (time.perf_counter() - began)
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class OfficialUIKA:
@@ -67,16 +58,14 @@ class OfficialUIKA:
         self.tensors, self.source, self.config = tensors, source, config
 
     @torch.no_grad()
-    def correspondence(self, images: torch.Tensor, mask: torch.Tensor, progress: Progress) -> Correspondence:
-        """The estimator's, see :meth:`engine.models.kit.uv_estimator.UVEstimator.forward`."""
-
-        def run(device: torch.device) -> Correspondence:
-            estimator = uika_estimator_from(self.tensors, self.source, self.config.estimator).to(device)
-            with _reported(estimator, progress, 0.0, 0.05), _precision(device):
-                found = estimator(images.to(device), mask.to(device))
-            return Correspondence(*(each.float().cpu() for each in vars(found).values()))
-
-        return _on_best_device(run)
+    def correspondence(
+        self, images: torch.Tensor, mask: torch.Tensor, progress: Progress, device: torch.device
+    ) -> Correspondence:
+        """The estimator's, on the CPU, see :meth:`engine.models.kit.uv_estimator.UVEstimator.forward`."""
+        estimator = uika_estimator_from(self.tensors, self.source, self.config.estimator).to(device)
+        with _reported(estimator, progress, 0.0, 0.05), _precision(device):
+            found = estimator(images.to(device), mask.to(device))
+        return Correspondence(*(each.float().cpu() for each in vars(found).values()))
 
     @torch.no_grad()
     def gaussians(
@@ -86,36 +75,22 @@ class OfficialUIKA:
         texels: torch.Tensor,
         surface: torch.Tensor,
         progress: Progress,
+        device: torch.device,
     ) -> Splats:
         """The network's, see :meth:`engine.models.uika.UIKANetwork.forward`; fields [B, M, ...] on the CPU."""
-
-        def run(device: torch.device) -> Splats:
-            network = uika_network_from(self.tensors, self.source, self.config).to(device)
-            photos, mask, uv = (each.to(device) for each in (images, where.mask, where.uv))
-            with _reported(network, progress, 0.05, 0.95):
-                with _precision(device):
-                    contexts = [network.encode(photos, 0)]
-                    if self.config.uv_attention:
-                        contexts.append(network.encode(per_view_textures(photos, mask, uv, photos.shape[-1]), 1))
-                    depths = [depth.float() for depth in network.attend(contexts)]
-                del contexts
-                # In half precision offsets would be off by half a millimetre.
-                painted = aggregate(photos, mask, uv, self.config.resolution)
-                splats = network.decode(depths, painted, texels.to(device), surface.to(device))
-            return Splats(*(each.float().cpu() for each in vars(splats).values()))
-
-        return _on_best_device(run)
-
-
-def _on_best_device(run: Callable[[torch.device], Made]) -> Made:
-    """What ``run`` makes on the GPU, or on the CPU where there is none or its memory does not do."""
-    device = _device()
-    try:
-        return run(device)
-    except torch.cuda.OutOfMemoryError:
-        LOG.warning("The GPU's memory is too small for the network; the CPU runs it")
-    torch.cuda.empty_cache()
-    return run(torch.device("cpu"))
+        network = uika_network_from(self.tensors, self.source, self.config).to(device)
+        photos, mask, uv = (each.to(device) for each in (images, where.mask, where.uv))
+        with _reported(network, progress, 0.05, 0.95):
+            with _precision(device):
+                contexts = [network.encode(photos, 0)]
+                if self.config.uv_attention:
+                    contexts.append(network.encode(per_view_textures(photos, mask, uv, photos.shape[-1]), 1))
+                depths = [depth.float() for depth in network.attend(contexts)]
+            del contexts
+            # In half precision offsets would be off by half a millimetre.
+            painted = aggregate(photos, mask, uv, self.config.resolution)
+            splats = network.decode(depths, painted, texels.to(device), surface.to(device))
+        return Splats(*(each.float().cpu() for each in vars(splats).values()))
 
 
 def _precision(device: torch.device) -> torch.autocast:

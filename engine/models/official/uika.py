@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from engine.device import CPU
 from engine.errors import EngineError
 from engine.gaussians.binding import bind
 from engine.gaussians.gaussians import PARTS, BoundGaussians, Splats, select
@@ -70,6 +71,7 @@ class UIKAOnFlame:
         progress: Progress,
         count: int,
         seconds: float = 0.0,
+        device: torch.device = CPU,
     ) -> HeadGaussians:
         """Photos to Gaussians; ``count`` is not asked, the network has its own.
 
@@ -82,9 +84,9 @@ class UIKAOnFlame:
         if self.correspondence == "tracking":
             where = self._tracked(on_head, crops, tracked)
         else:
-            where = self.networks.correspondence(images, masks, progress)
+            where = self.networks.correspondence(images, masks, progress, device)
         surface = self.table.mix(torch.from_numpy(head.template))
-        splats = self.networks.gaussians(images, where, self.table.valid, surface, progress)
+        splats = self.networks.gaussians(images, where, self.table.valid, surface, progress, device)
         splats = Splats(*(field[0] for field in vars(splats).values()))
         rig, gaussians = settled(on_head, splats, surface)
         progress.update(0.97)

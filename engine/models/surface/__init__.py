@@ -158,7 +158,7 @@ def _texels(head: ParametricHead, rig: Rig, resolution: int) -> tuple[Texels, np
 
 def spread(head: ParametricHead, rig: Rig, resolution: int) -> np.ndarray:
     """[F, 3] metres, standard deviations of Gaussians that just cover their triangle's texels."""
-    areas = triangle_frames(rig.neutral, rig.faces)[1].numpy()
+    areas = triangle_frames(rig.neutral, rig.faces)[1].cpu().numpy()
     uv = head.uv[head.uv_faces] * resolution
     a, b = uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]
     texel_areas = 0.5 * np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])

@@ -82,9 +82,7 @@ def test_a_small_file_of_many_pixels_takes_little_memory(tmp_path: Path, rows: i
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "bytes_a_pixel"), [("I", 4), ("I;16", 2), ("RGB", 3), ("P", 3)]
-)
+@pytest.mark.parametrize(("mode", "bytes_a_pixel"), [("I", 4), ("I;16", 2), ("RGB", 3), ("P", 3)])
 def test_a_large_picture_takes_four_times_itself_at_most(tmp_path: Path, mode: str, bytes_a_pixel: int):
     path, side = tmp_path / "large.tif", 5_000
     image = Image.new(mode, (side, side), 77 if mode in ("I", "I;16", "P", "L") else None)

@@ -1,11 +1,13 @@
 """What holds neighbours together, against the same in torch's float64."""
 
+import pytest
 import torch
 
-from engine.refinement.smoothness import COLOR_SMOOTHNESS, SMOOTHNESS, smoothness
+from engine.refinement.smoothness import COLOR_SMOOTHNESS, SMOOTHNESS, _composed, smoothness
 
 
-def test_value_and_gradient_are_those_of_the_definition():
+@pytest.mark.parametrize("smoothness", [smoothness, _composed])  # the CPU's, and that of other devices
+def test_value_and_gradient_are_those_of_the_definition(smoothness):
     generator = torch.Generator().manual_seed(0)
     moves = 1e-3 * torch.randn(50, 3, generator=generator)
     colors, pairs = torch.rand(50, 3, generator=generator), torch.randint(50, (200, 2), generator=generator)

@@ -17,7 +17,7 @@ from engine.server import jobs
 from engine.server.errors import NotFound, Superseded
 from engine.server.heads import MAX_HEADS, Heads, Previewer, Resident, Shot
 from engine.server.uploads import SHOWN_LENGTH, shown_name
-from engine.server.worker import Done
+from engine.server.worker import Done, Note
 
 REST = Pose({}, {})
 
@@ -147,8 +147,10 @@ def test_a_stage_that_nobody_planned_for_costs_no_job():
 
 
 def test_an_unexpected_error_fails_one_job_and_the_next_one_runs(tmp_path, monkeypatch):
-    """The thread that serves the queue outlives whatever a worker's report does to it."""
-    reports = iter([RuntimeError("out of the blue"), Done({}, ("a.jpg",), (), ())])
+    """The thread that serves the queue outlives whatever a worker's report does to it; a note is read at once."""
+    note = "The GPU's memory did not suffice for refinement."
+    reports = iter([RuntimeError("out of the blue"), Note(note), None, Done({}, ("a.jpg",), (), ())])
+    running = []
 
     class Odd:
         alive, exit_code = True, 0
@@ -158,6 +160,8 @@ def test_an_unexpected_error_fails_one_job_and_the_next_one_runs(tmp_path, monke
 
         def report(self, timeout):
             report = next(reports)
+            if report is None:
+                running.extend(queue.status(job).warnings for job in list(queue._jobs))
             if isinstance(report, Exception):
                 raise report
             return report
@@ -176,4 +180,4 @@ def test_an_unexpected_error_fails_one_job_and_the_next_one_runs(tmp_path, monke
         ended.append((status.state, status.error and status.error.message))
     queue.close()
     assert ended[0][0] == "failed" and "out of the blue" in ended[0][1]
-    assert ended[1] == ("done", None)
+    assert ended[1] == ("done", None) and running == [[], [note]]

@@ -100,6 +100,25 @@ def test_steps_that_are_not_finite_are_skipped(tmp_path):
         train(replace(config, out=tmp_path / "b", patience=4), Linear(broken=10))
 
 
+def test_a_card_that_is_too_small_ends_the_run_with_its_state_from_which_another_device_goes_on(tmp_path):
+    class Full(Linear):
+        def forward(self, batch, step):
+            if step == 3:
+                raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB")
+            return super().forward(batch, step)
+
+    config, lines = TrainConfig("linear", tmp_path, steps=5, say_seconds=0), []
+    with pytest.raises(EngineError, match="memory does not suffice") as told:
+        train(config, Full())
+    assert "--device cpu" in told.value.hint
+    train(replace(config, device="cpu"), Linear(), lines.append)
+    assert lines[0] == "Training on cpu." and [line.split(",")[0] for line in lines[1:]] == [
+        "step 3",
+        "step 4",
+        "step 5",
+    ]
+
+
 def test_only_matrices_of_layers_decay():
     network = nn.ModuleDict(
         {
