@@ -15,7 +15,6 @@ from engine.live.sources import sources
 from engine.live.spec import LOOPBACK, Wish
 from engine.performance import write_take
 from engine.progress import Progress
-from engine.threads import share_cores
 
 OWN_SIGNALS = True  # Ctrl-C ends the recording, it does not throw it away
 STEP = 0.1  # s
@@ -40,7 +39,6 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
         check_output(options.record, (".csv",))
     if not (0 <= options.smoothing <= 1 and 0 <= options.gain <= 4 and options.seconds > 0):  # nan is not, either
         raise EngineError("Smoothing goes from 0 to 1, gain from 0 to 4.", "Leave them out to take what is sent.")
-    share_cores()
     settings = Settings(tuple(options.parts), options.gain, options.smoothing, options.mirror)
     session = Session(Wish(options.source, options.address, options.port, options.target), settings)
     try:
@@ -48,9 +46,10 @@ def run(options: argparse.Namespace, progress: Progress) -> None:
             session.record()
         state = _follow(session, options.seconds)
         if options.record:
-            name, take = session.finish()
+            recorded = session.finish()
+            take = recorded.take()
             write_take(take, options.record)
-            say(f"{name}: {take.frames} samples at {take.rate:.3g} fps.")
+            say(f"{recorded.name}: {take.frames} samples at {take.rate:.3g} fps.")
     finally:
         session.close()
     show_result(options, vars(state), lambda: None)

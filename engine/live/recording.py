@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from array import array
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,20 +51,38 @@ class Recording:
         self._rows.extend(sample.weights)
         self._rows.extend(sample.turns.ravel())
 
-    def take(self) -> Take:
+    def finish(self) -> Recorded:
         """What was recorded.
 
         Raises:
             EngineError: nothing came.
         """
-        from engine.performance.take import Gap, Take  # with all that reads clips, which a phone does not need
-
         if not len(self):
             raise EngineError(
                 "Nothing was recorded: no sample came.", "Wait until the source is connected before you record."
             )
         table = np.array(self._rows).reshape(-1, COLUMNS)
-        times, weights, head, left, right = np.split(table, np.cumsum([1, len(ARKIT_NAMES), 3, 3]), axis=1)
+        subject = re.sub(r"[^\w-]+", "_", self.name).strip("_") or "live"
+        return Recorded(f"{subject}_{timecode(table[0, 0])}", table)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A recording that has ended.
+
+    Attributes:
+        name: subject and time code, as a file's name can be.
+        table: [T, 62] time, weights, turns of head, left and right eye.
+    """
+
+    name: str
+    table: np.ndarray
+
+    def take(self) -> Take:
+        """The same as a take; gaps are where nothing was sent."""
+        from engine.performance.take import Gap, Take  # with all that reads clips, which a phone does not need
+
+        times, weights, head, left, right = np.split(self.table, np.cumsum([1, len(ARKIT_NAMES), 3, 3]), axis=1)
         times = times[:, 0]
         steps = np.diff(times)
         step = float(np.median(steps)) if len(steps) else 1 / 60

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.errors import EngineError
 from engine.live.filters import Filter, Neutral, Settings
-from engine.live.recording import Recording, timecode
+from engine.live.recording import Recorded, Recording
 from engine.live.sample import Sample
 from engine.live.sources import source
 from engine.live.spec import Wish
-
-if TYPE_CHECKING:
-    from engine.performance.take import Take
 
 ALIVE = 1.0  # s without a sample, from which on a source counts as gone
 RATED = 1.0  # s over which frames are counted
@@ -118,8 +113,8 @@ class Session:
         """Begin a recording, in the place of one that runs."""
         self._recording = Recording()
 
-    def finish(self) -> tuple[str, Take]:
-        """End the recording: a name for it, of subject and time code, and the take.
+    def finish(self) -> Recorded:
+        """End the recording.
 
         Raises:
             EngineError: none runs, or nothing came.
@@ -127,9 +122,7 @@ class Session:
         recording, self._recording = self._recording, None
         if recording is None:
             raise EngineError("Nothing is being recorded.", "Begin a recording first.")
-        take = recording.take()
-        subject = re.sub(r"[^\w-]+", "_", recording.name).strip("_") or "live"
-        return f"{subject}_{timecode(take.times[0])}", take
+        return recording.finish()
 
     def close(self) -> None:
         """Give port or camera back."""

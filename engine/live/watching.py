@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from engine.performance.eyes import looking, shut
 from engine.performance.following import NOBODY, Follower, look
 from engine.performance.reading import COLUMNS, LEFT_OVER, LOST, Sight, fit_frame, row_of
 from engine.photos.identity import embed
+from engine.threads import share_cores
 from engine.tracking import PORTRAIT_FOCAL
 from engine.tracking.solver import Fit
 
@@ -92,6 +94,7 @@ class Watcher:
     """A :class:`~engine.live.spec.Feed` of pictures: the first second shows who acts, at rest."""
 
     def __init__(self, pictures: Iterator[Picture], head: ParametricHead):
+        share_cores()
         self.counts = Counts(problem="Look into the camera, at rest.")
         self._newest = Newest(pictures)
         self._head = head
@@ -107,6 +110,8 @@ class Watcher:
         self.counts.dropped = self._newest.skipped + self._lost
         if picture is None:
             self.counts.ended = self._newest.ended
+            if self.counts.ended:
+                time.sleep(seconds)  # whoever asks for more gets no answer sooner than of a source that waits
             return []
         if self._known is None or self._follower is None:
             self._meet(picture[1])
