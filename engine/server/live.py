@@ -31,12 +31,14 @@ class Moment:
         state: None before the first report, and where nothing is listened to.
         sample: the newest; None where there was none in this session.
         ended: why the session's process ended, where it did by itself.
+        parts: that the samples are of.
     """
 
     sequence: int = 0
     state: State | None = None
     sample: Sample | None = None
     ended: str = ""
+    parts: tuple[str, ...] = ()
 
 
 class Live:
@@ -48,6 +50,7 @@ class Live:
         self._helper: Helper | None = None
         self._answers: queue.SimpleQueue[Said] = queue.SimpleQueue()
         self._now = Moment()
+        self._parts: tuple[str, ...] = ()
 
     def start(self, wish: Wish, settings: Settings) -> None:
         """Open a source, in the place of the one before.
@@ -59,7 +62,7 @@ class Live:
             self._end()
             helper, self._answers = Helper(main, "live"), queue.SimpleQueue()
             with self._changed:
-                self._helper, self._now = helper, Moment(self._now.sequence)
+                self._helper, self._now, self._parts = helper, Moment(self._now.sequence), settings.parts
             reader = threading.Thread(target=self._read, args=(helper, self._answers), name="live", daemon=True)
             reader.start()
             try:
@@ -90,6 +93,7 @@ class Live:
         """Filter otherwise from here on. Raises NotListening."""
         with self._ordering:
             self._order(settings)
+            self._parts = settings.parts
 
     def rest(self) -> Neutral:
         """Take what the face does now for resting. Raises NotListening, EngineError: no face is seen."""
@@ -151,5 +155,5 @@ class Live:
             if helper is self._helper:
                 came = report.sample is not None
                 newest = report.sample if came else self._now.sample
-                self._now = Moment(self._now.sequence + came, report.state, newest)
+                self._now = Moment(self._now.sequence + came, report.state, newest, parts=self._parts)
                 self._changed.notify_all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import compress
 from typing import Annotated, Literal
 
 import numpy as np
@@ -9,7 +10,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.arkit import ARKIT_NAMES
-from engine.live.filters import PARTS, Neutral, Settings
+from engine.live.filters import PARTS, Neutral, Settings, wanted
 from engine.live.sources import sources
 from engine.live.spec import LOOPBACK, Wish
 from engine.performance import write_take
@@ -80,7 +81,7 @@ class LiveStatus(BaseModel):
     ``fps``: samples in the last second; ``dropped``: lost, late, unreadable or skipped frames; ``refused``: packets of
     others than the first sender; ``problem``: why the last one could not be used; ``ended``: why nothing more comes;
     ``recorded``: samples of the recording, null where none runs; ``time``: seconds since midnight; ``turns``: pitch,
-    yaw, roll in radians.
+    yaw, roll in radians. Only what the chosen parts have is named.
     """
 
     running: bool
@@ -124,9 +125,9 @@ def newest(
 
 
 @router.put("/settings", status_code=204, responses=documented(409))
-def settings(parts: Parts, wanted: LiveSettings) -> None:
+def settings(parts: Parts, chosen: LiveSettings) -> None:
     """Filter otherwise from here on."""
-    parts.live.set(wanted.settings())
+    parts.live.set(chosen.settings())
 
 
 @router.post("/neutral", responses=documented(409))
@@ -174,5 +175,10 @@ def _status(now: Moment) -> LiveStatus:
     shown = {}
     if now.sample is not None:
         weights, turns = _by_name(ARKIT_NAMES, now.sample.weights), _by_name(JOINTS, now.sample.turns)
-        shown = {"time": now.sample.time, "weights": weights, "turns": turns}
+        kept, turned = wanted(now.parts)
+        shown = {
+            "time": now.sample.time,
+            "weights": {name: weights[name] for name in compress(ARKIT_NAMES, kept)},
+            "turns": {joint: turns[joint] for joint in compress(JOINTS, turned[:, 0])},
+        }
     return LiveStatus(running=True, sequence=now.sequence, **vars(now.state), **shown)

@@ -41,7 +41,7 @@ def test_a_phone_moves_a_face_and_is_recorded(shared, phone, tmp_path):
         phone.send(live_link({"jawOpen": frame / 20}, frame=frame))
     now = wait_for(lambda: (now := newest(shared, first))["weights"]["jawOpen"] == 0.95 and now, "the newest one")
     assert now["connected"] and now["subject"] == "Ada" and now["dropped"] == now["refused"] == 0
-    assert now["time"] == pytest.approx(19.25 / 60) and set(now["turns"]) == {"head", "eyeLeft", "eyeRight"}
+    assert now["time"] == pytest.approx(19.25 / 60) and set(now["turns"]) == {"head"}
     assert shared.get(f"/live?after={now['sequence']}&seconds=0.05")["sequence"] == now["sequence"]
 
     rest = shared.request("POST", "/live/neutral").json()
@@ -51,7 +51,7 @@ def test_a_phone_moves_a_face_and_is_recorded(shared, phone, tmp_path):
     assert shared.request("POST", "/live/recording").status_code == 204
     phone.send(live_link({"jawOpen": 0.625, "browInnerUp": 1.0}, frame=60))
     now = newest(shared, now["sequence"])
-    assert (now["weights"]["jawOpen"], now["weights"]["browInnerUp"]) == (0.5, 0.0)
+    assert now["weights"]["jawOpen"] == 0.5 and "browInnerUp" not in now["weights"] and now["turns"] == {}
     wait_for(lambda: shared.get("/live")["recorded"] == 1, "the recording")
     take = shared.request("POST", "/live/recording/take")
     assert take.headers["X-Take"] == "Ada_00-00-01" and take.headers["Content-Type"].startswith("text/csv")
