@@ -25,6 +25,7 @@ from engine.threads import share_cores
 from engine.tracking import PORTRAIT_FOCAL
 from engine.tracking.solver import Fit
 
+STEPS = 3  # of the solver, from the picture before: half of a clip's, since being late costs more than being off
 SIGHTS = 10  # pictures of the resting face, from which the actor is known
 WINDOW = 300  # pictures, over which an eye's usual opening is judged
 GRACE = 2.0  # s in which a camera's thread ends
@@ -167,5 +168,5 @@ class Watcher:
 def _row(actor: Actor, moment: float, face: Face, image: np.ndarray, before: Fit | None) -> tuple[np.ndarray, Fit]:
     seen = observe(face, image, actor.model.expression_basis.shape[-1], actor.lens)
     seen = replace(seen, scores=beyond(seen.scores, actor.rest))
-    fit, residual = fit_frame(actor.model, seen, before)
+    fit, residual = fit_frame(actor.model, seen, before, STEPS)
     return row_of(actor, Sight(moment, seen, face.rotation), fit, residual), fit

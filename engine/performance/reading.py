@@ -107,13 +107,13 @@ def _fit_after(model: LandmarkModel, seen: Observation, earlier: Future[_Fitted]
     return fit_frame(model, seen, None if earlier is None else earlier.result()[0])
 
 
-def fit_frame(model: LandmarkModel, seen: Observation, before: Fit | None) -> tuple[Fit, float]:
-    """Pose and expression of a frame and its residual, from the frame before where there is one."""
+def fit_frame(model: LandmarkModel, seen: Observation, before: Fit | None, most: int = STEPS) -> tuple[Fit, float]:
+    """Pose and expression of a frame and its residual; from the frame before, in ``most`` steps, where there is one."""
     start = None
     if before is not None:
         depth = before.translation * seen.focal / before.focal
         start = [replace(before, focal=seen.focal, translation=depth)]
-    steps = STEPS if start else None
+    steps = most if start else None
     _, (fit,) = solve(model, [seen], expression_sigma=DRIVE_SIGMA, fit_focal=False, start=start, steps=steps)
     return fit, float(distances(model, fit, seen)[:FACE_LANDMARKS].mean())
 
