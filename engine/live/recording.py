@@ -91,9 +91,17 @@ class Recorded:
         )
         count = len(times)
         return Take(
-            times, weights, *(np.unwrap(turn, axis=0) for turn in (head, left, right)), np.zeros(count), np.ones(count),
-            1 / step, count, gaps,
-        )  # fmt: skip
+            times=times,
+            weights=weights,
+            head=np.unwrap(head, axis=0),
+            left_eye=np.unwrap(left, axis=0),
+            right_eye=np.unwrap(right, axis=0),
+            residual=np.zeros(count),
+            confidence=np.ones(count),
+            rate=1 / step,
+            frames=count,
+            gaps=gaps,
+        )
 
 
 def timecode(seconds: float) -> str:

@@ -162,7 +162,7 @@ class Watcher:
         many = np.broadcast_to(beyond(weights, known.weights), (len(self._apertures), COUNT))
         blinking = shut(many, np.array(self._apertures))[-1:]
         head = (Rotation.from_rotvec(looked) * known.front).as_euler("xyz")
-        return sample_of(moment, looking(blinking, eyes[:, None])[0], np.stack([head, *eyes]))
+        return sample_of(moment, looking(blinking, list(eyes[:, None]))[0], np.stack([head, *eyes]))
 
 
 def _row(actor: Actor, moment: float, face: Face, image: np.ndarray, before: Fit | None) -> tuple[np.ndarray, Fit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,7 +59,7 @@ def meet(path: Path, length: int, head: ParametricHead, neutral: bool, progress:
     return actor_of(seen, known, head, neutral)
 
 
-def actor_of(seen: Sequence[Observation], known: Sequence[np.ndarray], head: ParametricHead, neutral: bool) -> Actor:
+def actor_of(seen: list[Observation], known: list[np.ndarray], head: ParametricHead, neutral: bool) -> Actor:
     """The person whom most of the sights are of.
 
     Args:

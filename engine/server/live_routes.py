@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from itertools import compress
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
 
 from engine.arkit import ARKIT_NAMES
 from engine.live.filters import PARTS, Neutral, Settings, wanted
@@ -23,12 +25,28 @@ JOINTS = ("head", "eyeLeft", "eyeRight")  # rows of a sample's turns
 LONGEST = 2.0  # s that a question may wait for an answer
 DIGITS = 7
 
-Key = Literal[ARKIT_NAMES]  # type: ignore[valid-type]
-Joint = Literal[JOINTS]  # type: ignore[valid-type]
-Part = Literal[tuple(PARTS)]  # type: ignore[valid-type]
 Angles = Annotated[list[Annotated[float, Field(ge=-7, le=7)]], Field(min_length=3, max_length=3)]
-Weights = dict[Key, Annotated[float, Field(ge=0, le=1)]]
-Turns = dict[Joint, Angles]
+Weight = Annotated[float, Field(ge=0, le=1)]
+
+
+def _only(names: Iterable[str]) -> AfterValidator:
+    """Nothing but these names, in a list or a table."""
+    known = set(names)
+
+    def check(value: Collection[str]) -> Collection[str]:
+        if unknown := sorted(set(value) - known):
+            raise ValueError(f"{unknown[0][:63]} is not known")
+        return value
+
+    return AfterValidator(check)
+
+
+def _keys(names: Iterable[str]) -> FieldInfo:
+    return Field(json_schema_extra={"propertyNames": {"enum": list(names)}})
+
+
+Weights = Annotated[dict[str, Weight], _only(ARKIT_NAMES), _keys(ARKIT_NAMES)]
+Turns = Annotated[dict[str, Angles], _only(JOINTS), _keys(JOINTS)]
 
 
 class RestingFace(BaseModel):
@@ -45,7 +63,9 @@ class LiveSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    parts: Annotated[list[Part], Field(max_length=len(PARTS))] = list(Settings.parts)
+    parts: Annotated[list[str], _only(PARTS), Field(json_schema_extra={"items": {"enum": list(PARTS)}})] = list(
+        Settings.parts
+    )
     gain: float = Field(default=1.0, ge=0, le=4)
     smoothing: float = Field(default=0.0, ge=0, le=1)
     mirror: bool = False
