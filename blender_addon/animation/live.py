@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -148,7 +149,8 @@ class Live:
 
         The take's file is kept in the extension's own folder. Raises AddonError: nothing was recorded.
         """
-        take, name = self._feed.client().finish_live()
+        take, sent = self._feed.client().finish_live()
+        name = re.sub(r"[^\w-]+", "_", sent)[:120]
         folder = ENGINE.settings.user_dir / "takes"
         with atomic_write(folder / f"{name}.csv") as temporary:
             temporary.write_bytes(take)

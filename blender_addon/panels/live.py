@@ -73,7 +73,7 @@ def _draw_lights(layout: bpy.types.UILayout, context: bpy.types.Context, followe
         return
     name = f" to {status.subject}" if status.subject else ""
     if status.connected:
-        layout.label(text=f"Connected{name}, {status.fps} frames per second", icon="RECORD_ON")
+        layout.label(text=f"Connected{name}, {status.fps} fps", icon="RECORD_ON")
     else:
         layout.label(text=status.ended or "Not connected", icon="RECORD_OFF")
         if followed.wish.address == "0.0.0.0" and status.port and (address := own_address()):
@@ -87,7 +87,7 @@ def _draw_lights(layout: bpy.types.UILayout, context: bpy.types.Context, followe
 
 
 def _draw_filters(layout: bpy.types.UILayout, panel: bpy.types.PropertyGroup, head: Head | None) -> None:
-    layout.row(align=True).prop(panel, "parts")
+    layout.column(align=True).prop(panel, "parts")
     column = layout.column()
     for name in ("gain", "smoothing", "neck_share", "mirror"):
         column.prop(panel, name)

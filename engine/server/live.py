@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from engine.live.session import State
     from engine.live.spec import Wish
 
+LOG = logging.getLogger(__name__)
+ABANDONED = 30.0  # s without a question, after which a session ends: whoever started it is gone
 PATIENCE = 120.0  # s until an order counts as lost; a webcam's first start builds the head model
 
 
@@ -51,6 +55,7 @@ class Live:
         self._answers: queue.SimpleQueue[Said] = queue.SimpleQueue()
         self._now = Moment()
         self._parts: tuple[str, ...] = ()
+        self._asked = 0.0
 
     def start(self, wish: Wish, settings: Settings) -> None:
         """Open a source, in the place of the one before.
@@ -62,6 +67,7 @@ class Live:
             self._end()
             helper, self._answers = Helper(main, "live"), queue.SimpleQueue()
             with self._changed:
+                self._asked = time.monotonic()
                 self._helper, self._now, self._parts = helper, Moment(self._now.sequence), settings.parts
             reader = threading.Thread(target=self._read, args=(helper, self._answers), name="live", daemon=True)
             reader.start()
@@ -86,6 +92,7 @@ class Live:
     def wait(self, after: int, seconds: float) -> Moment:
         """What is known as soon as there is a sample newer than ``after``, or at the latest after so long."""
         with self._changed:
+            self._asked = time.monotonic()
             self._changed.wait_for(lambda: self._now.sequence > after or self._helper is None, seconds)
             return self._now
 
@@ -151,6 +158,10 @@ class Live:
                     self._changed.notify_all()
 
     def _note(self, helper: Helper, report: Report) -> None:
+        if time.monotonic() - self._asked > ABANDONED:
+            LOG.info("Nobody asks for the live source any more: it ends")
+            helper.kill()
+            return
         with self._changed:
             if helper is self._helper:
                 came = report.sample is not None

@@ -4,10 +4,13 @@ import csv
 import os
 import signal
 import socket
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+from engine.server.live import ABANDONED, Live
+from engine.server.live_process import Report
 from tests.engine.live.senders import Sender, free_port, live_link
 from tests.engine.server.engines import wait_for
 
@@ -78,3 +81,15 @@ def test_a_source_whose_process_dies_leaves_the_server_and_says_so(shared, phone
     os.kill(listening[0], signal.SIGKILL)
     now = wait_for(lambda: not (now := shared.get("/live"))["running"] and now, "the end")
     assert "ended with signal SIGKILL" in now["ended"]
+
+
+def test_a_source_that_nobody_asks_for_ends():
+    """As where Blender was killed, and the engine runs on elsewhere: nobody would close the port."""
+    ended, live = [], Live()
+    live._helper = SimpleNamespace(kill=lambda: ended.append(True))
+    live.wait(0, 0.0)
+    live._note(live._helper, Report(None, None))
+    assert not ended
+    live._asked -= ABANDONED + 1
+    live._note(live._helper, Report(None, None))
+    assert ended
