@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+PACKETS = ("livelinkface", "ifacialmocap", "vmc", "facecap")
+
 
 def packet_reader(name: str) -> Callable[[], Callable[[Path], object]]:
     """A decoder that also minds its promises: weights within 0..1, turns that are numbers, a name to be printed."""
