@@ -1,7 +1,7 @@
 """Gaussian Heads: from portrait photos to a rigged, animatable head of Gaussian splats. This file only registers."""
 
 from . import preferences, properties
-from .animation import performing, symmetry
+from .animation import live, performing, symmetry
 from .operators import (
     animation as animation_operators,
     engine as engine_operators,
@@ -9,6 +9,7 @@ from .operators import (
     expression as expression_operators,
     heads as heads_operators,
     importing as importing_operators,
+    live as live_operators,
     performance as performance_operators,
     photos as photos_operators,
     pose as pose_operators,
@@ -24,6 +25,7 @@ from .panels import (
     engine as engine_panel,
     export as export_panel,
     expression as expression_panel,
+    live as live_panel,
     photos as photos_panel,
     pose as pose_panel,
     preview as preview_panel,
@@ -53,8 +55,10 @@ MODULES = (
     expression_operators,
     pose_operators,
     performing,
+    live,
     animation_operators,
     performance_operators,
+    live_operators,
     preview_operators,
     render_operators,
     select_operators,
@@ -65,6 +69,7 @@ MODULES = (
     expression_panel,
     pose_panel,
     animation_panel,
+    live_panel,
     preview_panel,
     render_panel,
     export_panel,

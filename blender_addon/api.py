@@ -19,11 +19,12 @@ import bpy
 import numpy as np
 
 from .animation import capture, expressions, performance, performing, poses
+from .animation.live import Live
 from .compat import HAS_NATIVE_SPLATS
 from .engine_client.client import Client
 from .engine_client.engine import ENGINE
 from .engine_client.jobs import ReconstructionJob
-from .engine_client.messages import JobOptions
+from .engine_client.messages import JobOptions, LiveSettings, LiveWish
 from .errors import AddonError
 from .files import atomic_write, require_readable
 from .formats import AVATAR, require_ending
@@ -38,6 +39,7 @@ from .viewport.render import RenderOptions, render_splats
 __all__ = [
     "AddonError",
     "Head",
+    "Live",
     "active_head",
     "all_heads",
     "animate_from_clip",
@@ -47,6 +49,7 @@ __all__ = [
     "import_capture",
     "import_head",
     "key",
+    "live",
     "match_blender",
     "reconstruct",
     "render",
@@ -252,6 +255,48 @@ def animate_from_clip(
     require_local(head)
     job = performing.start(resolve(clip), smoothing, neutral)
     return performance.import_capture(head, job.wait_done(), bpy.context.scene, start, strength, parts)
+
+
+def live(
+    head: Head,
+    source: str,
+    *,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    target: str = "",
+    parts: Sequence[str] = ("brows", "eyes", "mouth", "head"),
+    gain: float = 1.0,
+    smoothing: float = 0.0,
+    mirror: bool = False,
+    neck_share: float = 0.4,
+) -> Live:
+    """Let a head follow a live source; :meth:`Live.poll` shows its newest sample. Starts the engine where necessary.
+
+    Without Blender's window nothing polls by itself:
+
+        followed = api.live(head, "livelinkface")
+        followed.poll(5.0)
+        followed.record()
+        while acting():
+            followed.poll(0.1)
+        followed.finish()
+        followed.stop()
+
+    Args:
+        source: ``livelinkface``, ``ifacialmocap``, ``vmc``, ``facecap``, ``webcam`` or ``clip``.
+        address: of this computer, to listen on; ``0.0.0.0`` opens it to the network. port: 0 for the source's own.
+        target: a phone's address for iFacialMocap, a camera's number, or a clip's path.
+        parts: of brows, eyes, mouth, head and gaze, which turns the eyeballs in the place of the eyeLook keys.
+        gain: factor of the weights. smoothing: 0..1. mirror: left for right.
+        neck_share: how much of the head's turn the neck does.
+
+    Raises:
+        AddonError: the head is linked without an override. What is wrong with the source, ``poll`` raises.
+    """
+    if source == "clip":
+        target = str(resolve(target).absolute())  # the engine runs in another folder
+    settings = LiveSettings(list(parts), gain, smoothing, mirror)
+    return Live(head, LiveWish(source, address, port, target, settings), neck_share)
 
 
 def show(head: Head, what: str, *, size: int = 2048, lit: bool = True) -> None:

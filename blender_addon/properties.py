@@ -171,6 +171,69 @@ class ViewportSettings(bpy.types.PropertyGroup):
     )
 
 
+LIVE_SOURCES = (
+    ("LIVELINKFACE", "Live Link Face", "Epic's app on an iPhone or iPad, in ARKit mode; port 11111"),
+    ("IFACIALMOCAP", "iFacialMocap", "The app iFacialMocap on an iPhone or iPad; port 49983"),
+    ("VMC", "VMC", "Programs that send the Virtual Motion Capture protocol with Perfect Sync; port 39539"),
+    ("FACECAP", "Face Cap", "The app Face Cap on an iPhone or iPad, in its live mode; port 9000"),
+    ("WEBCAM", "Webcam", "A camera of the engine's computer. Look into it, at rest, for a second at the beginning"),
+    ("CLIP", "Clip", "A video clip, played as if its actor were before a camera now"),
+)
+LISTEN = {"LOOPBACK": "127.0.0.1", "NETWORK": "0.0.0.0"}
+
+
+class LiveSettings(bpy.types.PropertyGroup):
+    """The live panel."""
+
+    source: EnumProperty(name="Source", description="What moves the head", items=LIVE_SOURCES, default="LIVELINKFACE")
+    listen: EnumProperty(
+        name="Listen",
+        description="Who may send",
+        items=(
+            ("LOOPBACK", "This Computer", "Only programs on this computer"),
+            ("NETWORK", "Network", "Phones and computers in your network, too; the first one that sends is kept"),
+        ),
+        default="LOOPBACK",
+    )
+    port: IntProperty(name="Port", description="To listen on; 0 for the source's own", min=0, max=65535)
+    phone: StringProperty(name="Phone", description="The phone's address, four numbers, as its app shows it")
+    camera: IntProperty(name="Camera", description="Which camera, 0 for the first one", min=0, max=99)
+    clip: StringProperty(name="Clip", description="The clip to be played", subtype="FILE_PATH")
+    parts: EnumProperty(
+        name="Parts",
+        description="What follows the source",
+        items=(
+            ("BROWS", "Brows", "The brows' shape keys"),
+            ("EYES", "Eyes", "The eyes' shape keys"),
+            ("MOUTH", "Mouth", "The shape keys of mouth, jaw, cheeks, nose and tongue"),
+            ("HEAD", "Head", "The head's turn, onto the bones of head and neck"),
+            ("GAZE", "Eyeballs", "The eyes' turn, onto their bones in the place of the eyeLook keys"),
+        ),
+        default={"BROWS", "EYES", "MOUTH", "HEAD"},
+        options={"ENUM_FLAG"},
+    )
+    gain: FloatProperty(
+        name="Gain", description="How strong the expressions become; 1 as sent", default=1.0, min=0.0, max=4.0
+    )
+    smoothing: FloatProperty(
+        name="Smoothing",
+        description="How much tremble is taken out, 0 for none; blinks pass, and all else lags a little",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+    mirror: BoolProperty(name="Mirror", description="Left for right, as in a mirror")
+    neck_share: FloatProperty(
+        name="Neck's Share",
+        description="How much of the head's turn the neck does",
+        default=0.4,
+        min=0.0,
+        max=1.0,
+        subtype="FACTOR",
+    )
+
+
 class RenderSettings(bpy.types.PropertyGroup):
     """The render panel."""
 
@@ -194,6 +257,7 @@ class SceneSettings(bpy.types.PropertyGroup):
     expression: PointerProperty(type=ExpressionSettings)
     viewport: PointerProperty(type=ViewportSettings)
     render: PointerProperty(type=RenderSettings)
+    live: PointerProperty(type=LiveSettings)
 
 
 _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
@@ -204,6 +268,7 @@ _register_classes, _unregister_classes = bpy.utils.register_classes_factory(
         ExpressionSettings,
         ViewportSettings,
         RenderSettings,
+        LiveSettings,
         SceneSettings,
     )
 )

@@ -34,6 +34,7 @@ from tests.fuzz_incoming import (
     splat_reader,
     splats,
 )
+from tests.fuzz_live import PACKETS, packet_reader, packets
 
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "tests" / "kept" / "version_1.npz"
@@ -347,6 +348,7 @@ READERS = {
     "memory": Reader(_memories, change_memory, _own(_memory_reader)),
     "lam": Reader(lams, change_members, _own(lam_reader)),
     "flame_param": Reader(flame_params, change_members, _own(flame_param_reader)),
+    **{name: Reader(packets(name), change_bytes, _own(packet_reader(name))) for name in PACKETS},
 }
 
 

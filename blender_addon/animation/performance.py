@@ -95,7 +95,7 @@ def import_capture(
     bones = {
         joint: turns
         for name, rows in angles.items()
-        for joint, turns in _joint_turns(name, _sampled(frames, places, rows, strength, flip_turn), share)
+        for joint, turns in joint_turns(name, _sampled(frames, places, rows, strength, flip_turn), share)
     }
     if bones:
         holder = channels(head.armature, create=True)
@@ -173,7 +173,7 @@ def _sampled(frames: np.ndarray, places: np.ndarray, rows: np.ndarray, strength:
     return np.column_stack([np.interp(frames, places, column) for column in rows.T])
 
 
-def _joint_turns(name: str, rows: np.ndarray, share: float) -> Iterator[tuple[str, list[Quaternion]]]:
+def joint_turns(name: str, rows: np.ndarray, share: float) -> Iterator[tuple[str, list[Quaternion]]]:
     """What the angles of a capture's joint do to the head's bones; the neck takes its share of the head's."""
     turns = [turn(row) for row in rows.tolist()]
     if name != "head" or share <= 0.0:

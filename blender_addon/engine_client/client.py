@@ -22,6 +22,9 @@ from .messages import (
     EngineLost,
     JobOptions,
     JobStatus,
+    LiveSettings,
+    LiveStatus,
+    LiveWish,
     PhotoVerdict,
     PreviewFrame,
     PreviewRequest,
@@ -149,6 +152,34 @@ class Client:
         path = f"/heads/{head_id}/bake"
         return self._request("POST", path, json.dumps({"size": size}), "application/json", TRANSFER_SECONDS)[0]
 
+    def start_live(self, wish: LiveWish) -> LiveStatus:
+        """Opens a live source, in the place of the one before."""
+        body, _ = self._request("POST", "/live", json.dumps(asdict(wish)), "application/json", TRANSFER_SECONDS)
+        return read_answer(LiveStatus, self._object(body))
+
+    def stop_live(self) -> None:
+        self._request("DELETE", "/live")
+
+    def live(self, after: int, seconds: float) -> LiveStatus:
+        """The newest sample, as soon as there is one newer than ``after``, at the latest after so many seconds."""
+        return read_answer(LiveStatus, self._json("GET", f"/live?after={after}&seconds={seconds:g}"))
+
+    def set_live(self, settings: LiveSettings) -> None:
+        self._request("PUT", "/live/settings", json.dumps(asdict(settings)), "application/json")
+
+    def live_neutral(self) -> dict[str, Any]:
+        """Takes what the face does now for resting; that, as :attr:`LiveSettings.neutral`."""
+        return self._json("POST", "/live/neutral")
+
+    def record_live(self) -> None:
+        """Begins a recording."""
+        self._request("POST", "/live/recording")
+
+    def finish_live(self) -> tuple[bytes, str]:
+        """Ends the recording: the take as CSV, and its name of subject and time code."""
+        body, headers = self._request("POST", "/live/recording/take", seconds=TRANSFER_SECONDS)
+        return body, headers.get("X-Take", "live")
+
     def linear(self, head_id: str) -> np.ndarray:
         """[N, 4] float32: a resident head's sRGB colours and opacities for programs that blend in linear light."""
         body, _ = self._request("POST", f"/heads/{head_id}/linear", seconds=TRANSFER_SECONDS)
@@ -173,7 +204,10 @@ class Client:
     def _json(
         self, method: str, path: str, body: Upload | None = None, seconds: float = ANSWER_SECONDS
     ) -> dict[str, Any]:
-        answer, _ = self._request(method, path, body, body.content_type if body else None, seconds)
+        return self._object(self._request(method, path, body, body.content_type if body else None, seconds)[0])
+
+    @staticmethod
+    def _object(answer: bytes) -> dict[str, Any]:
         try:
             value = plain_json.parse(answer.decode("utf-8"))
         except ValueError as error:

@@ -120,6 +120,68 @@ class PreviewFrame:
     milliseconds: float
 
 
+@dataclass(frozen=True)
+class LiveSettings:
+    """What is done to live samples.
+
+    Attributes:
+        parts: of brows, eyes, mouth, head and gaze, which turns the eyeballs in the place of the eyeLook keys.
+        gain: factor of the weights, 0..4. smoothing: 0..1. mirror: left for right.
+        neutral: ``weights`` by name and ``turns`` by joint of the resting face, which is taken away; None for nothing.
+    """
+
+    parts: Sequence[str] = ("brows", "eyes", "mouth", "head")
+    gain: float = 1.0
+    smoothing: float = 0.0
+    mirror: bool = False
+    neutral: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class LiveWish:
+    """What to listen to.
+
+    Attributes:
+        source: one of the engine's. address, port: of the engine's machine; 0 for the source's own port.
+        target: a phone's address, a camera's number, or the path of a clip on the engine's machine.
+    """
+
+    source: str
+    address: str = "127.0.0.1"
+    port: int = 0
+    target: str = ""
+    settings: LiveSettings = LiveSettings()
+
+
+@dataclass(frozen=True)
+class LiveStatus:
+    """How a live source is, and its newest sample.
+
+    Attributes:
+        running: whether the engine listens. connected: whether samples come. fps: of the last second.
+        dropped: frames that were lost, late, unreadable or skipped. refused: packets of others than the first sender.
+        problem: why the last packet or picture could not be used. ended: why nothing more comes.
+        recorded: samples of the recording, None where none runs.
+        sequence: of the sample; rises. time: its time code, seconds since midnight.
+        weights: by shape key. turns: pitch, yaw, roll in radians by joint (head, eyeLeft, eyeRight).
+    """
+
+    running: bool
+    connected: bool = False
+    fps: int = 0
+    dropped: int = 0
+    refused: int = 0
+    problem: str = ""
+    ended: str = ""
+    subject: str = ""
+    port: int = 0
+    recorded: int | None = None
+    sequence: int = 0
+    time: float | None = None
+    weights: dict[str, float] = field(default_factory=dict)
+    turns: dict[str, list[float]] = field(default_factory=dict)
+
+
 def read_answer(kind: type[T], body: dict[str, Any]) -> T:
     """A frozen dataclass from the engine's answer; entries that a newer engine adds are left out.
 

@@ -56,6 +56,16 @@ def meet(path: Path, length: int, head: ParametricHead, neutral: bool, progress:
             f"No face found in {path.name}, of which {len(numbers)} frames were looked at.",
             "Use a clip in which the actor's face is seen from the front, well lit and in focus.",
         )
+    return actor_of(seen, known, head, neutral)
+
+
+def actor_of(seen: list[Observation], known: list[np.ndarray], head: ParametricHead, neutral: bool) -> Actor:
+    """The person whom most of the sights are of.
+
+    Args:
+        seen: at least one, by :func:`observe` with :data:`~engine.tracking.PORTRAIT_FOCAL`. known: their embeddings.
+        neutral: the calmest sights count as the resting face.
+    """
     alike = np.array(known) @ np.array(known).T >= SAME_PERSON
     mine = np.flatnonzero(alike[alike.sum(axis=1).argmax()])
     mine = mine[np.argsort([seen[i].scores[:COUNT][FREE].sum() for i in mine])]  # the calmest first

@@ -18,7 +18,7 @@ from engine.exchange.exporting import export_formats
 from engine.heads import DEFAULT
 from engine.heads.models import built_in
 from engine.kernels import threading_layer
-from engine.server import errors, head_routes, import_routes, job_routes
+from engine.server import errors, head_routes, import_routes, job_routes, live_routes
 from engine.server.errors import documented
 from engine.server.guard import Guard
 from engine.server.services import Parts, Services
@@ -143,7 +143,7 @@ def create_app(services: Services, token: str) -> ASGIApp:
     )
     app.state.services = services
     errors.install(app)
-    for part in (router, job_routes.router, head_routes.router, import_routes.router):
+    for part in (router, job_routes.router, head_routes.router, import_routes.router, live_routes.router):
         app.include_router(part)
     return Guard(app, token, body_limit)
 

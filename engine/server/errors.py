@@ -61,6 +61,12 @@ class NotReady(Refusal):
     status = 409
 
 
+class NotListening(Refusal):
+    """No live source is open."""
+
+    status = 409
+
+
 class Superseded(Refusal):
     """A newer preview of the same head was asked for."""
 

@@ -50,11 +50,16 @@ class Helper:
             self.connection.send(message)
 
 
-def begin() -> None:
-    """What such a process does before anything else."""
+def begin(yields: bool = True) -> None:
+    """What such a process does before anything else.
+
+    Args:
+        yields: to other programs; not where something has to be followed as it happens.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server gets it too and ends this process
     bootstrap.claim_stdout()  # the server's standard output belongs to the lines that it prints
-    bootstrap.yield_to_others()
+    if yields:
+        bootstrap.yield_to_others()
     logging.basicConfig(stream=sys.stderr, level=logging.INFO)
 
 

@@ -14,6 +14,7 @@ from engine.server.checks import PhotoChecks
 from engine.server.folder import WorkFolder
 from engine.server.heads import Heads, Previewer
 from engine.server.jobs import JobQueue
+from engine.server.live import Live
 
 
 @dataclass
@@ -33,6 +34,7 @@ class Services:
     heads: Heads = field(default_factory=Heads)
     previewer: Previewer = field(init=False)
     checks: PhotoChecks = field(default_factory=PhotoChecks)
+    live: Live = field(default_factory=Live)
 
     def __post_init__(self) -> None:
         self.jobs = JobQueue(self.folder.path)
@@ -48,6 +50,7 @@ class Services:
         self.jobs.close()
         self.previewer.close()
         self.checks.close()
+        self.live.close()
         self.folder.remove()
 
 

@@ -1,4 +1,4 @@
-"""A file more is a system, a head model, a rasteriser or a format more, everywhere where a user meets one."""
+"""A file more is a system, a head model, a rasteriser, a format or a live source more, wherever a user meets one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import engine.live.sources
 import engine.systems
 from engine.avatar import Pose, drive, load, save
 from engine.cli import main
@@ -21,6 +22,7 @@ from engine.exchange.exporting import export
 from engine.formats import splats
 from engine.heads import load_head, models
 from engine.models.kit.scene import shell_avatar
+from engine.performance.take import read_take
 from engine.pipeline import Options
 from engine.progress import Progress
 from engine.server.app import health
@@ -90,11 +92,36 @@ def read(path):
 
 SPEC = SplatFormat(name="toy", label="a count", write=write, read=read)
 '''
+TOY_SOURCE = '''
+"""One face, and then nothing."""
+
+import numpy as np
+
+from engine.live.sample import sample_of
+from engine.live.spec import Counts, SourceSpec
+
+
+class Feed:
+    def __init__(self, wish):
+        self.counts, self.left = Counts(), [sample_of(1.0, np.full(52, 0.5), np.zeros((3, 3)), wish.target)]
+
+    def read(self, seconds):
+        self.counts.ended = "" if self.left else "It was one."
+        left, self.left = self.left, []
+        return left
+
+    def close(self):
+        pass
+
+
+SPEC = SourceSpec(name="toylive", label="Toy", description="One face", open=Feed, target="Subject")
+'''
 PLACES = {
     "system": (engine.systems, engine.systems.systems, TOY_SYSTEM),
     "head": (models, models.head_models, TOY_HEAD),
     "backend": (backends, backends.backends, TOY_BACKEND),
     "format": (splats, splats.splat_formats, TOY_FORMAT),
+    "source": (engine.live.sources, engine.live.sources.sources, TOY_SOURCE),
 }
 
 
@@ -166,3 +193,10 @@ def test_a_format_is_one_file(tmp_path, capsys, avatar_file: Path):
     with pytest.raises(EngineError, match="unknown kind") as refused:
         export(load(avatar_file), Pose(), tmp_path / "head.obj")
     assert ".spz or .toy" in refused.value.hint
+
+
+def test_a_live_source_is_one_file(tmp_path, capsys):
+    assert "toylive" in help_of(capsys, "live")
+    take = tmp_path / "take.csv"
+    assert main(["live", "--source", "toylive", "--target", "Ada", "--record", str(take)]) == 0
+    assert "Ada_00-00-01: 1 samples" in capsys.readouterr().err and len(read_take(take)) == 1

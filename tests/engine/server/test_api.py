@@ -41,7 +41,14 @@ OPERATIONS = [
     ("/heads/{head_id}/linear", "post"),
     ("/heads/{head_id}/bind", "post"),
     ("/import", "post"),
+    ("/live", "get"),
+    ("/live", "delete"),
+    ("/live/settings", "put"),
+    ("/live/neutral", "post"),
+    ("/live/recording", "post"),
+    ("/live/recording/take", "post"),
 ]
+UNTRIED = {("/shutdown", "post"), ("/live", "post")}  # they end the engine, and open ports and cameras
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +60,7 @@ def api(shared):
 @pytest.mark.slow
 def test_every_route_is_tried(api):
     described = {(path, method) for path, item in api.raw_schema["paths"].items() for method in item}
-    assert described == {*OPERATIONS, ("/shutdown", "post")}
+    assert described == {*OPERATIONS, *UNTRIED}
 
 
 @pytest.mark.slow

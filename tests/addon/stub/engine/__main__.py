@@ -24,6 +24,8 @@ SEEN = [frame / 25 for frame in range(76) if not 25 < frame < 50]
 TAKE = "Time,JawOpen,HeadYaw,Residual,Confidence\n" + "".join(f"{t},{t / 4},{t / 10},1,0.9\n" for t in SEEN)
 
 jobs: dict[str, dict] = {}
+live: dict = {"sequence": 0, "wish": None, "recorded": None}  # each question about it finds a new sample
+TAKEN = 9  # a port that another program has
 seen: dict[str, object] = {"cancelled": [], "forgotten": [], "uploads": []}
 
 
@@ -47,6 +49,11 @@ class Handler(BaseHTTPRequestHandler):
                     }
                     | json.loads(os.environ.get("STUB_HEALTH", "{}"))
                 )
+            elif parts[0].startswith("live?"):
+                time.sleep(0.01)
+                live["sequence"] += 1
+                live["recorded"] = None if live["recorded"] is None else live["recorded"] + 1
+                self._json(self._live())
             elif parts == ["seen"]:
                 self._json(seen)
             elif parts[0] == "jobs" and parts[1] in jobs:
@@ -55,7 +62,10 @@ class Handler(BaseHTTPRequestHandler):
                 self._refuse(404, "NotFound", "There is no such thing.", "Ask for another.")
 
     def do_DELETE(self) -> None:
-        if self._is_allowed():
+        if self.path == "/live":
+            live["wish"] = None
+            self._json({"running": False})
+        elif self._is_allowed():
             job_id = self.path.rpartition("/")[2]
             seen["forgotten" if jobs[job_id]["asked"] >= DONE else "cancelled"].append(job_id)
             self._json({})
@@ -67,6 +77,9 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if not self._is_allowed():
+            return
+        if self.path.startswith("/live"):
+            self._post_live(body)
             return
         if self.path.endswith("/preview"):
             request = json.loads(body)
@@ -125,9 +138,39 @@ class Handler(BaseHTTPRequestHandler):
         self._json(status | {"set_aside": [], "warnings": ["It is dark."], "photos": job["photos"]})
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         if self._is_allowed():
+            if self.path == "/live/settings":
+                live["wish"]["settings"] = json.loads(body)
             self._json({})
+
+    def _post_live(self, body: bytes) -> None:
+        if self.path == "/live":
+            wish = json.loads(body)
+            if wish["port"] == TAKEN:
+                self._refuse(422, "EngineError", "Port 9 of 127.0.0.1 is taken.", "Close the other program.")
+                return
+            live.update(wish=wish, recorded=None)
+            seen["live"] = wish
+            self._json(self._live())
+        elif self.path == "/live/neutral":
+            self._json({"weights": {"jawOpen": 0.125}, "turns": {"head": [0.1, 0.0, 0.0]}})
+        elif self.path == "/live/recording":
+            live["recorded"] = 0
+            self._json({})
+        else:
+            self._answer(200, TAKE.encode(), {"X-Take": "Ada_10-00-00"})
+
+    def _live(self) -> dict:
+        settings = live["wish"] and live["wish"]["settings"]
+        status = {"running": settings is not None, "sequence": live["sequence"], "recorded": live["recorded"]}
+        if settings is None:
+            return status | {"ended": "The phone was switched off."}
+        named = {"brows": "browInnerUp", "mouth": "jawOpen"}
+        weights = {name: 0.25 * settings["gain"] for part, name in named.items() if part in settings["parts"]}
+        turns = {"head": [0.1, 0.2, 0.0]} if "head" in settings["parts"] else {}
+        status |= {"connected": True, "fps": 60, "port": 11111, "subject": "Ada", "a_newer_entry": 1}
+        return status | {"time": live["sequence"] / 60, "weights": weights, "turns": turns}
 
     def _avatar(self) -> None:
         path = os.environ.get("STUB_AVATAR")
