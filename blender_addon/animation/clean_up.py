@@ -149,7 +149,8 @@ def clean_up_steps(
 
 def _slider(head: Head, holder: Any, name: str, span: tuple[float, float] | None, cleaning: Cleaning) -> _Motion | None:
     key = head.keys[name]
-    source = across(name) if cleaning.mirror and across(name) in head.keys else name
+    opposite = across(name) or name
+    source = opposite if cleaning.mirror and opposite in head.keys else name
     own, other = (holder.fcurves.find(key_path(one)) for one in (name, source))
     frames, ends = _frames([own, other], span)
     if not len(frames):

@@ -149,3 +149,29 @@ def test_a_take_is_mirrored_made_stronger_and_limited(parts, head, evaluated):
         assert "eyeBlinkLeft" not in weights
     with pytest.raises(parts.errors.AddonError, match="It has: Line"):
         next(parts.clean_up.clean_up_steps(head, scene, None, ("FACE",), cleaning, "Nothing"))
+
+
+def test_any_curve_plays_on_beside_a_range(parts, head):
+    draw = np.random.default_rng(0)
+    for kind in ("BEZIER", "BEZIER", "BEZIER", "LINEAR", "CONSTANT", "BOUNCE", "ELASTIC"):
+        for handle in ("AUTO", "AUTO_CLAMPED", "FREE", "VECTOR"):
+            keyed(head, "jawOpen", *((float(frame), draw.random()) for frame in (1, 12, 30, 33, 60, 80)))
+            found = curve(parts, head, "jawOpen")
+            for point in found.keyframe_points:
+                point.interpolation, point.handle_left_type, point.handle_right_type = kind, handle, handle
+                if handle == "FREE":
+                    point.handle_left = point.co[0] - 6 * draw.random(), draw.random()
+                    point.handle_right = point.co[0] + 6 * draw.random(), draw.random()
+            found.update()
+            frames = np.arange(1.0, 95.0)
+            before = np.array([found.evaluate(frame) for frame in frames])
+            first, last = draw.integers(5, 40), draw.integers(45, 90)
+            inside = np.arange(first, last + 1.0)
+            share = parts.punch.shares(inside, 3)
+            wanted = parts.punch.blended(found, inside, np.full(len(inside), 5.0), share, 0.0)
+            parts.punch.replace_between(found, inside, wanted)
+            after = np.array([found.evaluate(frame) for frame in frames])
+            outside = (frames <= first) | (frames >= last)
+            np.testing.assert_allclose(after[outside], before[outside], atol=1e-4, err_msg=f"{kind} {handle}")
+            assert found.evaluate((first + last) / 2) == 5.0
+            head.mesh.data.shape_keys.animation_data_clear()

@@ -41,6 +41,19 @@ def test_a_take_goes_onto_the_nla_and_is_cleaned_up_there(head, addon, tmp_path)
     assert keyed[11] == pytest.approx(0.0, abs=1e-3) and max(keyed) > 60
 
 
+def test_a_punch_is_one_step_to_undo(head, tmp_path):  # noqa: F811
+    path, name = write(tmp_path / "line.csv"), head.name
+    ops.import_capture(filepath=path, start=1)
+    before = points(head, "jawOpen")
+    bpy.ops.ed.undo_push(message="Before")
+    options = {"parts": {"JAW"}, "punch_in": True, "punch_start": 20, "punch_end": 40}
+    assert ops.import_capture("EXEC_DEFAULT", True, filepath=path, start=30, head=name, **options) == {"FINISHED"}
+    heads = importlib.import_module(type(head).__module__)
+    assert points(heads.all_heads(bpy.context.scene)[0], "jawOpen") != before
+    bpy.ops.ed.undo()
+    assert points(heads.all_heads(bpy.context.scene)[0], "jawOpen") == before
+
+
 @pytest.mark.skipif(not CLIP.exists(), reason="the sample clip is not there")
 @pytest.mark.parametrize("rate", [24, 30, 60])
 def test_the_clip_is_behind_the_camera_in_step(head, tmp_path, rate):  # noqa: F811
