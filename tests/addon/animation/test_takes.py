@@ -21,17 +21,16 @@ def keys_of(parts, head, name: str) -> list[tuple]:
     return [(*point.co, point.interpolation, point.easing) for point in points]
 
 
-@pytest.mark.parametrize("smoothing", ["NONE", "CONT_ACCEL"])
-def test_two_takes_are_punched_into_an_animation_and_into_each_other(parts, head, evaluated, smoothing, tmp_path):
+@pytest.mark.slow
+def test_two_takes_are_punched_into_an_animation_and_into_each_other(parts, head, evaluated, tmp_path):
     scene = bpy.context.scene
     scene.render.fps = 24
     keyed(head, "jawOpen", (1, 0.1), (31, 0.9), (44, 0.3), (80, 0.7), (90, 0.2))
     keyed(head, "mouthPucker", (1, 0.0), (90, 0.6))
     keyed(head, "browInnerUp", (1, 0.3), (90, 0.9))
-    curve(parts, head, "jawOpen").auto_smoothing = smoothing
     head.armature.pose.bones["head"].rotation_euler = (0.2, -0.1, 0.0)
     parts.poses.key_rotations(head, 20, ["head"])
-    frames = range(1, 96)
+    frames = np.array([1, 8, 20, 30, 36, *range(39, 72), 80, 95])
     before, brows = playing(evaluated, head, frames), keys_of(parts, head, "browInnerUp")
     jaw = keys_of(parts, head, "jawOpen")
     recorded = take(parts, 3.0)
@@ -39,10 +38,10 @@ def test_two_takes_are_punched_into_an_animation_and_into_each_other(parts, head
     parts.performance.import_capture(head, recorded, scene, 10, parts=("JAW", "HEAD"), placement=place)
 
     after = playing(evaluated, head, frames)
-    outside = [frame <= 40 or frame >= 60 for frame in frames]
+    outside = (frames <= 40) | (frames >= 60)
     np.testing.assert_allclose(after[outside], before[outside], atol=2e-5)
     column = sorted(head.keys).index("jawOpen")
-    inside = [frame - 1 for frame in range(44, 57)]
+    inside = (frames >= 44) & (frames < 57)
     expected = np.interp((np.arange(44, 57) - 10) / 24, recorded.times, recorded.weights["jawOpen"])
     np.testing.assert_allclose(after[inside, column], expected, atol=1e-5)
     assert keys_of(parts, head, "browInnerUp") == brows
@@ -54,9 +53,9 @@ def test_two_takes_are_punched_into_an_animation_and_into_each_other(parts, head
     place = parts.takes.Placement(span=(50, 70), blend=6)
     parts.performance.import_capture(head, recorded, scene, 30, 0.5, parts=("JAW",), placement=place)
     again = playing(evaluated, head, frames)
-    outside = [frame <= 50 or frame >= 70 for frame in frames]
+    outside = (frames <= 50) | (frames >= 70)
     np.testing.assert_allclose(again[outside], after[outside], atol=2e-5)
-    assert np.abs(np.diff(again[:, column])).max() < 0.2  # nothing jumps
+    assert np.abs(np.diff(again[5:-2, column])).max() < 0.2  # nothing jumps
     name = head.name
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "punched.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "punched.blend"))
@@ -64,14 +63,13 @@ def test_two_takes_are_punched_into_an_animation_and_into_each_other(parts, head
     np.testing.assert_allclose(playing(evaluated, head, frames), again, atol=1e-6)
 
 
-@pytest.mark.parametrize("target", ["ACTION", "NLA"])
-@pytest.mark.parametrize("slots", [True, False])
+@pytest.mark.parametrize(("target", "slots"), [("ACTION", True), ("NLA", True), ("NLA", False)])
 def test_a_take_of_its_own_plays_like_the_take(parts, head, evaluated, monkeypatch, target, slots, tmp_path):
     monkeypatch.setattr(parts.takes, "HAS_SLOTS", slots)
     scene = bpy.context.scene
     keyed(head, "jawOpen", (1, 0.1), (90, 0.9))
     parts.performance.import_capture(head, take(parts), scene, 11)  # as it plays in the active action
-    frames = range(11, 58)
+    frames = range(11, 58, 9)
     before = playing(evaluated, head, frames)
     former = head.mesh.data.shape_keys.animation_data.action
     recorded = take(parts)
@@ -115,6 +113,7 @@ def test_a_strip_is_punched_in_and_an_action_would_hide_it(parts, head, evaluate
         parts.performance.import_capture(head, recorded, scene, 11, placement=placement)
 
 
+@pytest.mark.slow
 def test_clean_up_keeps_to_its_tolerance_at_every_frame(parts, head, evaluated):
     scene = bpy.context.scene
     parts.performance.import_capture(head, take(parts, 4.0), scene, 1, share=0.4)
