@@ -4,6 +4,7 @@ from . import preferences, properties
 from .animation import live, performing, symmetry
 from .operators import (
     animation as animation_operators,
+    clean_up as clean_up_operators,
     engine as engine_operators,
     export as export_operators,
     expression as expression_operators,
@@ -59,6 +60,7 @@ MODULES = (
     animation_operators,
     performance_operators,
     live_operators,
+    clean_up_operators,
     preview_operators,
     render_operators,
     select_operators,

@@ -12,13 +12,16 @@ shows them at work.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from .animation import capture, expressions, performance, performing, poses
+from .animation import capture, expressions, performance, performing, poses, takes
+from .animation.background import show_clip
+from .animation.clean_up import Cleaning, CleanReport, clean_up_steps
 from .animation.live import Live
 from .compat import HAS_NATIVE_SPLATS
 from .engine_client.client import Client
@@ -44,6 +47,7 @@ __all__ = [
     "all_heads",
     "animate_from_clip",
     "bind_head",
+    "clean_up",
     "export",
     "find_head",
     "import_capture",
@@ -215,21 +219,35 @@ def key(head: Head, frame: float | None = None, names: Iterable[str] | None = No
 
 
 def import_capture(
-    head: Head, path: str | Path, *, start: float = 1.0, strength: float = 1.0, parts: Sequence[str] = ("FACE", "HEAD")
+    head: Head,
+    path: str | Path,
+    *,
+    start: float = 1.0,
+    strength: float = 1.0,
+    parts: Sequence[str] = ("FACE", "HEAD"),
+    place: str = "ACTIVE",
+    span: tuple[float, float] | None = None,
+    blend: float = 5.0,
 ) -> performance.ImportReport:
     """Key a head from a Live Link Face or ARKit CSV; the scene's range grows to hold it.
 
     Args:
         start: frame of the first sample.
         strength: factor for weights and angles.
-        parts: of FACE, HEAD and EYES.
+        parts: of FACE, HEAD and EYES; or, instead of all of the FACE, of BROW, EYE, CHEEK, NOSE, JAW, MOUTH and TONGUE.
+        place: ACTIVE, the head's action; ACTION, a new one in its place; NLA, a strip of a new one. Actions, tracks and
+            strips are named after the file.
+        span: first and last frame that the take may change, all else playing on as it did; None for all of its own.
+        blend: frames over which it begins and ends in the span.
 
     Raises:
         AddonError: no capture, or nothing in it fits.
     """
-    read = capture.read_capture(resolve(path))
+    source = resolve(path)
+    read = capture.read_capture(source)
     require_local(head)
-    return performance.import_capture(head, read, bpy.context.scene, start, strength, parts)
+    placement = takes.Placement(place, source.stem, span, blend)
+    return performance.import_capture(head, read, bpy.context.scene, start, strength, parts, placement=placement)
 
 
 def animate_from_clip(
@@ -239,22 +257,70 @@ def animate_from_clip(
     start: float = 1.0,
     strength: float = 1.0,
     parts: Sequence[str] = ("FACE", "HEAD"),
+    place: str = "ACTIVE",
+    span: tuple[float, float] | None = None,
+    blend: float = 5.0,
     smoothing: float = 0.5,
     neutral: bool = True,
+    sound: bool = False,
+    background: bool = False,
 ) -> performance.ImportReport:
     """Read an actor's face off a video clip and key a head with it. Starts the engine where necessary.
 
     Args:
         clip: of anybody's face.
-        start: frame of the clip's beginning. strength: factor for weights and angles. parts: of FACE, HEAD and EYES.
+        start: frame of the clip's beginning.
+        strength, parts, place, span, blend: as :func:`import_capture` has them.
         smoothing: 0..1; blinks keep their height. neutral: take the actor's resting face out.
+        sound: also put the clip's sound into the sequencer. background: also show the clip behind what the scene's
+            camera sees. Both in step.
 
     Raises:
         AddonError: no face in the clip, no engine, or another clip is being read.
     """
     require_local(head)
-    job = performing.start(resolve(clip), smoothing, neutral)
-    return performance.import_capture(head, job.wait_done(), bpy.context.scene, start, strength, parts)
+    source, scene = resolve(clip), bpy.context.scene
+    placement = takes.Placement(place, source.stem, span, blend)
+    take = performing.start(source, smoothing, neutral).wait_done()
+    begin = performance.first_frame(take, scene, start)
+    done = performance.import_capture(head, take, scene, begin, strength, parts, placement=placement)
+    if sound and not performance.add_sound(scene, source, start):
+        done = done.with_note(f"{source.name} has no sound.")
+    note = show_clip(scene, source, start) if background else ""
+    return done.with_note(note) if note else done
+
+
+def clean_up(
+    head: Head,
+    span: tuple[float, float] | None = None,
+    *,
+    take: str = "",
+    parts: Sequence[str] = ("FACE", "HEAD", "EYES"),
+    tolerance: float = 0.01,
+    degrees: float = 0.5,
+    gain: float = 1.0,
+    limits: tuple[float, float] | None = None,
+    mirror: bool = False,
+    blend: float = 5.0,
+) -> CleanReport:
+    """Take keys away that hardly matter, make parts stronger or weaker, keep them within limits, or swap the sides.
+
+    Args:
+        span: first and last frame; None for all that there is.
+        take: the name of an action that the head's NLA plays; the active one if empty.
+        parts: as :func:`import_capture` has them.
+        tolerance: how far a slider may then be off at any frame. degrees: the same for how a bone is turned.
+        gain: factor for sliders and turns. limits: lowest and highest value of sliders.
+        mirror: swap left and right, and turn and tilt to the other side.
+        blend: frames over which gain, limits and mirror begin and end where keys before and after the span stay.
+
+    Raises:
+        AddonError: an empty range, no such take, no keys in it, or a linked action.
+    """
+    require_local(head)
+    lowest, highest = limits or (-float("inf"), float("inf"))
+    cleaning = Cleaning(tolerance, math.radians(degrees), gain, lowest, highest, mirror, blend)
+    return build.finished(clean_up_steps(head, bpy.context.scene, span, parts, cleaning, take))
 
 
 def live(

@@ -28,6 +28,7 @@ import gpu
 import numpy as np
 
 HAS_NATIVE_SPLATS = "type" in bpy.types.PointCloud.bl_rna.properties
+HAS_SLOTS = "slots" in bpy.types.Action.bl_rna.properties  # one action may animate data-blocks of several kinds
 RADIANCE = "radiance:base"  # (color - 0.5) / SH_C0 and the opacity, see rig.points
 
 
@@ -69,6 +70,19 @@ def new_channels(action: bpy.types.Action, id_type: str, name: str) -> Any:
     if not hasattr(action, "slots"):
         return action
     return _slot_channels(action, action.slots.new(id_type, name), create=True)
+
+
+def assign_strip(strip: bpy.types.NlaStrip, data: bpy.types.AnimData) -> None:
+    """Let a strip of the animation data's active action play what that plays for them."""
+    if hasattr(strip, "action_slot"):
+        strip.action_slot = data.action_slot
+
+
+def strip_channels(strip: bpy.types.NlaStrip) -> Any:
+    """What holds the F-curves that a strip plays; None where it plays none."""
+    if not hasattr(strip, "action_slot"):
+        return strip.action
+    return _slot_channels(strip.action, strip.action_slot) if strip.action_slot is not None else None
 
 
 def all_curves(action: bpy.types.Action) -> list[bpy.types.FCurve]:

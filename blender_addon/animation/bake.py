@@ -15,6 +15,7 @@ from .curves import channels, ensure_curve, find_curve, is_driven, replace_keys
 from .performance import sample
 from .poses import JOINTS, require_bone, write_turns
 from .symmetry import accept, key_path
+from .takes import require_no_tweaking
 
 MAX_FRAMES = 200_000
 
@@ -54,10 +55,7 @@ def bake(
         raise AddonError(f"The range {first} to {last} cannot be baked.", f"Choose 1 to {MAX_FRAMES:,} frames.")
     shape_keys = head.mesh.data.shape_keys
     owners = (shape_keys, head.armature)
-    if any(owner.animation_data and owner.animation_data.use_tweak_mode for owner in owners):
-        raise AddonError(
-            f"An NLA strip of “{head.name}” is in tweak mode.", "Leave tweak mode (Tab in the NLA editor)."
-        )
+    require_no_tweaking(owners)
     frames = np.union1d(np.arange(first, last + 1, step), (last,)).astype(np.float64)
     samples = sample(head, scene, frames, joints)
     moving = {

@@ -61,6 +61,7 @@ class Capture:
             the head's axes (x to the subject's left, y up, z forward). That is how Live Link Face writes them: in its
             recordings the eyes' roll fits no other order.
         rate: the recording's frames per second, as far as its timecodes tell.
+        begin: what the file's own clock said at the first of the times, in seconds.
         ignored: names of columns without a meaning.
         skipped: one sentence per kind of damaged row: how many, and where the first one is.
     """
@@ -71,6 +72,7 @@ class Capture:
     rate: float
     ignored: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    begin: float = 0.0
 
 
 def read_capture(path: Path, rate: float = 0.0, is_cancelled: Callable[[], bool] = lambda: False) -> Capture:
@@ -140,7 +142,7 @@ def parse_capture(
         raise AddonError(
             f"{name} is damaged near line {lines.line_num}: {error}.", "Export the recording again as CSV."
         ) from error
-    times, keep, rate = _times(clocks, where, columns, rate, damage)
+    times, keep, rate, begin = _times(clocks, where, columns, rate, damage)
     if not keep.size:
         raise AddonError(
             f"{name} has no row that can be used. {' '.join(damage.sentences())}".strip(),
@@ -149,7 +151,7 @@ def parse_capture(
     table = np.array(rows, np.float64)[keep]
     weights = {key: table[:, place] for key, place in columns.weights.items()}
     angles = {joint: _angles(table, places) for joint, places in columns.angles.items()}
-    return Capture(times, weights, angles, rate, columns.ignored, damage.sentences())
+    return Capture(times, weights, angles, rate, columns.ignored, damage.sentences(), begin)
 
 
 def write_capture(
@@ -262,8 +264,8 @@ def _angles(table: np.ndarray, places: Iterable[int | None]) -> np.ndarray:
 
 def _times(
     clocks: Sequence[str], where: Sequence[int], columns: _Columns, rate: float, damage: _Damage
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Seconds [T] from the first row, the rows [T] that have them, and the frames per second of the recording."""
+) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Seconds [T] from the first row, the rows [T] that have them, its rate, and what its first clock said."""
     parsed = [_clock(clock, columns.clock_kind) for clock in clocks]
     if columns.clock_kind == "timecode":
         rate = rate or _timecode_rate([value for value in parsed if value is not None])
@@ -285,7 +287,8 @@ def _times(
             continue
         times.append(seconds)
         keep.append(row)
-    return np.array(times) - (times[0] if times else 0.0), np.array(keep, int), rate
+    begin = times[0] if times else 0.0
+    return np.array(times) - begin, np.array(keep, int), rate, begin
 
 
 def _clock(text: str, kind: str) -> tuple[float, float] | None:

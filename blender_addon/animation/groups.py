@@ -33,8 +33,11 @@ def group_of(name: str) -> str:
 
 def counterpart(name: str) -> str | None:
     """The name of the other side's key, "eyeBlinkRight" for "eyeBlinkLeft"; None for keys without a side."""
-    if name not in GROUP_OF or name in SIDEWAYS:
-        return None
+    return None if name not in GROUP_OF or name in SIDEWAYS else across(name)
+
+
+def across(name: str) -> str | None:
+    """The key or joint that shows the same on the other side of the face: of those that move sideways, the opposite."""
     for side, other in (("Left", "Right"), ("Right", "Left")):
         if name.endswith(side):
             return name.removesuffix(side) + other

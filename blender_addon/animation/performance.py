@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bpy
@@ -16,10 +16,15 @@ from ..errors import AddonError
 from ..rig.heads import Head
 from .capture import Capture
 from .curves import channels, ensure_curve, is_driven, replace_keys
-from .poses import require_bone, turn, write_turns
+from .groups import GROUPS, group_of
+from .poses import punch_turns, require_bone, turn, write_turns
+from .punch import blended, replace_between, shares
 from .symmetry import accept, key_path
+from .takes import Placement, placed
 
-PARTS = ("FACE", "HEAD", "EYES")
+FACE_PARTS = tuple(group.upper() for group in GROUPS if group != "other")
+PARTS = ("FACE", "HEAD", "EYES", *FACE_PARTS)
+IN_PLACE = Placement()
 HOLE_SECONDS = 0.3  # without a sample, from which on nothing is keyed: the face was covered or gone
 SNAP = 1e-3  # frames: captures' times are rounded to about this
 
@@ -40,10 +45,19 @@ class ImportReport:
     bones: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def with_note(self, note: str) -> ImportReport:
+        """The same with one sentence more."""
+        return replace(self, notes=(*self.notes, note))
+
 
 def scene_rate(scene: bpy.types.Scene) -> float:
     """Frames per second."""
     return scene.render.fps / scene.render.fps_base
+
+
+def first_frame(take: Capture, scene: bpy.types.Scene, start: float) -> float:
+    """Where a take's first sample goes that was read off a clip beginning at ``start``: the actor may come late."""
+    return start + take.begin * scene_rate(scene)
 
 
 def import_capture(
@@ -56,16 +70,19 @@ def import_capture(
     share: float = 0.0,
     flip_turn: bool = False,
     every_sample: bool = False,
+    placement: Placement = IN_PLACE,
 ) -> ImportReport:
     """Write a capture as linear keys on shape keys and bones, in the place of the keys in its own range of frames.
 
     Args:
         start: frame of the capture's first sample. The scene's range grows to hold the capture.
         strength: factor for weights and angles.
-        parts: of :data:`PARTS`. EYES turns the eye bones, and leaves out the eyeLook keys: both would add up.
+        parts: of :data:`PARTS`: FACE for all shape keys, or parts of it; HEAD turns the head; EYES turns the eye bones,
+            and leaves out the eyeLook keys: both would add up.
         share: how much of the head's turn the neck does, 0 to 1.
         flip_turn: mirror yaw and roll, for mirrored recordings.
         every_sample: one key per sample, between frames too; otherwise one per frame of the scene, interpolated.
+        placement: whether it gets an action of its own, and which frames it may change.
 
     Raises:
         AddonError: nothing in the capture fits the wish, or the head lacks a bone or has a linked action.
@@ -77,6 +94,7 @@ def import_capture(
     frames = frames[~_unseen(frames, places, HOLE_SECONDS * scene_rate(scene))]
     if not len(frames):
         frames = near[:1]
+    frames = placement.cut(frames)
     notes: list[str] = []
     angles = _wanted_angles(capture, parts, notes)
     weights = _wanted_weights(head, capture, parts, angles, notes)
@@ -86,21 +104,31 @@ def import_capture(
         )
 
     shape_keys = head.mesh.data.shape_keys
-    if weights:
-        holder = channels(shape_keys, create=True)
-        for name, values in weights.items():
-            key = head.keys[name]
-            sampled = np.clip(strength * np.interp(frames, places, values), key.slider_min, key.slider_max)
-            replace_keys(ensure_curve(holder, key_path(name)), frames, sampled)
     bones = {
         joint: turns
         for name, rows in angles.items()
         for joint, turns in joint_turns(name, _sampled(frames, places, rows, strength, flip_turn), share)
     }
-    if bones:
-        holder = channels(head.armature, create=True)
+    posed = {joint: require_bone(head, joint) for joint in bones}
+    over = shares(frames, placement.blend) if placement.punches else None
+    with placed([shape_keys] * bool(weights) + [head.armature] * bool(bones), placement):
+        if weights:
+            holder = channels(shape_keys, create=True)
+        for name, values in weights.items():
+            key = head.keys[name]
+            sampled = np.clip(strength * np.interp(frames, places, values), key.slider_min, key.slider_max)
+            curve = ensure_curve(holder, key_path(name))
+            if over is None:
+                replace_keys(curve, frames, sampled)
+            else:
+                replace_between(curve, frames, blended(curve, frames, sampled, over, key.value))
+        if bones:
+            holder = channels(head.armature, create=True)
         for joint, turns in bones.items():
-            write_turns(holder, require_bone(head, joint), frames, turns)
+            if over is None:
+                write_turns(holder, posed[joint], frames, turns)
+            else:
+                punch_turns(holder, posed[joint], frames, turns, over)
     scene.frame_start = min(scene.frame_start, max(int(np.floor(frames[0])), 0))
     scene.frame_end = max(scene.frame_end, int(np.ceil(frames[-1])))
     scene.frame_set(scene.frame_current, subframe=scene.frame_subframe)
@@ -123,6 +151,11 @@ def add_sound(scene: bpy.types.Scene, clip: Path, start: float) -> bool:
     except RuntimeError:  # what Blender says where there is none
         return False
     return True
+
+
+def in_parts(key: str, parts: Collection[str]) -> bool:
+    """Whether a shape key is meant by parts of :data:`PARTS`."""
+    return "FACE" in parts or group_of(key).upper() in parts
 
 
 def _unseen(frames: np.ndarray, places: np.ndarray, longest: float) -> np.ndarray:
@@ -148,10 +181,8 @@ def _wanted_angles(capture: Capture, parts: Collection[str], notes: list[str]) -
 def _wanted_weights(
     head: Head, capture: Capture, parts: Collection[str], angles: Collection[str], notes: list[str]
 ) -> dict[str, np.ndarray]:
-    if "FACE" not in parts:
-        return {}
-    weights = dict(capture.weights)
-    if any(joint.startswith("eye") for joint in angles):
+    weights = {name: rows for name, rows in capture.weights.items() if in_parts(name, parts)}
+    if any(joint.startswith("eye") for joint in angles) and any(name.startswith("eyeLook") for name in weights):
         for name in [name for name in weights if name.startswith("eyeLook")]:
             del weights[name]
         notes.append("The eye bones carry the gaze, so the eyeLook keys were left out.")

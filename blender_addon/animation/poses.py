@@ -14,7 +14,8 @@ from mathutils import Euler, Quaternion
 
 from ..errors import AddonError
 from ..rig.heads import Head
-from .curves import ensure_curve, replace_keys
+from .curves import curve_values, ensure_curve, replace_keys
+from .punch import replace_between
 
 JOINTS = ("neck", "head", "jaw", "eyeLeft", "eyeRight")
 _COMPONENTS = {"rotation_euler": 3, "rotation_quaternion": 4, "rotation_axis_angle": 4}
@@ -54,12 +55,20 @@ def turn(angles: Sequence[float]) -> Quaternion:
     return Euler(angles, "XYZ").to_quaternion()
 
 
-def channel_values(bone: bpy.types.PoseBone, turns: Iterable[Quaternion]) -> np.ndarray:
-    """[T, 3 or 4] values of the bone's own rotation channels, without jumps from one turn to the next."""
+def channel_values(bone: bpy.types.PoseBone, turns: Iterable[Quaternion], near: np.ndarray | None = None) -> np.ndarray:
+    """[T, 3 or 4] values of the bone's own rotation channels, without jumps from one turn to the next.
+
+    Args:
+        near: [T, 3 or 4] values of the same channels; of the ways to write a turn, the one nearest to these is taken.
+    """
     rows: list[Sequence[float]] = []
     channel = rotation_channel(bone)
     last_euler, last_turn = bone.rotation_euler, bone.rotation_quaternion
-    for quaternion in turns:
+    for row, quaternion in enumerate(turns):
+        if near is not None and channel == "rotation_euler":
+            last_euler = Euler(near[row], bone.rotation_mode)
+        elif near is not None:
+            last_turn = Quaternion(near[row])
         if channel == "rotation_euler":
             last_euler = quaternion.to_euler(bone.rotation_mode, last_euler)
             rows.append(tuple(last_euler))
@@ -72,6 +81,24 @@ def channel_values(bone: bpy.types.PoseBone, turns: Iterable[Quaternion]) -> np.
             axis, angle = quaternion.to_axis_angle()
             rows.append((angle, *axis))
     return np.array(rows, np.float64).reshape(-1, _COMPONENTS[channel])
+
+
+def channel_turns(bone: bpy.types.PoseBone, rows: np.ndarray) -> list[Quaternion]:
+    """The rotations of [T, 3 or 4] values of the bone's own rotation channels."""
+    channel = rotation_channel(bone)
+    if channel == "rotation_euler":
+        return [Euler(row, bone.rotation_mode).to_quaternion() for row in rows.tolist()]
+    if channel == "rotation_quaternion":
+        return [Quaternion(row).normalized() for row in rows.tolist()]
+    return [Quaternion(row[1:], row[0]) for row in rows.tolist()]
+
+
+def bone_values(holder, bone: bpy.types.PoseBone, frames: np.ndarray) -> np.ndarray:
+    """[T, 3 or 4] what the F-curves of a holder say of the bone's rotation channels; as it stands where they do not."""
+    path, present = rotation_path(bone), tuple(getattr(bone, rotation_channel(bone)))
+    curves = [holder.fcurves.find(path, index=index) for index in range(len(present))]
+    columns = [curve_values(curve, frames, rest) for curve, rest in zip(curves, present, strict=True)]
+    return np.column_stack(columns)
 
 
 def set_turn(bone: bpy.types.PoseBone, quaternion: Quaternion) -> None:
@@ -121,3 +148,17 @@ def write_turns(holder, bone: bpy.types.PoseBone, frames: np.ndarray, turns: Seq
     values = channel_values(bone, turns)
     for index, column in enumerate(values.T):
         replace_keys(ensure_curve(holder, rotation_path(bone), index, bone.name), frames, column)
+
+
+def punch_turns(
+    holder, bone: bpy.types.PoseBone, frames: np.ndarray, turns: Sequence[Quaternion], share: np.ndarray
+) -> None:
+    """The same over what is there: ``share`` [T] of the turns shows, and nothing else of the animation changes."""
+    before = bone_values(holder, bone, frames)
+    partly = np.flatnonzero(share < 1.0)
+    mixed = list(turns)
+    for row, there in zip(partly.tolist(), channel_turns(bone, before[partly]), strict=True):
+        mixed[row] = there.slerp(turns[row], share[row])
+    values = np.where(share[:, None] > 0.0, channel_values(bone, mixed, before), before)
+    for index, column in enumerate(values.T):
+        replace_between(ensure_curve(holder, rotation_path(bone), index, bone.name), frames, column)

@@ -16,14 +16,10 @@ from ..paths import resolve
 from ..rig.heads import Head
 from .on_head import OnHead, head_named
 from .pose import EVERY_JOINT, JOINT_ITEMS
+from .take_options import PART_ITEMS, TakeOptions
 
 POLL_SECONDS = 0.1
 SMALL_FILE = 2 * 2**20  # bytes; is read in less than 100 ms
-PART_ITEMS = (
-    ("FACE", "Face", "The shape keys"),
-    ("HEAD", "Head", "The head's turn, onto the bones of head and neck"),
-    ("EYES", "Eyes", "The eyes' turn, onto their bones in the place of the eyeLook keys"),
-)
 
 
 class _Reading:
@@ -58,7 +54,7 @@ class _Reading:
         return self.result
 
 
-class CaptureOptions:
+class CaptureOptions(TakeOptions):
     """What is wanted of a capture or a clip: the operators' shared properties, and how they become keyframes."""
 
     start: IntProperty(name="Start Frame", description="The frame of the recording's beginning", default=1)
@@ -100,18 +96,20 @@ class CaptureOptions:
         head: Head,
         recorded: capture.Capture,
         notes: Sequence[str],
+        start: float,
     ) -> str:
-        """Key the head, and report ``notes`` and what was left out; what was done, as words."""
+        """Key the head from a frame on, and report ``notes`` and what was left out; what was done, as words."""
         done = performance.import_capture(
             head,
             recorded,
             context.scene,
-            self.start,
+            start,
             self.strength,
             self.parts,
             self.neck_share,
             self.flip_turn,
             self.every_sample,
+            self.placement(resolve(self.filepath).stem),
         )
         for note in (*done.notes, *recorded.skipped, *notes):
             self.report({"WARNING"}, note)
@@ -158,10 +156,10 @@ class GAUSSIAN_HEADS_OT_import_capture(CaptureOptions, OnHead, bpy.types.Operato
         path, reading = resolve(self.filepath), self._reading
         recorded = reading.take() if reading is not None else capture.read_capture(path, self.capture_rate)
         notes = [f"Ignored columns: {', '.join(recorded.ignored)}."] if recorded.ignored else []
-        return f"{path.name} at {recorded.rate:g} fps: {self.key(context, head, recorded, notes)}"
+        return f"{path.name} at {recorded.rate:g} fps: {self.key(context, head, recorded, notes, self.start)}"
 
 
-class _Range:
+class FrameRange:
     """A range of frames, the scene's by default."""
 
     frame_start: IntProperty(name="Start", description="The first frame", default=1)
@@ -176,7 +174,7 @@ class _Range:
         )
 
 
-class GAUSSIAN_HEADS_OT_export_capture(OnHead, _Range, bpy.types.Operator):
+class GAUSSIAN_HEADS_OT_export_capture(OnHead, FrameRange, bpy.types.Operator):
     """Write the head's animation as a Live Link Face CSV"""
 
     bl_idname = "gaussian_heads.export_capture"
@@ -207,7 +205,7 @@ class GAUSSIAN_HEADS_OT_export_capture(OnHead, _Range, bpy.types.Operator):
         return f"Wrote {last - first + 1} frames of {head.name} to {path.name}."
 
 
-class GAUSSIAN_HEADS_OT_bake_animation(OnHead, _Range, bpy.types.Operator):
+class GAUSSIAN_HEADS_OT_bake_animation(OnHead, FrameRange, bpy.types.Operator):
     """Turn all that moves the head (drivers, NLA, constraints, the gaze target) into plain keyframes"""
 
     bl_idname = "gaussian_heads.bake_animation"

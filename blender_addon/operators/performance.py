@@ -6,8 +6,9 @@ import bpy
 from bpy.props import BoolProperty, FloatProperty, StringProperty
 
 from ..animation import performing
+from ..animation.background import show_clip
 from ..animation.capture import Capture
-from ..animation.performance import add_sound
+from ..animation.performance import add_sound, first_frame
 from ..engine_client.jobs import PerformanceJob
 from ..errors import AddonError
 from ..paths import resolve
@@ -40,6 +41,10 @@ class GAUSSIAN_HEADS_OT_animate_from_clip(CaptureOptions, OnHead, bpy.types.Oper
         default=True,
     )
     sound: BoolProperty(name="Sound", description="Put the clip's sound into the sequencer, in step", default=True)
+
+    background: BoolProperty(
+        name="Background", description="Show the clip behind what the scene's camera sees, in step"
+    )
 
     _job: PerformanceJob[Capture] | None = None
     _timer: bpy.types.Timer | None = None
@@ -79,10 +84,13 @@ class GAUSSIAN_HEADS_OT_animate_from_clip(CaptureOptions, OnHead, bpy.types.Oper
         job = self._job
         assert job is not None
         recorded = job.wait_done(0)
-        done = self.key(context, head, recorded, job.snapshot().warnings)
+        begin = first_frame(recorded, context.scene, self.start)
+        done = self.key(context, head, recorded, job.snapshot().warnings, begin)
         clip = resolve(self.filepath)
         if self.sound and not add_sound(context.scene, clip, self.start):
             self.report({"INFO"}, f"{clip.name} has no sound.")
+        if self.background and (note := show_clip(context.scene, clip, self.start)):
+            self.report({"WARNING"}, note)
         return f"{clip.name} at {recorded.rate:g} fps: {done}"
 
 

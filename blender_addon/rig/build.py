@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bpy
 import numpy as np
@@ -36,7 +36,7 @@ def build(avatar: AvatarFile, context: bpy.types.Context) -> Head:
     return finished(build_steps(avatar, context))
 
 
-def finished(steps: Generator[None, None, T]) -> T:
+def finished(steps: Generator[Any, None, T]) -> T:
     """Do all pieces of something at once; returns what comes of it."""
     while True:
         try:

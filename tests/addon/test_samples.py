@@ -77,6 +77,20 @@ def test_capture(run, avatar_path, tmp_path):
     assert jaw.value == pytest.approx(0.5, abs=0.02)
 
 
+def test_takes(run, avatar_path, tmp_path):
+    for name, value in (("line", 0.2), ("mouth", 0.8)):
+        rows = [f"00:00:{k // 60:02}:{k % 60:02}.000,61,{value},{value}" for k in range(90)]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["Timecode,BlendShapeCount,JawOpen,BrowInnerUp", *rows]))
+    run(10, avatar_path, tmp_path / "line.csv", tmp_path / "mouth.csv", tmp_path / "10.blend")
+    (head,) = heads_in(tmp_path / "10.blend")
+    keys = keys_of(head).key_blocks
+    shown = []
+    for frame in (5, 15, 25):
+        bpy.context.scene.frame_set(frame)
+        shown.append((keys["jawOpen"].value, keys["browInnerUp"].value))
+    np.testing.assert_allclose(shown, [(0.2, 0.2), (0.8, 0.2), (0.2, 0.2)], atol=0.011)
+
+
 def test_render(run, avatar_path, tmp_path):
     run(6, avatar_path, tmp_path / "pictures")
     names = ["still.png", *(f"turn_{frame:04}.png" for frame in range(1, 5))]

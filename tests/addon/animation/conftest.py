@@ -11,7 +11,8 @@ import pytest
 PARTS = (
     "arkit errors rig.avatar_file rig.build rig.extract rig.heads animation.bake animation.capture animation.curves "
     "animation.expressions animation.gaze animation.groups animation.performance animation.pose_assets "
-    "animation.poses animation.presets animation.symmetry animation.transfer"
+    "animation.poses animation.presets animation.symmetry animation.transfer animation.takes animation.background "
+    "animation.clean_up animation.punch animation.reduction rig.copies"
 ).split()
 
 

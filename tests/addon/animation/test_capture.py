@@ -60,6 +60,7 @@ def test_other_tables_with_arkit_names_are_read_too(capture):
     np.testing.assert_allclose(seconds.angles["eyeLeft"][:, 1], [-math.pi / 4, math.pi / 4])  # too much for radians
     rows = capture.parse_capture("jawOpen\n0\n1\n0\n", rate=25)
     np.testing.assert_allclose(rows.times, [0, 0.04, 0.08])
+    assert (seconds.begin, seconds.times[0]) == (2.5, 0)  # where a clip's actor comes late
     frames = capture.parse_capture("Frame\tjawOpen\n10\t0\n12\t1\n", rate=24)
     np.testing.assert_allclose(frames.times, [0, 2 / 24])
 

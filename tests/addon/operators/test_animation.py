@@ -79,7 +79,7 @@ def test_assets_and_animation_go_from_head_to_head(head, avatar_path):
 
 
 def test_head_operators_are_documented():
-    names = ("expression", "pose", "animation")
+    names = ("expression", "pose", "animation", "performance", "clean_up")
     for name in dir(ops):
         operator = getattr(bpy.types, f"GAUSSIAN_HEADS_OT_{name}", None)
         if operator is None or operator.__module__.rpartition(".")[2] not in names:

@@ -85,6 +85,17 @@ def test_a_linked_head_is_made_animatable_and_its_keys_are_saved(addon, library,
     assert x == (2.0 if instanced else 0.0)
 
 
+def test_a_take_of_its_own_on_an_override_is_saved(addon, library, tmp_path):
+    link(library, instanced=False)
+    bpy.ops.gaussian_heads.make_animatable()
+    take = tmp_path / "take.csv"
+    rows = [f"{(frame - 1) / 24:.6f},0.5,0.3" for frame in range(1, 10)]
+    take.write_text("\n".join(["Time,JawOpen,HeadYaw", *rows]))
+    bpy.ops.gaussian_heads.import_capture(filepath=str(take), start=1, place="NLA", neck_share=0.0)
+    jaw, turn, _ = reopened(tmp_path)
+    assert (jaw, turn) == (pytest.approx(0.5, abs=1e-4), pytest.approx(0.3, abs=1e-4))
+
+
 def test_blenders_own_override_keeps_the_keys_too(addon, library, tmp_path):
     collection = link(library, instanced=False)
     collection.override_hierarchy_create(bpy.context.scene, bpy.context.view_layer, do_fully_editable=True)
