@@ -16,6 +16,7 @@ COMMANDS = {
     "bind": "Imported splats to a head that moves.",
     "evaluate": "Measure likeness by self-reenactment.",
     "perform": "An actor's face in a clip to a take: ARKit weights and turns, as CSV.",
+    "speak": "A voice to a take: lips, blinks and small motion, as CSV.",
     "serve": "Serve Blender on this machine: one JSON line on stdout when ready.",
     "synthesise": "Random synthetic heads with their ground truth, as PNG and npz.",
     "edit": "Mix two heads, replace regions, carry an expression over.",
