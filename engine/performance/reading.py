@@ -26,7 +26,7 @@ from engine.tracking.solver import TO_CAMERA, Fit, LandmarkModel, Observation, s
 
 STEPS = 6  # of the solver, from the frame before
 AHEAD = 30  # frames that may wait to be solved
-COLUMNS = np.cumsum([COUNT, 3, 3, 3, 3, 2])  # of a row: see _row
+COLUMNS = np.cumsum([COUNT, 3, 3, 3, 3, 2])  # of a row: see row_of
 LEFT_OVER = 0.2  # of a weight, that the resting face may still have after it was fitted
 LOST = 25.0  # px of residual, at which nothing is certain any more
 GAP = 2.5  # frames without a face, from which it is a gap
@@ -35,7 +35,7 @@ _Fitted = tuple[Fit, float]
 
 
 @dataclass(frozen=True)
-class _Sight:
+class Sight:
     """A frame's seconds, what the solver gets of its face, and the head's rotation [3, 3] by the networks."""
 
     time: float
@@ -47,14 +47,14 @@ def read(path: Path, length: int, actor: Actor, neutral: bool, progress: Progres
     """Every frame's sample of a clip of about ``length`` frames, and the gaps."""
     follower = Follower(actor.embedding)
     count = actor.model.expression_basis.shape[-1]
-    waiting: deque[tuple[_Sight, Future[_Fitted]]] = deque()
+    waiting: deque[tuple[Sight, Future[_Fitted]]] = deque()
     rows: list[np.ndarray] = []  # nothing else of a frame is kept: a clip may be long
     times: list[float] = []
     every: list[float] = []
 
     def take_next() -> None:
         sight, fitted = waiting.popleft()
-        rows.append(_row(actor, sight, *fitted.result()))
+        rows.append(row_of(actor, sight, *fitted.result()))
         times.append(sight.time)
 
     missing: list[tuple[float, str]] = []
@@ -72,8 +72,8 @@ def read(path: Path, length: int, actor: Actor, neutral: bool, progress: Progres
                 continue
             seen = observe(face, image, count, actor.lens)
             seen = replace(seen, scores=beyond(seen.scores, actor.rest))
-            last = solver.submit(_fit, actor.model, seen, last)
-            waiting.append((_Sight(time, seen, face.rotation), last))
+            last = solver.submit(fit_frame, actor.model, seen, last)
+            waiting.append((Sight(time, seen, face.rotation), last))
             if len(waiting) > AHEAD:
                 take_next()
         while waiting:
@@ -103,7 +103,7 @@ def read(path: Path, length: int, actor: Actor, neutral: bool, progress: Progres
     )
 
 
-def _fit(model: LandmarkModel, seen: Observation, earlier: Future[_Fitted] | None) -> _Fitted:
+def fit_frame(model: LandmarkModel, seen: Observation, earlier: Future[_Fitted] | None) -> _Fitted:
     """Pose and expression of a frame and its residual, from the frame before where there is one."""
     start = None
     if earlier is not None:
@@ -115,7 +115,7 @@ def _fit(model: LandmarkModel, seen: Observation, earlier: Future[_Fitted] | Non
     return fit, float(distances(model, fit, seen)[:FACE_LANDMARKS].mean())
 
 
-def _row(actor: Actor, sight: _Sight, fit: Fit, residual: float) -> np.ndarray:
+def row_of(actor: Actor, sight: Sight, fit: Fit, residual: float) -> np.ndarray:
     """[52 + 9 + 9 + 2 + 1]: weights; turn of the head by the solver and by the networks, as matrices' logarithms; turns
     of the eyes; how wide the eyes are open; residual."""
     seen = sight.seen
