@@ -10,6 +10,7 @@ from .operators import (
     heads as heads_operators,
     importing as importing_operators,
     performance as performance_operators,
+    photo_pose as photo_pose_operators,
     photos as photos_operators,
     pose as pose_operators,
     preview as preview_operators,
@@ -17,6 +18,7 @@ from .operators import (
     render as render_operators,
     select as select_operators,
     show as show_operators,
+    voice as voice_operators,
 )
 from .panels import (
     animation as animation_panel,
@@ -54,6 +56,8 @@ MODULES = (
     performing,
     animation_operators,
     performance_operators,
+    voice_operators,
+    photo_pose_operators,
     preview_operators,
     render_operators,
     select_operators,

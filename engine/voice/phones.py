@@ -23,7 +23,7 @@ PAD = 30  # frames of near silence around each piece: the model expects some
 HISS = 8.0  # of int16, standard deviation of what is laid under the sound: in digital silence the model is lost
 SHORT, LONG, PAUSE = 6.0, 20.0, 0.12  # s: a piece ends at a pause after SHORT, and at any word after LONG
 # Of the search; what is aligned has only one way through, so that wide beams cost little.
-WIDE = {"beam": 1e-100, "wbeam": 1e-80, "pbeam": 1e-80}
+WIDE = {"beam": 1e-80, "wbeam": 1e-60, "pbeam": 1e-80}
 HEARD = {"beam": 1e-40, "pbeam": 1e-40, "lw": 2.0, "warp_type": "inverse_linear"}
 # Lengths of the vocal tract, over the usual, at which closed lips are listened for: what either hears counts, since
 # lips that stay open at a closure are seen by everybody, and lips that close at another stop by hardly anyone.

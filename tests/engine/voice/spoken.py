@@ -60,7 +60,7 @@ MET = 1.0  # mm between the lips
 
 
 @dataclass(frozen=True)
-class True_:
+class Truth:
     """A phone by its synthesiser."""
 
     name: str
@@ -98,7 +98,7 @@ def espeak() -> tuple[ctypes.CDLL, int] | None:
     return library, library.espeak_Initialize(SYNCHRONOUS, 0, None, PHONEME_EVENTS)
 
 
-def say(text: str, path: Path, speed: int = 160) -> list[True_]:
+def say(text: str, path: Path, speed: int = 160) -> list[Truth]:
     """Write a sentence as a WAV file; the phones in it."""
     installed = espeak()
     assert installed is not None
@@ -127,7 +127,7 @@ def say(text: str, path: Path, speed: int = 160) -> list[True_]:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes(bytes(samples))
     ends = [*(time for time, _ in events[1:]), len(samples) / 2 / rate]
-    return [True_(name, start, end) for (start, name), end in zip(events, ends, strict=True) if name.strip("_:")]
+    return [Truth(name, start, end) for (start, name), end in zip(events, ends, strict=True) if name.strip("_:")]
 
 
 def lip_gap(weights: np.ndarray) -> np.ndarray:
@@ -141,7 +141,7 @@ def lip_gap(weights: np.ndarray) -> np.ndarray:
     return 1e3 * apart.max(axis=1)
 
 
-def boundary_errors(speech: Speech, truth: Sequence[True_]) -> np.ndarray:
+def boundary_errors(speech: Speech, truth: Sequence[Truth]) -> np.ndarray:
     """[P] seconds between where phones begin and where they were found, for those that two sequences of names share:
     times take no part in who belongs to whom."""
     found = [phone for phone in speech.phones if phone.name != SILENCE]
@@ -152,7 +152,7 @@ def boundary_errors(speech: Speech, truth: Sequence[True_]) -> np.ndarray:
     return np.array([abs(spoken.start - heard.start) for spoken, heard in pairs])
 
 
-def closures(speech: Speech, truth: Sequence[True_]) -> Iterator[bool]:
+def closures(speech: Speech, truth: Sequence[Truth]) -> Iterator[bool]:
     """Of every m, b, p, whether the lips meet while it is spoken."""
     gaps, times = lip_gap(speech.take.weights), speech.take.times
     for phone in truth:
