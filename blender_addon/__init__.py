@@ -12,6 +12,7 @@ from .operators import (
     importing as importing_operators,
     live as live_operators,
     performance as performance_operators,
+    photo_pose as photo_pose_operators,
     photos as photos_operators,
     pose as pose_operators,
     preview as preview_operators,
@@ -19,6 +20,7 @@ from .operators import (
     render as render_operators,
     select as select_operators,
     show as show_operators,
+    voice as voice_operators,
     weights as weights_operators,
 )
 from .panels import (
@@ -61,6 +63,8 @@ MODULES = (
     performance_operators,
     live_operators,
     clean_up_operators,
+    voice_operators,
+    photo_pose_operators,
     preview_operators,
     render_operators,
     select_operators,

@@ -19,7 +19,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from .animation import capture, expressions, performance, performing, poses, takes
+from .animation import capture, expressions, performance, performing, photo_pose, poses, takes
 from .animation.background import show_clip
 from .animation.clean_up import Cleaning, CleanReport, clean_up_steps
 from .animation.live import Live
@@ -55,11 +55,13 @@ __all__ = [
     "key",
     "live",
     "match_blender",
+    "pose_from_photo",
     "reconstruct",
     "render",
     "set_expression",
     "set_pose",
     "show",
+    "speak",
 ]
 
 
@@ -363,6 +365,50 @@ def live(
         target = str(resolve(target).absolute())  # the engine runs in another folder
     settings = LiveSettings(list(parts), gain, smoothing, mirror)
     return Live(head, LiveWish(source, address, port, target, settings), neck_share)
+
+
+def speak(
+    head: Head,
+    voice: str | Path,
+    text: str = "",
+    *,
+    start: float = 1.0,
+    strength: float = 1.0,
+    parts: Sequence[str] = ("FACE", "HEAD"),
+    liveliness: float = 0.5,
+    seed: int = 0,
+) -> performance.ImportReport:
+    """Key a head so that it speaks as a voice does. Starts the engine where necessary.
+
+    Args:
+        voice: a sound, or a clip with one. text: what is said, in English; without it lips are guessed.
+        start: frame of the sound's beginning. strength: factor for weights and angles. parts: of FACE and HEAD.
+        liveliness: of blinks, brows and small motion, 0..1. seed: of their moments.
+
+    Raises:
+        AddonError: no sound in the file, no engine, or another file is being read.
+    """
+    require_local(head)
+    take, scene = performing.speak(resolve(voice), text, seed, liveliness).wait_done(), bpy.context.scene
+    return performance.import_capture(head, take, scene, performance.first_frame(take, scene, start), strength, parts)
+
+
+def pose_from_photo(
+    head: Head, photo: str | Path, *, strength: float = 1.0, turn: bool = False, gaze: bool = True
+) -> None:
+    """Set a head to a photo's expression; :func:`key` then keys it. Starts the engine where necessary.
+
+    One photo does not tell how that face looks at rest, so what is its own comes along.
+
+    Args:
+        photo: of anybody's face. strength: factor for weights and angles.
+        turn: turn the head as in the photo, too. gaze: let the eyes look where they do there.
+
+    Raises:
+        AddonError: no face in the photo, no engine, or another file is being read.
+    """
+    require_local(head)
+    photo_pose.apply_pose(head, performing.pose(resolve(photo)).wait_done(), strength, turn, gaze)
 
 
 def show(head: Head, what: str, *, size: int = 2048, lit: bool = True) -> None:

@@ -18,7 +18,7 @@ class EngineError(Exception):
 
 
 class PhotoError(EngineError):
-    """A photo or clip cannot be used (unreadable, no face, too large, another person)."""
+    """A photo, clip or sound cannot be used (unreadable, no face, too large, another person)."""
 
     exit_code = 3
 

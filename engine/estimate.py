@@ -68,6 +68,16 @@ def estimated_acting(frames: int) -> Estimate:
     return Estimate({"head model": 0.3, "actor": 2.5, "performance": 0.5 + 0.038 * frames})
 
 
+def estimated_speech() -> Estimate:
+    """For a voice that becomes a take: how long it is only shows while it is read, so these are shares of it."""
+    return Estimate({"sound": 0.5, "phones": 3.0, "lips": 0.5})
+
+
+def estimated_pose() -> Estimate:
+    """For a photo whose pose is read, on two CPU cores."""
+    return Estimate({"head model": 0.3, "pose": 1.0})
+
+
 class Estimate:
     """Turns stages and fractions into one fraction that never falls and a calm remaining time.
 

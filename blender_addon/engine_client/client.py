@@ -99,8 +99,31 @@ class Client:
         body = Upload(form, [("clip", clip.name, clip)], is_cancelled)
         return str(self._json("POST", "/performances", body, TRANSFER_SECONDS)["id"])
 
+    def create_speech(
+        self, voice: Path, text: str, seed: int, liveliness: float, is_cancelled: Callable[[], bool] = lambda: False
+    ) -> str:
+        """Sends a voice and queues the motion of lips for it.
+
+        Args:
+            text: what is said, or "". seed: of blinks and small motion. liveliness: how much of them, 0..1.
+
+        Returns:
+            The job's id.
+
+        Raises:
+            AddonError: the sound cannot be read; cancelled on the way.
+        """
+        form = [("text", text), ("seed", str(seed)), ("liveliness", str(liveliness))]
+        body = Upload(form, [("voice", voice.name, voice)], is_cancelled)
+        return str(self._json("POST", "/voices", body, TRANSFER_SECONDS)["id"])
+
+    def create_pose(self, photo: Path, is_cancelled: Callable[[], bool] = lambda: False) -> str:
+        """Sends a photo and queues the reading of its expression; returns the job's id. Raises as the others do."""
+        body = Upload([], [("photo", photo.name, photo)], is_cancelled)
+        return str(self._json("POST", "/poses", body, TRANSFER_SECONDS)["id"])
+
     def take(self, job_id: str) -> bytes:
-        """The finished performance, as CSV."""
+        """The finished take, as CSV."""
         return self._request("GET", f"/jobs/{job_id}/take", seconds=TRANSFER_SECONDS)[0]
 
     def job(self, job_id: str) -> JobStatus:

@@ -241,23 +241,30 @@ class ReconstructionJob(EngineJob[T]):
         return self._parse(avatar), f"Made from {count} photo{'s' if count != 1 else ''}."
 
 
-class PerformanceJob(EngineJob[T]):
-    """An actor's clip to a take.
+class TakeJob(EngineJob[T]):
+    """A clip, a voice or a photo to a take.
 
     Args:
-        clip: of any person. smoothing: 0..1. neutral: whether the actor's resting face is taken out.
+        path: the file.
+        send: sends it, given the engine's client, the file and a function that says whether to stop; returns the id.
         parse: turns the take's bytes, CSV, into what the caller keys; runs in the job's thread.
     """
 
-    sending = "Sending the clip"
+    sending = "Sending the file"
     work = "performance"
 
-    def __init__(self, engine: Engine, clip: Path, smoothing: float, neutral: bool, parse: Callable[[bytes], T]):
-        super().__init__(engine, [clip])
-        self._smoothing, self._neutral, self._parse = smoothing, neutral, parse
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        send: Callable[[Client, Path, Callable[[], bool]], str],
+        parse: Callable[[bytes], T],
+    ):
+        super().__init__(engine, [path])
+        self._send_file, self._parse = send, parse
 
     def _send(self, client: Client, paths: Sequence[Path]) -> str:
-        return client.create_performance(paths[0], self._smoothing, self._neutral, self._cancelled.is_set)
+        return self._send_file(client, paths[0], self._cancelled.is_set)
 
     def _receive(self, client: Client, job_id: str, status: JobStatus) -> tuple[T, str]:
         return self._parse(client.take(job_id)), "Read."

@@ -72,7 +72,9 @@ class GAUSSIAN_HEADS_PT_animation(bpy.types.Panel):
 def _draw_performance(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
     job = performing.current()
     if job is None:
-        layout.operator("gaussian_heads.animate_from_clip", icon="FILE_MOVIE")
+        column = layout.column(align=True)
+        column.operator("gaussian_heads.animate_from_clip", icon="FILE_MOVIE")
+        column.operator("gaussian_heads.animate_from_voice", icon="SPEAKER")
         return
     draw_job(layout, context, job.snapshot())
     layout.operator("gaussian_heads.cancel_performance", icon="X")

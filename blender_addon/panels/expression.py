@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..animation import performing
 from ..animation.groups import GROUPS, NAMES_OF, group_of
 from ..api import is_static
 from ..operators.expression import PRESET_ITEMS
@@ -11,6 +12,7 @@ from ..rig.heads import Head, active_head, require_head
 from ..rig.linked import is_local
 from ..text import draw_text
 from .linked import draw_linked
+from .waiting import draw_job
 
 PARENT = "GAUSSIAN_HEADS_PT_expression"
 
@@ -96,6 +98,7 @@ class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
         row.operator("gaussian_heads.key_expression", text="Key Changed", icon="KEYINGSET").only_changed = True
         row.operator("gaussian_heads.copy_expression", text="", icon="COPYDOWN")
         row.operator("gaussian_heads.paste_expression", text="", icon="PASTEDOWN")
+        _draw_photo_pose(layout, context)
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
         row.prop(settings, "symmetric", text="", icon="MOD_MIRROR", toggle=True)
@@ -106,6 +109,15 @@ class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
                 _draw_sliders(layout, found)
             else:
                 draw_text(layout, context, f"No slider is named “{settings.search}”.", "INFO")
+
+
+def _draw_photo_pose(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
+    job = performing.current()
+    if job is None:
+        layout.operator("gaussian_heads.pose_from_photo", icon="IMAGE_DATA")
+        return
+    draw_job(layout, context, job.snapshot())
+    layout.operator("gaussian_heads.cancel_performance", icon="X")
 
 
 class _GroupPanel(_InSidebar):

@@ -17,6 +17,7 @@ COMMANDS = {
     "evaluate": "Measure likeness by self-reenactment.",
     "perform": "An actor's face in a clip to a take: ARKit weights and turns, as CSV.",
     "live": "A phone, a webcam or a clip as it comes; can be recorded as a take.",
+    "speak": "A voice to a take: lips, blinks and small motion, as CSV.",
     "serve": "Serve Blender on this machine: one JSON line on stdout when ready.",
     "synthesise": "Random synthetic heads with their ground truth, as PNG and npz.",
     "edit": "Mix two heads, replace regions, carry an expression over.",

@@ -9,13 +9,14 @@ import numpy as np
 
 from engine.heads.parametric import ParametricHead
 from engine.performance.actor import meet
+from engine.performance.posing import pose
 from engine.performance.reading import GAP, read
 from engine.performance.smoothing import NOISE, smooth
 from engine.performance.take import Take, notes_of, write_take
 from engine.photos.clips import clip_length
 from engine.progress import Progress
 
-__all__ = ["Take", "notes_of", "perform", "write_take"]
+__all__ = ["Take", "notes_of", "perform", "pose", "write_take"]
 
 TREMBLE_TURN = 0.012  # radians, standard deviation of an angle's tremble
 TURNS = ("head", "left_eye", "right_eye")

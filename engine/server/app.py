@@ -152,7 +152,7 @@ def body_limit(path: str) -> int:
     """Largest body in bytes that a path takes."""
     if path in ("/jobs", "/import"):
         return REQUEST_BYTES + FORM_BYTES
-    if path in ("/photos/check", "/performances"):
+    if path in ("/photos/check", "/performances", "/voices", "/poses"):
         return FILE_BYTES + FORM_BYTES
     if path.startswith("/heads/") and path.count("/") == 2:
         return FILE_BYTES

@@ -20,11 +20,12 @@ from engine.server.jobs import AVATAR, TAKE, JobStatus
 from engine.server.services import Parts
 from engine.server.uploads import MAX_FILES, Stored, store
 from engine.server.weights import chosen
-from engine.server.worker import Acting, replace_names
+from engine.server.worker import Acting, Posing, Speaking, replace_names
+from engine.voice import MOST_TEXT
 
 router = APIRouter(
     responses=documented(),
-    form_limits={"max_files": MAX_FILES + 1, "max_fields": 32, "max_part_size": 16_384},
+    form_limits={"max_files": MAX_FILES + 1, "max_fields": 32, "max_part_size": 4 * MOST_TEXT},
 )
 
 
@@ -109,6 +110,25 @@ def create_performance(
 ) -> JobCreated:
     """Queue the reading of an actor's performance off a clip."""
     return JobCreated(id=parts.jobs.submit("Take", Acting(smoothing, neutral), lambda folder: [store(clip, folder)]))
+
+
+@router.post("/voices", status_code=202, responses=documented(429, 507))
+def create_speech(
+    parts: Parts,
+    voice: Annotated[UploadFile, File()],
+    text: Annotated[str, Form(max_length=MOST_TEXT)] = "",
+    seed: Annotated[int, Form(ge=0, lt=2**31)] = 0,
+    liveliness: Annotated[float, Form(ge=0, le=1)] = 0.5,
+) -> JobCreated:
+    """Queue a take that speaks as a voice does; the text, in English, is what it says."""
+    options = Speaking(text, seed, liveliness)
+    return JobCreated(id=parts.jobs.submit("Take", options, lambda folder: [store(voice, folder)]))
+
+
+@router.post("/poses", status_code=202, responses=documented(429, 507))
+def create_pose(parts: Parts, photo: Annotated[UploadFile, File()]) -> JobCreated:
+    """Queue a take of one sample: what the largest face in a photo does."""
+    return JobCreated(id=parts.jobs.submit("Take", Posing(), lambda folder: [store(photo, folder)]))
 
 
 @router.get("/jobs/{job_id}", responses=documented(404))

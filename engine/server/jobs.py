@@ -17,13 +17,13 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from engine.errors import PhotoError
-from engine.estimate import Estimate, estimated, estimated_acting, typical_table
+from engine.estimate import Estimate, estimated, estimated_acting, estimated_pose, estimated_speech, typical_table
 from engine.photos.clips import clip_length, is_clip
 from engine.pipeline import Options
 from engine.server.errors import ErrorDetail, NotFound, NotReady, QueueFull
 from engine.server.helper import ending
 from engine.server.uploads import Stored
-from engine.server.worker import Acting, Done, Failed, Note, Stage, Task, Worker, replace_names
+from engine.server.worker import Acting, Done, Failed, Note, Speaking, Stage, Taking, Task, Worker, replace_names
 
 LOG = logging.getLogger(__name__)
 MAX_QUEUED = 8
@@ -95,6 +95,13 @@ class _Job:
         )
 
 
+def _estimated(options: Taking, source: Stored) -> Estimate:
+    """For a take. PhotoError where an actor's clip cannot be read."""
+    if isinstance(options, Acting):
+        return estimated_acting(_length(source))
+    return estimated_speech() if isinstance(options, Speaking) else estimated_pose()
+
+
 def _length(clip: Stored) -> int:
     """Its number of frames. PhotoError, by the name that the artist knows, where it is no clip."""
     try:
@@ -130,11 +137,11 @@ class JobQueue:
                 self._worker.kill()
             self._change.notify_all()
 
-    def submit(self, name: str, options: Options | Acting, fill: Callable[[Path], list[Stored]]) -> str:
-        """Queue a reconstruction or a performance.
+    def submit(self, name: str, options: Options | Taking, fill: Callable[[Path], list[Stored]]) -> str:
+        """Queue a reconstruction or a take.
 
         Args:
-            name: the avatar's or the take's. options: what is to be made. fill: stores the photos, or the clip, in the
+            name: the avatar's or the take's. options: what is to be made. fill: stores the photos, clip or voice in the
                 folder that it is given.
 
         Returns:
@@ -150,8 +157,8 @@ class JobQueue:
             photos = fill(folder)
             paths = tuple(photo.path for photo in photos)
             shown = {photo.path.name: photo.shown for photo in photos}
-            if isinstance(options, Acting):
-                estimate, output = estimated_acting(_length(photos[0])), TAKE
+            if isinstance(options, Taking):
+                estimate, output = _estimated(options, photos[0]), TAKE
             else:
                 clips = sum(map(is_clip, paths))
                 estimate, output = estimated(options, len(paths) - clips, clips), AVATAR
@@ -277,7 +284,7 @@ class JobQueue:
                         job.notes.append(text)
                     case Done() if job.cancelled_at is None:
                         job.done = report
-                        if not isinstance(job.task.options, Acting):
+                        if not isinstance(job.task.options, Taking):
                             self._pace = job.estimate.pace
                         self._end(job, "done")
                         return

@@ -35,13 +35,30 @@ class Acting:
 
 
 @dataclass(frozen=True)
+class Speaking:
+    """How a voice becomes a take; see :func:`engine.voice.speak`."""
+
+    text: str = ""
+    seed: int = 0
+    liveliness: float = 0.5
+
+
+@dataclass(frozen=True)
+class Posing:
+    """How a photo becomes a take of one sample: there is nothing to choose; see :func:`engine.performance.pose`."""
+
+
+Taking = Acting | Speaking | Posing  # what becomes a take
+
+
+@dataclass(frozen=True)
 class Task:
-    """One reconstruction, or one performance.
+    """One reconstruction, or one take.
 
     Attributes:
         id: the job's.
         name: the avatar's, or the take's.
-        photos: stored files, or the clip's. Their names are made up and unique.
+        photos: stored files; of a take one, the clip, voice or photo. Their names are made up and unique.
         shown: what the artist calls each of them, by its stored name.
         options: what is to be made.
         output: avatar or take to write.
@@ -51,7 +68,7 @@ class Task:
     name: str
     photos: tuple[Path, ...]
     shown: Mapping[str, str]
-    options: Options | Acting
+    options: Options | Taking
     output: Path
 
 
@@ -171,7 +188,7 @@ def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Fail
 
     try:
         progress = Progress(report, lambda: task.id in cancelled, lambda text: connection.send(Note(text)))
-        done = _perform(task, progress) if isinstance(task.options, Acting) else _reconstruct(task, progress)
+        done = _take(task, progress) if isinstance(task.options, Taking) else _reconstruct(task, progress)
         if task.id in cancelled:
             raise Cancelled
         return done
@@ -189,7 +206,7 @@ def _run(task: Task, connection: Connection, cancelled: set[str]) -> Done | Fail
 def _reconstruct(task: Task, progress: Progress) -> Done:
     from engine import avatar, pipeline
 
-    assert not isinstance(task.options, Acting)
+    assert not isinstance(task.options, Taking)
     made = pipeline.reconstruct(task.photos, task.name, task.options, progress)
     progress.start("files")
     avatar.save(_with_shown_names(made.avatar, task.shown), task.output)
@@ -202,16 +219,28 @@ def _reconstruct(task: Task, progress: Progress) -> Done:
     )
 
 
-def _perform(task: Task, progress: Progress) -> Done:
+def _take(task: Task, progress: Progress) -> Done:
     from engine.heads import load_head
-    from engine.performance import notes_of, perform, write_take
+    from engine.performance import notes_of, perform, pose, write_take
+    from engine.voice import speak
 
-    assert isinstance(task.options, Acting)
-    (clip,) = task.photos
-    progress.start("head model")
-    take = perform(clip, load_head(), progress, task.options.smoothing, task.options.neutral)
+    (source,) = task.photos
+    match task.options:
+        case Speaking(text, seed, liveliness):
+            speech = speak(source, progress, text, seed, liveliness)
+            take, notes = speech.take, speech.notes
+        case Posing():
+            progress.start("head model")
+            take = pose(source, load_head(), progress)
+            notes = tuple(notes_of(take))
+        case Acting(smoothing, neutral):
+            progress.start("head model")
+            take = perform(source, load_head(), progress, smoothing, neutral)
+            notes = tuple(notes_of(take))
+        case _:
+            raise TypeError(task.options)
     write_take(take, task.output)
-    return Done(dict(progress.seconds), (_shown(clip.name, task),), (), tuple(notes_of(take)))
+    return Done(dict(progress.seconds), (_shown(source.name, task),), (), tuple(_shown(note, task) for note in notes))
 
 
 def _shown(text: str, task: Task) -> str:

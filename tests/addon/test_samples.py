@@ -1,5 +1,6 @@
 """The numbered scripts of docs/scripting.md work as they stand."""
 
+import json
 import runpy
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from .engine import ROOT, engine_python
 
+SPEECH = ROOT / "tests" / "engine" / "voice"
 PHOTO = ROOT / "engine" / "assets" / "files" / "samples" / "astronaut.png"
 
 
@@ -106,6 +108,18 @@ def test_perform(run, engine, avatar_path, tmp_path):
     (head,) = heads_in(tmp_path / "9.blend")
     action = keys_of(head).animation_data.action
     assert action is not None and bpy.context.scene.frame_end > 40
+
+
+def test_speak(run, engine, avatar_path, tmp_path):
+    text = json.loads((SPEECH / "speech.json").read_text("utf-8"))["text"]
+    run(11, avatar_path, SPEECH / "speech.flac", tmp_path / "11.blend", text)
+    (head,) = heads_in(tmp_path / "11.blend")
+    blocks = keys_of(head).key_blocks
+    opened = []
+    for frame in range(1, bpy.context.scene.frame_end + 1):
+        bpy.context.scene.frame_set(frame)
+        opened.append(blocks["jawOpen"].value - blocks["mouthClose"].value)
+    assert max(opened) > 0.15 and min(opened) > -1e-6
 
 
 def test_reconstruct_export_and_people(run, engine, tmp_path):

@@ -23,12 +23,15 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.ignored_auth,
 ]
-UPLOADS = ("/photos/check", "/jobs", "/performances", "/import")  # whatever is sent there as a file is one, "false" too
+# Whatever is sent there as a file is one, "false" too.
+UPLOADS = ("/photos/check", "/jobs", "/performances", "/voices", "/poses", "/import")
 OPERATIONS = [
     ("/health", "get"),
     ("/photos/check", "post"),
     ("/jobs", "post"),
     ("/performances", "post"),
+    ("/voices", "post"),
+    ("/poses", "post"),
     ("/jobs/{job_id}", "get"),
     ("/jobs/{job_id}", "delete"),
     ("/jobs/{job_id}/avatar", "get"),
