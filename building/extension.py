@@ -60,9 +60,7 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path, c
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     print(f"{archive}\n{archive.stat().st_size / 1e6:.0f} MB, sha256 {digest}")
     if compiled:
-        print(
-            "For the GPU the machine needs NVIDIA's driver (CUDA 13), no more; without one the engine uses the CPU."
-        )
+        print("For the GPU the machine needs NVIDIA's driver (CUDA 13), no more; without one the engine uses the CPU.")
     return archive
 
 

@@ -1,4 +1,4 @@
-"""Compiles gsplat's own kernels into one file for every NVIDIA card, so that nothing is compiled on an artist's machine.
+"""Compiles gsplat's own kernels into one file for all NVIDIA cards: nothing is compiled on an artist's machine.
 
 The sources are those of the pinned gsplat, cut from its wheel: each kernel without the C++ that launches it, which
 would need PyTorch's headers (:mod:`engine.splatting.cuda` does that part). The compiler, nvcc, comes from the package

@@ -79,7 +79,7 @@ def installer() -> tuple[Path, dict]:
 
 
 def gsplat() -> tuple[Path, dict]:
-    """The wheel with the sources of gsplat's kernels, which is the same for all: its folder and its line of the lock."""
+    """The wheel with the sources of gsplat's kernels, the same for all: its folder and its line of the lock."""
     return _single("gsplat", pin("gsplat", "cuda"))
 
 

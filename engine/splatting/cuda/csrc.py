@@ -1,4 +1,4 @@
-"""Stands in for ``gsplat.csrc``, gsplat 1.5.3's compiled half: the functions that :mod:`gsplat` calls to draw our splats.
+"""Stands in for ``gsplat.csrc``, gsplat 1.5.3's compiled half: the functions that gsplat calls to draw our splats.
 
 They allocate, launch gsplat's own kernels by :mod:`.driver`, and sort with PyTorch. Names, arguments and results are
 those of gsplat's C++ (``gsplat/cuda/csrc/*.cpp``), which its Python passes by position; I are images, batches times
@@ -8,6 +8,7 @@ cameras. What is not here is refused by its name.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from enum import IntEnum
 from functools import partial
 from typing import NoReturn
@@ -31,7 +32,7 @@ class CameraModelType(IntEnum):
 
 PINHOLE = CameraModelType.PINHOLE  # where gsplat looks for it
 
-Optional = torch.Tensor | None
+Given = torch.Tensor | None
 
 
 def __getattr__(name: str) -> NoReturn:
@@ -45,10 +46,10 @@ def __getattr__(name: str) -> NoReturn:
 
 def projection_ewa_3dgs_fused_fwd(
     means: torch.Tensor,
-    covars: Optional,
-    quats: Optional,
-    scales: Optional,
-    opacities: Optional,
+    covars: Given,
+    quats: Given,
+    scales: Given,
+    opacities: Given,
     viewmats: torch.Tensor,
     Ks: torch.Tensor,
     image_width: int,
@@ -59,7 +60,7 @@ def projection_ewa_3dgs_fused_fwd(
     radius_clip: float,
     calc_compensations: bool,
     camera_model: CameraModelType,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Optional]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, Given]:
     """Returns radii, means2d, depths, conics and compensations; all are 0 where a Gaussian is culled."""
     shape = (*means.shape[:-2], viewmats.shape[-3], means.shape[-2])
     new = partial(torch.zeros, dtype=torch.float32, device=means.device)
@@ -96,9 +97,9 @@ def projection_ewa_3dgs_fused_fwd(
 
 def projection_ewa_3dgs_fused_bwd(
     means: torch.Tensor,
-    covars: Optional,
-    quats: Optional,
-    scales: Optional,
+    covars: Given,
+    quats: Given,
+    scales: Given,
     viewmats: torch.Tensor,
     Ks: torch.Tensor,
     image_width: int,
@@ -107,13 +108,13 @@ def projection_ewa_3dgs_fused_bwd(
     camera_model: CameraModelType,
     radii: torch.Tensor,
     conics: torch.Tensor,
-    compensations: Optional,
+    compensations: Given,
     v_means2d: torch.Tensor,
     v_depths: torch.Tensor,
     v_conics: torch.Tensor,
-    v_compensations: Optional,
+    v_compensations: Given,
     viewmats_requires_grad: bool,
-) -> tuple[torch.Tensor, Optional, Optional, Optional, Optional]:
+) -> tuple[torch.Tensor, Given, Given, Given, Given]:
     """Returns the gradients of means, covars, quats, scales and viewmats."""
     v_means = torch.zeros_like(means, memory_format=torch.contiguous_format)
     v_covars, v_quats, v_scales = (_zeros_like(x) for x in (covars, quats, scales))
@@ -153,8 +154,8 @@ def intersect_tile(
     means2d: torch.Tensor,
     radii: torch.Tensor,
     depths: torch.Tensor,
-    image_ids: Optional,
-    gaussian_ids: Optional,
+    image_ids: Given,
+    gaussian_ids: Given,
     images: int,
     tile_size: int,
     tile_width: int,
@@ -228,8 +229,8 @@ def rasterize_to_pixels_3dgs_fwd(
     conics: torch.Tensor,
     colors: torch.Tensor,
     opacities: torch.Tensor,
-    backgrounds: Optional,
-    masks: Optional,
+    backgrounds: Given,
+    masks: Given,
     image_width: int,
     image_height: int,
     tile_size: int,
@@ -258,8 +259,8 @@ def rasterize_to_pixels_3dgs_bwd(
     conics: torch.Tensor,
     colors: torch.Tensor,
     opacities: torch.Tensor,
-    backgrounds: Optional,
-    masks: Optional,
+    backgrounds: Given,
+    masks: Given,
     image_width: int,
     image_height: int,
     tile_size: int,
@@ -270,7 +271,7 @@ def rasterize_to_pixels_3dgs_bwd(
     v_render_colors: torch.Tensor,
     v_render_alphas: torch.Tensor,
     absgrad: bool,
-) -> tuple[Optional, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[Given, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Returns the gradients of means2d (of its absolute values first, where wanted), conics, colors and opacities."""
     splats = {"means2d": means2d, "conics": conics, "colors": colors, "opacities": opacities}
     slopes = {f"v_{name}": torch.zeros_like(x, memory_format=torch.contiguous_format) for name, x in splats.items()}
@@ -288,7 +289,7 @@ def rasterize_to_pixels_3dgs_bwd(
             v_means2d_abs=slopes_abs,
             **slopes,
         )
-    return slopes_abs, *slopes.values()
+    return slopes_abs, slopes["v_means2d"], slopes["v_conics"], slopes["v_colors"], slopes["v_opacities"]
 
 
 def _each(kernel: str, count: int, at: torch.Tensor, **values: torch.Tensor | float | None) -> None:
@@ -300,9 +301,9 @@ def _each(kernel: str, count: int, at: torch.Tensor, **values: torch.Tensor | fl
 def _tiles(
     kernel: str,
     words: int,
-    splats: dict[str, Optional],
+    splats: dict[str, Given],
     image: tuple[int, int, int, torch.Tensor, torch.Tensor],
-    **values: Optional,
+    **values: Given,
 ) -> None:
     """One block for each tile, one thread for each pixel, with ``words`` of shared memory each: with tiles of 16² no
     more than 11 KB, which every card gives unasked."""
@@ -311,7 +312,8 @@ def _tiles(
     assert means2d is not None and colors is not None
     if colors.shape[-1] != CHANNELS:
         raise EngineError(
-            f"The graphics card's kernels are for {CHANNELS} channels, not {colors.shape[-1]}.", "Draw colours and depth."
+            f"The graphics card's kernels are for {CHANNELS} channels, not {colors.shape[-1]}.",
+            "Draw colours and depth.",
         )
     rows, columns = offsets.shape[-2:]
     images = math.prod(offsets.shape[:-2])
@@ -327,9 +329,9 @@ def _sizes(means: torch.Tensor, viewmats: torch.Tensor) -> dict[str, int]:
     return {"B": math.prod(means.shape[:-2]), "C": viewmats.shape[-3], "N": means.shape[-2]}
 
 
-def _contiguous(values: dict[str, torch.Tensor | float | None]) -> dict[str, torch.Tensor | float | None]:
+def _contiguous(values: Mapping[str, torch.Tensor | float | None]) -> dict[str, torch.Tensor | float | None]:
     return {name: value.contiguous() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
 
 
-def _zeros_like(x: Optional) -> Optional:
+def _zeros_like(x: Given) -> Given:
     return None if x is None else torch.zeros_like(x, memory_format=torch.contiguous_format)

@@ -18,8 +18,8 @@ TOOLKIT = (
 
 @cache
 def front() -> Callable:
-    """gsplat's ``rasterization``. Of its compiled halves the first counts that there is: ``gsplat.csrc`` as compiled for
-    this Python and PyTorch, the kernels that the engine brings, what gsplat compiles here in minutes.
+    """gsplat's ``rasterization``. Of its compiled halves the first that there is counts: ``gsplat.csrc``, compiled for
+    this Python and PyTorch; the kernels that the engine brings; what gsplat compiles here in minutes.
 
     Raises:
         EngineError: gsplat is not installed, or there is none of them.

@@ -1,4 +1,4 @@
-"""gsplat's kernels as they are launched: each with its parameters, in order. Packaging compares them with the binary."""
+"""gsplat's kernels as they are launched, each with its parameters; packaging compares them with the binary."""
 
 from __future__ import annotations
 

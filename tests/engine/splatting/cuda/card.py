@@ -182,19 +182,19 @@ def _projection_ewa_3dgs_fused_bwd(
 
 
 def _intersect_tile(
-    packed, I, N, nnz, image_ids, gaussian_ids, means2d, radii, depths, ends, size, columns, rows,
+    packed, images, N, nnz, image_ids, gaussian_ids, means2d, radii, depths, ends, size, columns, rows,
     tile_bits, image_bits, tiles, keys, splats,
 ):  # fmt: skip
     assert (packed, nnz, image_ids, gaussian_ids) == (False, 0, 0, 0) and 2**tile_bits > rows * columns
-    xy, reach = _at(means2d, (I * N, 2)), _at(radii, (I * N, 2), np.int32)
-    z = _at(depths, (I * N,)).view(np.uint32).astype(np.int64)
+    xy, reach = _at(means2d, (images * N, 2)), _at(radii, (images * N, 2), np.int32)
+    z = _at(depths, (images * N,)).view(np.uint32).astype(np.int64)
     low = np.clip(np.floor((xy - reach) / size), 0, [columns, rows]).astype(int)
     high = np.clip(np.ceil((xy + reach) / size), 0, [columns, rows]).astype(int)
     if not ends:
         counts = (high - low).prod(-1) * (reach > 0).all(-1)
-        _at(tiles, (I * N,), np.int32)[...] = counts
+        _at(tiles, (images * N,), np.int32)[...] = counts
         return
-    last = _at(ends, (I * N,), np.int64)
+    last = _at(ends, (images * N,), np.int64)
     for k in np.flatnonzero((reach > 0).all(-1)):
         place = last[k - 1] if k else 0
         for y in range(low[k, 1], high[k, 1]):
@@ -205,36 +205,36 @@ def _intersect_tile(
         assert place == last[k]
 
 
-def _intersect_offset(n, keys, I, tiles, tile_bits, offsets):
+def _intersect_offset(n, keys, images, tiles, tile_bits, offsets):
     ids = _at(keys, (n,), np.int64) >> 32
     flat = (ids >> tile_bits) * tiles + (ids & (1 << tile_bits) - 1)
     assert (np.diff(ids) >= 0).all()
-    _at(offsets, (I * tiles,), np.int32)[...] = np.searchsorted(flat, np.arange(I * tiles))
+    _at(offsets, (images * tiles,), np.int32)[...] = np.searchsorted(flat, np.arange(images * tiles))
 
 
-def _blended(I, N, n, packed, xy, conics, colors, opacities, backgrounds, masks, width, height, size, columns, rows,
-             offsets, ids):  # fmt: skip
+def _blended(
+    count, N, n, packed, xy, conics, colors, opacities, backgrounds, masks, width, height, size, columns, rows,
+    offsets, ids,
+):  # fmt: skip
     """Leaves and, for each image and tile, its pixels with what they show."""
     assert (packed, masks) == (False, 0)
-    leaves = [
-        None if (x := _tensor(a, count, k)) is None else x.requires_grad_()
-        for a, count, k in ((xy, I * N, 2), (conics, I * N, 3), (colors, I * N, 4), (opacities, I * N, 1),
-                            (backgrounds, I, 4))
-    ]  # fmt: skip
-    starts = [*_at(offsets, (I * rows * columns,), np.int32), n]
+    places = ((xy, 2), (conics, 3), (colors, 4), (opacities, 1))
+    leaves = [_tensor(address, count * N, k).requires_grad_() for address, k in places]
+    behind = _tensor(backgrounds, count, 4)
+    starts = [*_at(offsets, (count * rows * columns,), np.int32), n]
     flat = torch.from_numpy(_at(ids, (n,), np.int32).astype(np.int64)) if n else torch.zeros(0, dtype=torch.int64)
     pixels = reference.pixel_centres(width, height, torch.float64)
     shown = []
-    for k in range(I * rows * columns):
+    for k in range(count * rows * columns):
         image, y, x = k // (rows * columns), k // columns % rows, k % columns
         window = (image, slice(y * size, (y + 1) * size), slice(x * size, (x + 1) * size))
         own = flat[starts[k] : starts[k + 1]]
-        means2d, conic, color, alpha = (leaf[own] for leaf in leaves[:4])
+        means2d, conic, color, alpha = (leaf[own] for leaf in leaves)
         cov = torch.linalg.inv(conic[:, [0, 1, 1, 2]].reshape(-1, 2, 2))
         at = pixels[window[1:]]
         summed, alphas = reference.composite(at.reshape(-1, 2), means2d, cov, alpha[:, 0], color)
-        if leaves[4] is not None:
-            summed = summed + (1 - alphas)[:, None] * leaves[4][image]
+        if behind is not None:
+            summed = summed + (1 - alphas)[:, None] * behind[image]
         shown.append((window, summed.view(*at.shape[:2], 4), alphas.view(*at.shape[:2])))
     return leaves, shown
 
@@ -259,6 +259,6 @@ def _rasterize_to_pixels_3dgs_bwd(*values):
     for window, color, alpha in shown:
         assert np.allclose(drawn[window], alpha.detach().numpy(), atol=1e-6)
         total = total + (color * slopes[window]).sum() + (alpha * slopes_alpha[window]).sum()
-    found = torch.autograd.grad(total, leaves[:4])
+    found = torch.autograd.grad(total, leaves)
     for address, k, value in zip(targets, (2, 3, 4, 1), found, strict=True):
         _at(address, (count, k))[...] += value.numpy()
