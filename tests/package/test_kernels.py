@@ -98,10 +98,8 @@ def test_they_are_compiled_once_for_every_card(commands, monkeypatch):
 
 def test_what_does_not_compile_leaves_nothing_behind(commands, monkeypatch):
     works = shell.run
-    for failing, said in (("kernels.cu", "could not be compiled"), ("building.cubins", "not those that the engine")):
-        monkeypatch.setattr(shell, "run", lambda *c, failing=failing: int(failing in map(str, c)) or works(*c))
-        if failing == "kernels.cu":
-            monkeypatch.setattr(shell, "run", lambda *c: 1)
+    for failing, said in (("-fatbin", "could not be compiled"), ("building.cubins", "not those that the engine")):
+        monkeypatch.setattr(shell, "run", lambda *words, failing=failing: int(failing in words) or works(*words))
         with pytest.raises(SystemExit, match=said):
             kernels.compiled()
     monkeypatch.setattr(shell, "run", works)
@@ -167,7 +165,7 @@ def test_other_kernels_than_the_engine_launches_are_refused(tmp_path, capsys):
     renamed = fewer | {name.replace("_ZN6", "_ZN7"): right[name]}
     for wrong, said in ((moved, "takes"), (longer, "takes"), (fewer, "has not one"), (renamed, "has not one")):
         (tmp_path / "a.fatbin").write_bytes(fat((75, cubin(right)), (90, cubin(wrong))))
-        with pytest.raises(SystemExit, match=f"sm_90.*{said}|{said}|{said}.*sm_90"):
+        with pytest.raises(SystemExit, match=said):
             cubins.main([str(tmp_path / "a.fatbin"), str(tmp_path / "a.json")])
     for damaged in (b"", data[:-1], data[:40], b"\0" + data[1:], fat()):
         with pytest.raises(ValueError, match="fat binary"):
