@@ -27,7 +27,7 @@ SIZED, PARAMETER = 4, 0x17  # an attribute's format with a size of its own; EIAT
 class Entry:
     """Attributes:
     kind: "sm" or "compute" (PTX). architecture: such as 86.
-    kernels: offset and size of each parameter, by the kernels' names; empty for PTX, which is compressed.
+    kernels: offset and size of each parameter, by the kernels' names; empty for PTX.
     """
 
     kind: str

@@ -26,7 +26,10 @@ FILES = BINARY, LIST = "kernels.fatbin", "kernels.json"
 PLACE = Path("engine", "splatting", "cuda")  # of the files, in the repository and in the zip
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100")  # from cards of 2018 on
 NEWEST = "120"  # also as PTX, which drivers compile for cards that come later
-FLAGS = ("-fatbin", "-O3", "--use_fast_math", "-std=c++17", "--expt-relaxed-constexpr", "--disable-warnings")
+FLAGS = (
+    "-fatbin", "-O3", "--use_fast_math", "-std=c++17", "--expt-relaxed-constexpr", "--disable-warnings",
+    "--compress-mode=none",  # the zip compresses; and what FOLDER_ID finds is everywhere to be seen
+)  # fmt: skip
 SOURCES = (
     "ProjectionEWA3DGSFused.cu", "IntersectTile.cu", "RasterizeToPixels3DGSFwd.cu", "RasterizeToPixels3DGSBwd.cu",
 )  # fmt: skip
@@ -52,6 +55,7 @@ void *kernel(int index) {
 }
 }
 """
+FOLDER_ID = re.compile(rb"_[0-9a-f]{8}(?=_10_kernels_cu)")  # in names, of the folder that was compiled in
 KERNEL = re.compile(r"^(?:template <[^>]*>\n)?__global__ void (\w+)\(.*?^}$", re.MULTILINE | re.DOTALL)
 
 
@@ -89,6 +93,7 @@ def compiled() -> Path:
     nvcc = next(NVCC.folder.rglob("nvcc.exe" if os.name == "nt" else "bin/nvcc"))
     if shell.run(nvcc, *_words(fresh), "-o", fresh / BINARY, fresh / "kernels.cu"):
         raise SystemExit("gsplat's kernels could not be compiled; nvcc, which needs a C++ compiler, says why above.")
+    (fresh / BINARY).write_bytes(FOLDER_ID.sub(b"_00000000", (fresh / BINARY).read_bytes()))  # the same from any folder
     if shell.run(ENGINE.python, "-m", "building.cubins", fresh / BINARY, fresh / LIST):
         raise SystemExit("The compiled kernels are not those that the engine launches; the message above says why.")
     shutil.rmtree(fresh / "gsplat")
@@ -111,8 +116,8 @@ def _words(folder: Path) -> list[str]:
 
 
 def _key(inputs: Iterable[str]) -> str:
-    """Of all that the files depend on, the code that reads and lists them included."""
-    code = [ROOT / "building" / "cubins.py", ROOT / PLACE / "signatures.py"]
+    """Of all that the files depend on, the code that makes, reads and lists them included."""
+    code = [Path(__file__), ROOT / "building" / "cubins.py", ROOT / PLACE / "signatures.py"]
     words = [*inputs, *(path.read_text("utf-8") for path in code)]
     return hashlib.sha256("\0".join(words).encode()).hexdigest()[:16]
 
