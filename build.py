@@ -82,9 +82,12 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "lock":
         return lock()
     if options.command == "package":
-        from building.extension import package  # here, for the sake of an older Python
+        from building import kernels  # here, for the sake of an older Python
+        from building.extension import package
 
-        package(options.platform, options.python or ["3.11", "3.13"], options.accelerator, options.output)
+        ENGINE.install(pins("engine", "package"))
+        compiled = kernels.compiled() if options.accelerator == "cuda" else None
+        package(options.platform, options.python or ["3.11", "3.13"], options.accelerator, options.output, compiled)
         return 0
     ENGINE.install([pin("pip")])
     return fetch(*[group for group in ("samples", "clips") if getattr(options, group)])

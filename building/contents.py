@@ -13,12 +13,9 @@ from pathlib import Path, PurePosixPath
 
 # Regular expressions that match the whole path of a file inside its wheel; case does not count. The unpacker of the
 # extension reads them from wheels/lock.json.
-SOURCES = (  # read by compilers alone
-    r"(.*/)?include/.*",
-    r".*\.(h|hh|hpp|hxx|cuh|inl|c|cc|cpp|cu|f|f90|pxd|pxi|pyx)",
-)
 LEFT_OUT = (
-    *SOURCES,
+    r"(.*/)?include/.*",  # this and the next: read by compilers alone
+    r".*\.(h|hh|hpp|hxx|cuh|inl|c|cc|cpp|cu|f|f90|pxd|pxi|pyx)",
     r".*\.(lib|a|pdb|cmake|pc)",  # read by linkers and debuggers
     r".*\.pyi",  # read by type checkers
     r"(.*/)?tests?/.*",  # of packages; for Linux PyTorch has a hundred programs there
@@ -50,17 +47,6 @@ LEFT_OUT = (
     r"torch/testing/_internal/distributed/rpc/.*",
     r"nvidia/(.*/)?lib/(nvshmem_(bootstrap|transport)_|libcufile_rdma|libcusolverMg).*",  # for clusters of computers
 )
-
-
-def left_out(platform: str, accelerator: str) -> tuple[str, ...]:
-    """The patterns for a zip. gsplat compiles its kernels on the artist's machine, except where paths are limited.
-
-    Args:
-        platform: as Blender calls it, such as ``"linux-x64"``.
-        accelerator: ``cpu`` or ``cuda``.
-    """
-    compiles = accelerator == "cuda" and not platform.startswith("windows")
-    return tuple(pattern for pattern in LEFT_OUT if not (compiles and pattern in SOURCES))
 
 
 def kept(wheel: Path, patterns: Iterable[str] = LEFT_OUT) -> list[zipfile.ZipInfo]:

@@ -8,17 +8,17 @@ import os
 import shutil
 from pathlib import Path
 
-from building import contents, environments, gates, shell, wheels
+from building import contents, environments, gates, kernels, shell, wheels
 from building.environments import ENGINE, pins
 from building.shell import BUILD, ROOT, step
 from engine import assets
 from engine.assets.pins import packages
 
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", *kernels.FILES)
 BUILDER_GROUP = "blender-50"  # whose Blender builds and validates
 
 
-def package(platform: str, pythons: list[str], accelerator: str, output: Path) -> Path:
+def package(platform: str, pythons: list[str], accelerator: str, output: Path, compiled: Path | None = None) -> Path:
     """Build and validate the zip; returns where it is.
 
     Args:
@@ -26,6 +26,7 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path) -
         pythons: versions of Blender's Python to carry wheels for, such as ``["3.11", "3.13"]``.
         accelerator: ``cpu`` or ``cuda``.
         output: folder of the zip, made where necessary.
+        compiled: the folder of :func:`building.kernels.compiled`; without it, CUDA's edition draws on the CPU too.
     """
     ENGINE.install(pins("engine", "package"))
     if shell.run(ENGINE.python, "-m", "engine.assets", "engine"):
@@ -41,13 +42,15 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path) -
     if shell.run(ENGINE.python, "-m", "building.guide", stage / "guide"):
         raise SystemExit("The guide's pages could not be made; the message above says why.")
     stage_assets(stage / "engine" / "assets" / "files")
+    about: dict = {"version": 2, "platform": platform, "macos": oldest}
+    if compiled:
+        kernels.place(compiled, stage)
+        about["kernels"] = json.loads((compiled / kernels.LIST).read_text("utf-8"))
     collected = {}
     for python in pythons:
         collected[wheels.tag(python)] = folder, rows = wheels.collect(platform, python, accelerator)
         gates.check(platform, python, accelerator, folder, rows)
-    about = {"version": 2, "platform": platform, "macos": oldest}
     about |= {"accelerator": accelerator, "engine": _digest(stage / "engine")}
-    about |= {"left_out": contents.left_out(platform, accelerator)}
     stage_wheels(stage / "wheels", about, wheels.installer(), collected)
     step("Building with Blender's own builder")
     archive = output.absolute() / f"{name}.zip"
@@ -56,12 +59,8 @@ def package(platform: str, pythons: list[str], accelerator: str, output: Path) -
     with archive.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     print(f"{archive}\n{archive.stat().st_size / 1e6:.0f} MB, sha256 {digest}")
-    if accelerator == "cuda":
-        print(
-            "For the GPU the machine needs NVIDIA's driver (CUDA 13); without one the engine uses the CPU. gsplat\n"
-            "compiles its kernels on first use: that takes CUDA's nvcc, a C++ compiler, ninja and Python's headers on\n"
-            "the artist's machine."
-        )
+    if compiled:
+        print("For the GPU the machine needs NVIDIA's driver (CUDA 13), no more; without one the engine uses the CPU.")
     return archive
 
 
@@ -101,8 +100,8 @@ def stage_wheels(
     """All wheels, those that several Pythons share once, and the list that the extension unpacks them by.
 
     Args:
-        about: further entries of the list; ``engine`` names the version of the engine's code, ``left_out`` may say
-            what is not unpacked where it is not :data:`contents.LEFT_OUT`.
+        about: further entries of the list; ``engine`` names the version of the engine's code, ``kernels`` the file of
+            kernels for graphics cards, as the engine's own list does.
         installer: folder and line of the library that installs them.
         collected: per tag of a Python (``cp311``) the folder and the lines of its wheels.
     """

@@ -67,11 +67,10 @@ class Bundle:
     @cached_property
     def files(self) -> dict[str, tuple[str, int]]:
         """By the path below the packages' folder: the wheel, and the bytes."""
-        patterns = contents.left_out(self.platform, self.accelerator)
         return {
             contents.unpacked_path(info.filename): (_package(wheel), info.file_size)
             for wheel in self.wheels.values()
-            for info in contents.kept(wheel, patterns)
+            for info in contents.kept(wheel)
         }
 
     @cached_property

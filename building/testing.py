@@ -121,7 +121,8 @@ def real_blender() -> bool:
     step("Setting up a real Blender")
     blender = RealBlender(BUILD / "real-blender")
     blender.set_up()
-    # The plain registry has PyTorch for Linux only with CUDA; without a GPU it runs on the CPU.
+    # The plain registry has PyTorch for Linux only with CUDA; without a GPU it runs on the CPU. So gsplat's kernels,
+    # which take a minute to compile, stay out: nothing here could run them.
     archive = package("linux-x64", [blender.python()], "cuda", BUILD / "real-blender-zip")
     environment = {ROOT_VARIABLE: str(blender.root), ZIP_VARIABLE: str(archive)}
     return _pytest(ENGINE.python, "real-blender", "tests/gui", environment=environment)

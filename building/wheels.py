@@ -41,13 +41,13 @@ NOT_SHIPPED = (
     "pip",  # fetching data is build.py's
     "triton",  # 190 MB for torch.compile
     "networkx",  # for torch.compile
-    "ninja",  # for compiling gsplat's kernels: no launcher of ours would be on the PATH of who does
+    "ninja",  # for compiling gsplat's kernels, which building/kernels.py does
+    "setuptools",  # by which PyTorch would compile them
     "fsspec",  # file systems of others, for torch.distributed's checkpoints
     "flatbuffers",  # for onnxruntime's tools
     "markdown-it-py",  # Markdown in rich
     "mdurl",  # for markdown-it-py
 )
-COMPILING = ("setuptools",)  # by which PyTorch compiles gsplat's kernels; not shipped where there are none
 
 
 def collect(platform: str, python: str, accelerator: str) -> tuple[Path, list[dict]]:
@@ -63,12 +63,11 @@ def collect(platform: str, python: str, accelerator: str) -> tuple[Path, list[di
     """
     if (platform, accelerator) not in TORCH_BUILDS:
         raise SystemExit(f"There is no {accelerator} build of PyTorch for {platform}; use --accelerator cpu.")
-    never = (*NOT_SHIPPED, *(() if accelerator == "cuda" else COMPILING))
-    ours = [p for p in pins("engine", *["cuda"] * (accelerator == "cuda")) if _name(p) not in (*never, "torch")]
+    ours = [p for p in pins("engine", *["cuda"] * (accelerator == "cuda")) if _name(p) not in (*NOT_SHIPPED, "torch")]
     asked = {
         "wanted": [*ours, pin("torch") + TORCH_BUILDS[platform, accelerator]],
-        "never": list(never),
-        "left_out": list(contents.left_out(platform, accelerator)),
+        "never": list(NOT_SHIPPED),
+        "left_out": list(contents.LEFT_OUT),
     }
     folder = BUILD / "wheels" / f"{platform}-{tag(python)}-{accelerator}"
     return folder, _cached(folder, asked, platform, python)
@@ -76,17 +75,26 @@ def collect(platform: str, python: str, accelerator: str) -> tuple[Path, list[di
 
 def installer() -> tuple[Path, dict]:
     """The wheel of the library that installs wheels: its folder and its line of the lock."""
-    folder = BUILD / "wheels" / "tools"
-    wanted = [pin("installer", "package")]
+    return _single("tools", pin("installer", "package"))
+
+
+def gsplat() -> tuple[Path, dict]:
+    """The wheel with the sources of gsplat's kernels, the same for all: its folder and its line of the lock."""
+    return _single("gsplat", pin("gsplat", "cuda"))
+
+
+def tag(python: str) -> str:
+    return f"cp{python.replace('.', '')}"
+
+
+def _single(name: str, requirement: str) -> tuple[Path, dict]:
+    """A wheel of pure Python without what it needs, downloaded once into a folder of its own."""
+    folder, wanted = BUILD / "wheels" / name, [requirement]
     asked = {"wanted": wanted, "left_out": list(contents.LEFT_OUT)}
     if not (rows := _known(folder, asked)):
         _download(folder, wanted, "linux-x64", PYTHONS[0])
         rows = _remember(folder, asked, wanted)
     return folder, rows[0]
-
-
-def tag(python: str) -> str:
-    return f"cp{python.replace('.', '')}"
 
 
 def _cached(folder: Path, asked: dict[str, list[str]], platform: str, python: str) -> list[dict]:

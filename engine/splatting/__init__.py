@@ -45,7 +45,7 @@ def rasterization(
         meaningful only where it was not.
 
     Raises:
-        EngineError: the tensors are on a device that has no backend, or gsplat is missing.
+        EngineError: nothing draws on the tensors' device, or gsplat, its kernels or NVIDIA's driver are missing.
 
     Example:
         >>> n = 100

@@ -55,7 +55,8 @@ KEYS = {  # channel -> the ARKit weights that it is
 }
 # Of a phone's dominance: how strong it is, consonants that leave the lips to others apart, and 1/s by which it
 # fades before the phone and after it. Lips round early, and jaws are slow.
-STRENGTH, YIELDING = 1.0, dict.fromkeys(("HH", "K", "G", "NG", "D", "T", "N", "L"), 0.25)
+STRENGTH = 1.0
+YIELDING: dict[str, float] = dict.fromkeys(("HH", "K", "G", "NG", "D", "T", "N", "L"), 0.25)
 FADE = {"jaw": (22.0, 22.0), "round": (12.0, 20.0), "funnel": (14.0, 22.0)}
 USUAL_FADE = (20.0, 24.0)
 REACH = 0.35  # s, beyond which a phone says nothing

@@ -9,16 +9,18 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from building import binaries, contents, extension, gates, wheels
+from building import binaries, contents, extension, gates, kernels, wheels
 from building.environments import pins, project
 from engine.assets.pins import packages
 from tests.standins import TAG, make_installer_wheel, make_wheel
 
 ROOT = Path(__file__).parents[2]
+KERNELS = b"made for this test"
 PYTHON = "{}.{}".format(*sys.version_info)
 
 pytestmark = pytest.mark.skipif(
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A zip for two Pythons, one of them this one, with tiny wheels instead of the real ones."""
+    """CUDA's zip for two Pythons, one of them this one, with tiny wheels and kernels instead of the real ones."""
     folder = tmp_path_factory.mktemp("package")
     shared = make_wheel(folder / "wheels", "shared", {"shared.py": b"WORD = 'hello'\n"})
     only = make_wheel(folder / "wheels", "only", {"only.py": b"from shared import WORD\n"})
@@ -38,6 +40,10 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         PYTHON: (shared.parent, [wheels.describe(path) for path in (shared, only)]),
         "3.99": (shared.parent, [wheels.describe(shared)]),
     }
+    compiled = folder / "kernels"
+    compiled.mkdir()
+    (compiled / kernels.BINARY).write_bytes(KERNELS)
+    (compiled / kernels.LIST).write_text(json.dumps({"file": kernels.BINARY, "sha256": sha256(KERNELS).hexdigest()}))
     checked = []
     check = gates.check
     with pytest.MonkeyPatch.context() as patch:
@@ -45,8 +51,8 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setattr(wheels, "collect", lambda platform, python, accelerator: collected[python])
         patch.setattr(wheels, "installer", lambda: (tools.parent, wheels.describe(tools)))
         patch.setattr(gates, "check", lambda *words: checked.append(words) or check(*words))
-        zipped = extension.package("linux-x64", [PYTHON, "3.99"], "cpu", folder / "dist")
-    assert checked == [("linux-x64", python, "cpu", *collected[python]) for python in (PYTHON, "3.99")]
+        zipped = extension.package("linux-x64", [PYTHON, "3.99"], "cuda", folder / "dist", compiled)
+    assert checked == [("linux-x64", python, "cuda", *collected[python]) for python in (PYTHON, "3.99")]
     return zipped
 
 
@@ -56,6 +62,7 @@ def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Pat
         names = content.namelist()
         manifest = tomllib.loads(content.read("blender_manifest.toml").decode())
         lock = json.loads(content.read("wheels/lock.json"))
+        image = content.read(f"{kernels.PLACE.as_posix()}/{kernels.BINARY}")
         sizes = {info.filename: info.file_size for info in content.infolist()}
     assert len(names) == len(set(names))
     assert {
@@ -80,6 +87,7 @@ def test_it_holds_the_addon_the_engine_its_data_and_each_wheel_once(archive: Pat
     assert manifest["version"] == project()["version"]
     assert all(len(reason) <= 64 for reason in manifest["permissions"].values())
     assert lock["version"] == 2
+    assert image == KERNELS and lock["kernels"]["sha256"] == sha256(image).hexdigest()
     assert lock["left_out"] == list(contents.LEFT_OUT)
     assert [row["file"].split("-")[0] for row in lock["pythons"][TAG]] == ["shared", "only"]
     listed = {row["file"] for rows in lock["pythons"].values() for row in rows} | {lock["installer"]["file"]}

@@ -262,10 +262,10 @@ def test_gsplat_backend_calls_gsplats_signature(monkeypatch):
 
     def fake(*args, **options):
         seen.update(signature.bind(*args, **options).arguments)
-        zero = torch.zeros(())
+        zero = torch.zeros(2, 5)
         return zero, zero, {"radii": zero, "means2d": zero, "depths": zero}
 
-    monkeypatch.setattr(gsplat, "rasterization", fake)
+    monkeypatch.setattr(gsplat_backend, "front", lambda: fake)
     inputs, Ks = random_scene(11, n=5)
     inputs[0][1, 0] = math.nan
     visible = torch.tensor([True, True, False, True, True])
