@@ -56,7 +56,7 @@ KEYS = {  # channel -> the ARKit weights that it is
 # Of a phone's dominance: how strong it is, consonants that leave the lips to others apart, and 1/s by which it
 # fades before the phone and after it. Lips round early, and jaws are slow.
 STRENGTH = 1.0
-YIELDING: dict[str, float] = dict.fromkeys(("HH", "K", "G", "NG", "D", "T", "N", "L"), 0.25)
+YIELDING: dict[str, float] = dict.fromkeys("HH K G NG D T N L".split(), 0.25)
 FADE = {"jaw": (22.0, 22.0), "round": (12.0, 20.0), "funnel": (14.0, 22.0)}
 USUAL_FADE = (20.0, 24.0)
 REACH = 0.35  # s, beyond which a phone says nothing
@@ -65,7 +65,7 @@ REST = 0.02  # dominance of the resting mouth, everywhere
 
 CLOSED, BITTEN = ("M", "B", "P"), ("F", "V")
 LEAST_CLOSED = 0.05  # s; over 1/24, so that a film's frame always meets it
-CLOSING, OPENING = 0.06, 0.07  # s before and after
+CLOSING, OPENING = 0.045, 0.05  # s before and after: the vowel of "mum" still opens
 SHUT = {"mouthPressLeft": 0.25, "mouthPressRight": 0.25}
 BITE = {"mouthRollLower": 0.42, "mouthUpperUpLeft": 0.15, "mouthUpperUpRight": 0.15, "mouthShrugLower": 0.2}
 OPENERS = ("mouthFunnel", "mouthUpperUpLeft", "mouthUpperUpRight", "mouthLowerDownLeft", "mouthLowerDownRight")

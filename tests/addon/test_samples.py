@@ -116,7 +116,7 @@ def test_speak(run, engine, avatar_path, tmp_path):
     (head,) = heads_in(tmp_path / "11.blend")
     blocks = keys_of(head).key_blocks
     opened = []
-    for frame in range(1, bpy.context.scene.frame_end + 1):
+    for frame in range(2, 55, 6):
         bpy.context.scene.frame_set(frame)
         opened.append(blocks["jawOpen"].value - blocks["mouthClose"].value)
     assert max(opened) > 0.15 and min(opened) > -1e-6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -187,3 +188,18 @@ def test_what_is_no_clip_is_refused_by_the_artists_name_for_it(shared):
     job = shared.create(("a.jpg", sample("person_a_1.jpg")), count="1000", refine_seconds="0")
     assert shared.request("GET", f"/jobs/{job}/take").status_code == 404
     shared.request("DELETE", f"/jobs/{job}")
+
+
+def test_a_voice_and_a_photo_become_takes(shared):
+    spoken = (Path(__file__).parents[1] / "voice" / "speech.flac").read_bytes()
+    for route, field, name, content, stages in (
+        ("/voices", "voice", "Rede 1.flac", spoken, {"sound", "phones", "lips"}),
+        ("/poses", "photo", "Käthe.jpg", sample("person_a_1.jpg"), {"head model", "pose"}),
+    ):
+        job = shared.request("POST", route, files=[(field, (name, content))]).json()["id"]
+        last = shared.finished(job)
+        assert (last["state"], last["photos"], set(last["seconds"])) == ("done", [name], stages)
+        rows = list(csv.DictReader(shared.request("GET", f"/jobs/{job}/take").text.splitlines()))
+        assert (len(rows) == 1) == (route == "/poses")
+    job = shared.request("POST", "/voices", files=[("voice", ("Stille.wav", b"no sound"))]).json()["id"]
+    assert shared.finished(job)["error"]["message"].startswith("Stille.wav is not a sound")
