@@ -22,6 +22,8 @@ NAMES = ("AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY 
 PAD = 30  # frames of near silence around each piece: the model expects some
 HISS = 8.0  # of int16, standard deviation of what is laid under the sound: in digital silence the model is lost
 SHORT, LONG, PAUSE = 6.0, 20.0, 0.12  # s: a piece ends at a pause after SHORT, and at any word after LONG
+WINDOW, UNSURE = 3000, 300  # frames in which words are looked for at once, and of those at its end that come again
+MOST_WORDS = 180  # in a window: six a second
 # Of the search; what is aligned has only one way through, so that wide beams cost little.
 WIDE = {"beam": 1e-80, "wbeam": 1e-60, "pbeam": 1e-80}
 HEARD = {"beam": 1e-40, "pbeam": 1e-40, "lw": 2.0, "warp_type": "inverse_linear"}
@@ -120,25 +122,29 @@ def _level(sound: np.ndarray) -> float:
 
 
 def _place(sound: np.ndarray, words: Sequence[str], progress: Progress) -> list[_Word]:
-    """Where the words are in the whole sound, with the pronunciation that fits each best."""
+    """Where the words are in the whole sound, with the pronunciation that fits each best; none where they do not fit.
+
+    Window after window: what the last seconds of one have is looked for again in the next.
+    """
     decoder = _aligner()
     for word in unknown(words):
         decoder.add_word(word, pronounced(word), True)
-    decoder.set_align_text(" ".join(words))
-    padded = _padded(sound)
-    decoder.start_utt()
-    piece = RATE * (2 if len(sound) > LONG * RATE else len(padded))
-    for first in range(0, len(padded), piece):
-        if first:
-            progress.update(0.5 * first / len(padded))
-        decoder.process_raw(padded[first : first + piece].tobytes(), full_utt=piece >= len(padded))
-    decoder.end_utt()
-    placed = []
-    for segment in decoder.seg() or ():
-        if segment.word[0] in "<[+":
-            continue
-        said = tuple(decoder.lookup_word(segment.word).split())
-        placed.append(_Word(segment.word, said, segment.start_frame - PAD, segment.end_frame + 1 - PAD))
+    placed: list[_Word] = []
+    first, end = 0, len(sound) // HOP + 1
+    while len(placed) < len(words):
+        progress.update(0.5 * first / end)
+        last = first + WINDOW >= end
+        text = words[len(placed) :] if last else words[len(placed) : len(placed) + MOST_WORDS]
+        piece = sound[first * HOP : (first + WINDOW) * HOP]
+        found = _segments(decoder, piece, " ".join(text), until_the_end=last)
+        spoken = [segment for segment in found if segment[0][0] not in "<[+"]
+        if last and len(spoken) < len(text):
+            return []
+        if not last:
+            spoken = [segment for segment in spoken if segment[2] < WINDOW - UNSURE]
+        for word, start, stop in spoken:
+            placed.append(_Word(word, tuple(decoder.lookup_word(word).split()), first + start, first + stop))
+        first = placed[-1].end if spoken else first + WINDOW - UNSURE
     return placed
 
 
@@ -155,14 +161,20 @@ def _pieces(words: Sequence[_Word]) -> Iterator[list[_Word]]:
         yield piece
 
 
-def _segments(decoder: pocketsphinx.Decoder, sound: np.ndarray, text: str = "") -> list[tuple[str, int, int]]:
-    """Name, first frame and end of what is found in a piece of sound."""
+def _segments(
+    decoder: pocketsphinx.Decoder, sound: np.ndarray, text: str = "", until_the_end: bool = True
+) -> list[tuple[str, int, int]]:
+    """Name, first frame and end of what is found in a piece of sound; ``until_the_end`` all of a text is."""
     if text:
         decoder.set_align_text(text)
     decoder.start_utt()
     decoder.process_raw(_padded(sound).tobytes(), full_utt=True)
-    decoder.end_utt()
-    return [(found.word, found.start_frame - PAD, found.end_frame + 1 - PAD) for found in decoder.seg() or ()]
+    if until_the_end:
+        decoder.end_utt()
+    found = [(one.word, one.start_frame - PAD, one.end_frame + 1 - PAD) for one in decoder.seg() or ()]
+    if not until_the_end:
+        decoder.end_utt()
+    return found
 
 
 def _padded(sound: np.ndarray) -> np.ndarray:

@@ -80,8 +80,9 @@ def test_any_rate_channels_and_container_say_the_same(tmp_path, told):
         assert np.abs(starts[0] - starts[1]).max() < 0.06
 
 
-def test_long_sound_is_aligned_piece_by_piece(tmp_path):
+def test_long_sound_is_aligned_window_by_window(tmp_path, monkeypatch):
     """Six times the sentence: the last one is as near as the first."""
+    monkeypatch.setattr("engine.voice.phones.WINDOW", 800)
     ffmpeg("-stream_loop", 5, "-i", SPEECH, tmp_path / "long.wav")
     length = len(read_sound(SPEECH, Progress())) / RATE
     speech = speak(tmp_path / "long.wav", Progress(), " ".join([KNOWN["text"]] * 6))
