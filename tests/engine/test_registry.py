@@ -151,7 +151,7 @@ def avatar_file(tmp_path) -> Path:
 
 def said_by_health() -> dict:
     jobs = SimpleNamespace(busy=False, queued=0, typical_seconds=dict)
-    return health(SimpleNamespace(drawing=SimpleNamespace(now=on_cpu()), jobs=jobs, heads=())).model_dump()
+    return health(SimpleNamespace(drawing=SimpleNamespace(now=on_cpu()), jobs=jobs, heads=(), weights={})).model_dump()
 
 
 def help_of(capsys, command: str) -> str:

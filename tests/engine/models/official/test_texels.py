@@ -81,7 +81,7 @@ def test_from_the_file_to_gaussians_that_move_as_the_public_codes(checkpoint, on
     where = Correspondence(io["in.pixel_uv"], io["in.mask"], io["in.mask"][:, :, 0])
     official, reported = OfficialUIKA(checkpoint, "uika.safetensors", TINY_UIKA), []
     progress = Progress(lambda stage, fraction: reported.append(fraction))
-    made = official.gaussians(io["in.image"], where, table.valid, surface, progress)
+    made = official.gaussians(io["in.image"], where, table.valid, surface, progress, torch.device("cpu"))
     assert reported == sorted(reported) and len(reported) > 20 and reported[-1] == pytest.approx(0.95)
 
     corners, mix = torch.from_numpy(head.faces).long()[on_head.triangles], on_head.barycentrics[..., None]
