@@ -175,7 +175,8 @@ def test_what_does_not_fit_on_the_card_is_done_on_the_cpu_and_that_is_said(monke
 
     spec = SimpleNamespace(reconstruct=make, network=None, own_refinement=0.0, prepare=lambda model: model)
     for name, value in {
-        "system": lambda _: spec, "equipped": lambda *_: spec, "track": lambda *_: replace(tracked, residuals=[(0.0,) * 7]), "refine": polished,
+        "system": lambda _: spec, "equipped": lambda *_: spec,
+        "track": lambda *_: replace(tracked, residuals=[(0.0,) * 7]), "refine": polished,
         "furnish": lambda made, *_: made, "close_lids": lambda made, *_: made,
     }.items():  # fmt: skip
         monkeypatch.setattr(pipeline, name, value)
