@@ -38,6 +38,7 @@ LEFT_OUT = (
     # What the engine never imports.
     r"onnxruntime/(backend|datasets|quantization|tools|transformers)/.*",
     r"onnxruntime/capi/(lib)?onnxruntime[.\d]*(dll|dylib|so)[.\d]*",  # for C; the module for Python has its own copy
+    r"pocketsphinx/model/en-us/en-us\.lm\.bin",  # of words; phones have one of their own
     r"igl/(copyleft|cycodebase|embree|predicates|spectra|triangle)/.*",
     r"torchgen/packaged/.*",  # templates for building PyTorch
     r"torch/_functorch/_activation_checkpointing/remat_.*",  # this and the next two: of torch.compile

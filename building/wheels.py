@@ -47,6 +47,9 @@ NOT_SHIPPED = (
     "flatbuffers",  # for onnxruntime's tools
     "markdown-it-py",  # Markdown in rich
     "mdurl",  # for markdown-it-py
+    "sounddevice",  # microphones, for pocketsphinx
+    "cffi",  # for sounddevice
+    "pycparser",  # for cffi
 )
 
 

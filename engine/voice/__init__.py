@@ -13,7 +13,7 @@ from engine.performance import Take
 from engine.progress import Progress
 from engine.voice.lips import articulate
 from engine.voice.liveliness import enliven
-from engine.voice.phones import Phone, align, hear, unknown
+from engine.voice.phones import Phone, align, hear, library, unknown
 from engine.voice.sound import loudness, read_sound
 from engine.voice.words import words_of
 
@@ -51,11 +51,13 @@ def speak(path: Path, progress: Progress, text: str = "", seed: int = 0, livelin
         seed: of blinks, brows and the head's motion; liveliness: how much of that there is, 0 to 1.
 
     Raises:
-        PhotoError: no sound can be read there, or there is only silence. EngineError: the text is too long.
+        PhotoError: no sound can be read there, or there is only silence. EngineError: the text is too long, or this
+            Python has no PocketSphinx.
         Cancelled: the user asked to stop.
     """
     if len(text) > MOST_TEXT:
         raise EngineError(f"The text has {len(text)} characters.", f"Give at most {MOST_TEXT} with each sound.")
+    library()  # before work
     progress.start("sound")
     sound = read_sound(path, progress)
     progress.start("phones")

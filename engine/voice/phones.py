@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from types import ModuleType
+from typing import Any
 
 import numpy as np
-import pocketsphinx
 
+from engine.errors import EngineError
 from engine.progress import Progress
 from engine.voice.sound import RATE
 from engine.voice.words import pronounced
@@ -52,17 +54,34 @@ class _Word:
 
 
 @cache
-def _aligner() -> pocketsphinx.Decoder:
-    decoder = pocketsphinx.Decoder(lm=None, loglevel="FATAL", **WIDE)
+def library() -> ModuleType:
+    """PocketSphinx.
+
+    Raises:
+        EngineError: it has no wheel for this Python.
+    """
+    try:
+        import pocketsphinx
+    except ImportError as error:
+        raise EngineError(
+            "PocketSphinx, which hears phones in voices, does not come with this Python.",
+            "Use the Blender from blender.org, whose Python is 3.11 or 3.13.",
+        ) from error
+    return pocketsphinx
+
+
+@cache
+def _aligner() -> Any:
+    decoder = library().Decoder(lm=None, loglevel="FATAL", **WIDE)
     for name in NAMES:
         decoder.add_word(_alone(name), name, name == NAMES[-1])
     return decoder
 
 
 @cache
-def _listener(tract: str) -> pocketsphinx.Decoder:
-    loop = pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin")
-    return pocketsphinx.Decoder(lm=None, allphone=loop, loglevel="FATAL", warp_params=tract, **HEARD)
+def _listener(tract: str) -> Any:
+    loop = library().get_model_path("en-us/en-us-phone.lm.bin")
+    return library().Decoder(lm=None, allphone=loop, loglevel="FATAL", warp_params=tract, **HEARD)
 
 
 def unknown(words: Sequence[str]) -> list[str]:
@@ -162,7 +181,7 @@ def _pieces(words: Sequence[_Word]) -> Iterator[list[_Word]]:
 
 
 def _segments(
-    decoder: pocketsphinx.Decoder, sound: np.ndarray, text: str = "", until_the_end: bool = True
+    decoder: Any, sound: np.ndarray, text: str = "", until_the_end: bool = True
 ) -> list[tuple[str, int, int]]:
     """Name, first frame and end of what is found in a piece of sound; ``until_the_end`` all of a text is."""
     if text:
