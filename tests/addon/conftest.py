@@ -6,6 +6,7 @@ Runs in an environment with Blender as a module (``bpy``); elsewhere, nothing in
 import importlib.util
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from tests.addon.engine import ROOT, sample_avatar
 
 PACKAGE = "bl_ext.user_default.gaussian_heads"
+ENDED = pytest.StashKey[int]()
 HAS_BLENDER = importlib.util.find_spec("bpy") is not None
 
 
@@ -42,6 +44,21 @@ else:
         if _entry.name != "__pycache__":
             _link(_extension / _entry.name, _entry)
     import bpy  # brings addon_utils
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int):
+    session.config.stash[ENDED] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config):
+    """Leave without Blender's own clearing up: where a movie was open, the module waits for ever for a thread of its
+    own that closes movies later (4.5 and 5.0; the program ends that thread first)."""
+    if HAS_BLENDER and ENDED in config.stash:
+        _user.cleanup()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[ENDED])
 
 
 @pytest.fixture(scope="session")
