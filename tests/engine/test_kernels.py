@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from numba.core import config
 
 from engine import caches, kernels
 
@@ -69,6 +70,7 @@ def test_a_damaged_cache_costs_time_only(tmp_path):
 
 def test_where_nothing_else_can_be_written_the_users_own_folder_keeps_the_kernels(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(config, "CACHE_DIR", "")  # as where NUMBA_CACHE_DIR names none
     monkeypatch.setattr(kernels.InTreeCacheLocator, "ensure_cache_path", lambda self: os.listdir("/nowhere"))
     monkeypatch.setattr(kernels._Own, "ensure_cache_path", kernels._Flat.ensure_cache_path)
     function = kernels.njit()(lambda x: x + 1)

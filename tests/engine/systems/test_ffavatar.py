@@ -206,7 +206,7 @@ def test_only_new_photos_of_the_same_person_are_added(first, samples, tmp_path):
 def test_a_photo_is_added_at_the_command_line(still, tmp_path, monkeypatch):
     """One photo after the other, with a network that knows nothing and need not be baked."""
     for module in (reconstruct, ffavatar):
-        monkeypatch.setattr(module, "trained", lambda name, network: still)
+        monkeypatch.setattr(module, "trained", lambda name, network, path=None: still)
     photos = [str(assets.path(f"samples/person_a_{i}.jpg")) for i in (1, 2)]
     heads = [str(tmp_path / f"{name}.npz") for name in ("one", "two")]
     words = ["--system", "ffavatar", "--gaussians", str(COUNT)]
