@@ -29,9 +29,9 @@ def test_growth_is_told_from_going_up_and_down():
 
 def test_a_server_in_use_does_not_grow(monkeypatch, tmp_path):
     monkeypatch.setattr(soak, "PREVIEWS", 8)
-    monkeypatch.setattr(soak, "WARM", 2)
+    monkeypatch.setattr(soak, "WARM", 1)
     monkeypatch.setattr(soak, "FEWEST", 2)
     monkeypatch.setattr(soak, "JOB", soak.JOB | {"count": "5000", "refine_seconds": "0.1"})
     assert main(["soak", "--minutes", "0", "--json", str(tmp_path / "soak.json")]) == 0
     told = json.loads((tmp_path / "soak.json").read_text())
-    assert told["jobs"] == len(told["rounds"]) == 4
+    assert told["jobs"] == len(told["rounds"]) == 3

@@ -72,7 +72,7 @@ def test_every_route_is_tried(api):
 def test_no_request_breaks_the_server(path, method, mode, api, shared):
     token = shared.session.headers["Authorization"]
 
-    @settings(max_examples=25, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, suppress_health_check=list(HealthCheck))
     @given(case=api[path][method].as_strategy(generation_mode=mode))
     def requests(case):
         rejected = [] if path in UPLOADS else [checks.negative_data_rejection]
