@@ -135,7 +135,7 @@ def _turn(place: tuple[str, str, str], name: str) -> None:
         return
     others = {
         "BOOLEAN": lambda: [not value],
-        "ENUM": lambda: [item.identifier for item in prop.enum_items],
+        "ENUM": lambda: [{item.identifier} if prop.is_enum_flag else item.identifier for item in prop.enum_items],
         "FLOAT": lambda: [prop.soft_min, min(prop.soft_max, value + 0.5)],
         "INT": lambda: [max(prop.soft_min, 1), value + 1],
         "STRING": lambda: ["a"],
