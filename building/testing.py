@@ -97,7 +97,9 @@ def checks() -> bool:
 def engine(*words: str, lane: str = "engine", threads: Mapping[str, str] | None = None) -> bool:
     """The tests of the engine and of building, with further words to pytest."""
     step("Default head")
-    if shell.run(ENGINE.python, "-m", "engine.heads"):  # built once, not by each process
+    # Built, and compiled, once, not by each process.
+    commands = (("-m", "engine.heads"), ("-c", "from engine.splatting import warm_up; warm_up()"))
+    if any(shell.run(ENGINE.python, *command, environment=dict(threads or {})) for command in commands):
         return False
     others = [f"--ignore=tests/{folder}" for folder in ("addon", "gui", "viewers", "windows")]
     return _pytest(ENGINE.python, lane, *others, *words, environment=threads)
