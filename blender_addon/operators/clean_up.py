@@ -65,8 +65,8 @@ class GAUSSIAN_HEADS_OT_clean_up(FrameRange, OnHead, bpy.types.Operator):
         min=1,
     )
 
-    _steps: Generator[float, None, CleanReport]
-    _timer: bpy.types.Timer
+    _steps: Generator[float, None, CleanReport] | None = None
+    _timer: bpy.types.Timer | None = None
 
     def invoke(self, context: bpy.types.Context, event: bpy.types.Event) -> set[str]:
         self.frame_start, self.frame_end = self.frames(context)
@@ -90,6 +90,7 @@ class GAUSSIAN_HEADS_OT_clean_up(FrameRange, OnHead, bpy.types.Operator):
         if event.type == "ESC":
             self.cancel(context)
             return {"CANCELLED"}
+        assert self._steps is not None
         until = time.monotonic() + BUSY
         try:
             while event.type == "TIMER" and time.monotonic() < until:
@@ -105,6 +106,8 @@ class GAUSSIAN_HEADS_OT_clean_up(FrameRange, OnHead, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def cancel(self, context: bpy.types.Context) -> None:
+        if self._steps is None:  # the dialog was left
+            return
         self._steps.close()
         context.window_manager.event_timer_remove(self._timer)
         context.window_manager.progress_end()
