@@ -82,6 +82,18 @@ def check_wanted(wanted: str) -> str:
     raise EngineError(f"There is no device called {wanted!r}.", "Choose auto, cpu, cuda or cuda:NUMBER.")
 
 
+def chosen_device(wanted: str, progress: Progress) -> Device:
+    """The one device of a piece of work; where it is not the one that was asked for, a note says why.
+
+    Raises:
+        EngineError: ``wanted`` names none.
+    """
+    found = find_gpu(check_wanted(wanted))
+    if found.reason and wanted != AUTO:
+        progress.note(found.reason)
+    return found
+
+
 def moved(value: T, device: torch.device) -> T:
     """A tensor on ``device``, or a dataclass with its tensors, and the dataclasses in it, there.
 

@@ -15,7 +15,7 @@ import torch
 
 import engine
 from engine.avatar import Avatar, SourceView, load
-from engine.device import AUTO, CPU, Device, attempt, check_wanted, find_gpu, moved
+from engine.device import AUTO, CPU, Device, attempt, check_wanted, chosen_device, moved
 from engine.errors import AvatarError, EngineError, PhotoError
 from engine.heads import DEFAULT, load_head
 from engine.heads.atlas import DEFAULT_TEXELS
@@ -163,7 +163,7 @@ def reconstruct(paths: Sequence[Path], name: str, options: Options, progress: Pr
 
 def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: Progress) -> Reconstruction:
     """The same from photos that are already prepared."""
-    photos, where = chosen.photos, _device(options, progress)
+    photos, where = chosen.photos, chosen_device(options.device, progress)
     progress.start("head model")
     chosen_system = options.equipped
     head = chosen_system.prepare(load_head(options.head))
@@ -187,14 +187,6 @@ def reconstruct_photos(chosen: PhotoSet, name: str, options: Options, progress: 
     progress.finish()
     said = tuple(progress.notes)
     return Reconstruction(avatar, photos, chosen.set_aside, tracked, model, head, dict(progress.seconds), where, said)
-
-
-def _device(options: Options, progress: Progress) -> Device:
-    """The one device of a reconstruction; where it is not the one that was asked for, a note says why."""
-    found = find_gpu(options.device)
-    if found.reason and options.device != AUTO:
-        progress.note(found.reason)
-    return found
 
 
 def _refined(
@@ -273,7 +265,7 @@ def add_photos(paths: Sequence[Path], old: Path, name: str, options: Options, pr
         able = " or ".join(name for name, spec in systems().items() if spec.adding)
         raise EngineError(f"Only {able} on the default head can add photos.", f"Choose --system {able}.")
     avatar, file = load(old), old.with_suffix(adding.suffix)
-    where = _device(options, progress)
+    where = chosen_device(options.device, progress)
     progress.start("head model")
     head = load_head(options.head)
     known = adding.load(file, head)

@@ -16,7 +16,6 @@ class Progress:
     Args:
         on_update: called as ``on_update(stage, fraction)``; ``fraction`` is 0..1 within the stage.
         is_cancelled: polled at every report; when it answers True, :class:`~engine.errors.Cancelled` is raised.
-
         on_note: called with every sentence of :meth:`note`.
 
     Attributes:

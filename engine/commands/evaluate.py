@@ -9,7 +9,7 @@ from rich.console import Console
 
 from engine.commands.options import add_options, chosen
 from engine.commands.shared import CONSOLE, add_json_option, show_result
-from engine.device import find_gpu
+from engine.device import chosen_device
 from engine.errors import EngineError
 from engine.evaluation.acting import acting_json, acting_table, compare_acting
 from engine.evaluation.held_out import evaluate_held_out
@@ -64,7 +64,7 @@ def _likeness(options: argparse.Namespace, progress: Progress) -> None:
 
 def _held_out(options: argparse.Namespace, progress: Progress) -> None:
     wanted = chosen(options)
-    device = find_gpu(wanted.device).torch
+    device = chosen_device(wanted.device, progress).torch
     found = evaluate_held_out(options.held_out, options.sources, wanted.gaussians, progress, device)
     show_result(options, found.to_json(), lambda: Console().print(*found.tables()))
 

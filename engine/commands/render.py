@@ -8,7 +8,7 @@ from pathlib import Path
 from engine import avatar
 from engine.commands.options import add_device_option
 from engine.commands.shared import check_output, expression, joints, within
-from engine.device import AUTO, check_wanted, find_gpu, moved
+from engine.device import chosen_device, moved
 from engine.errors import EngineError
 from engine.progress import Progress
 from engine.report import write_still, write_turntable
@@ -31,10 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, progress: Progress) -> None:
     check_output(options.output, (".png", ".mp4"))
-    device = find_gpu(check_wanted(options.device))
-    if device.reason and options.device != AUTO:
-        progress.note(device.reason)
-    head = moved(avatar.load(options.avatar), device.torch)
+    head = moved(avatar.load(options.avatar), chosen_device(options.device, progress).torch)
     weights, turns = expression(options.expression), joints(options.joint)
     progress.start("render")
     shared = {"pitch": options.pitch, "size": options.size, "path": options.output}

@@ -182,7 +182,7 @@ def test_what_does_not_fit_on_the_card_is_done_on_the_cpu_and_that_is_said(monke
         monkeypatch.setattr(pipeline, name, value)
     said: list[str] = []
     with card() as there:
-        monkeypatch.setattr(pipeline, "find_gpu", lambda wanted: Device(there, "A card", "numba"))
+        monkeypatch.setattr("engine.device.find_gpu", lambda wanted: Device(there, "A card", "numba"))
         progress = Progress(on_note=said.append)
         made = pipeline.reconstruct_photos(PhotoSet(tuple(photos)), "Ada", Options(refine_seconds=0), progress)
     assert freed == [True, True] and list(made.notes) == said and len(said) == 2
