@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import joint_chain
+from engine.photos.crop import FACE_LANDMARKS
 from engine.photos.openings import wide_open
 from engine.photos.photo import CROP, Photo
 from engine.progress import Progress
@@ -55,11 +56,18 @@ def observation(
 
 
 def _view(
-    name: str, head: ParametricHead, joints: np.ndarray, fit: Fit, seen: Observation, torso: np.ndarray, residual: float
+    name: str,
+    head: ParametricHead,
+    joints: np.ndarray,
+    fit: Fit,
+    seen: Observation,
+    torso: np.ndarray,
+    distance: np.ndarray,
 ) -> View:
+    """A fit as a view; of its landmarks' distances [478], those of the face are its residual."""
     viewmat, rotations = torso_view(joint_chain(head), head.joint_parents, joints, fit.rotation, fit.translation, torso)
     K = np.array([[fit.focal, 0, seen.center[0]], [0, fit.focal, seen.center[1]], [0, 0, 1.0]])
-    return View(name, viewmat, K, fit.expression, rotations, residual)
+    return View(name, viewmat, K, fit.expression, rotations, float(distance[:FACE_LANDMARKS].mean()))
 
 
 def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> Tracked:
@@ -85,10 +93,10 @@ def track(photos: Sequence[Photo], head: ParametricHead, progress: Progress) -> 
     shaped = landmark_model(head, neutral)
     for photo, fit, s in zip(photos, fits, seen, strict=True):
         distance = distances(shaped, fit, s)
-        views.append(_view(photo.name, head, joints, fit, s, upright_torso(fit.rotation), float(distance[:468].mean())))
+        views.append(_view(photo.name, head, joints, fit, s, upright_torso(fit.rotation), distance))
         yaw, pitch, _ = Rotation.from_matrix(TO_CAMERA @ fit.rotation).as_euler("YXZ", degrees=True)
         lips, eyes = float(distance[list(LIPS)].mean()), float(distance[list(EYES)].mean())
-        rows.append((photo.name, float(distance[:468].mean()), lips, eyes, fit.focal, float(yaw), float(pitch)))
+        rows.append((photo.name, views[-1].residual, lips, eyes, fit.focal, float(yaw), float(pitch)))
     return Tracked(identity, neutral, joints, tuple(views), tuple(rows))
 
 
@@ -104,9 +112,7 @@ def retrack(
     seen = [_observe(photo, count, view.K[0, 0]) for photo, view in zip(photos, tracked.views, strict=True)]
     _, fits = solve(shaped, seen, expression_sigma=DRIVE_SIGMA, fit_focal=True)
     return tuple(
-        _view(
-            photo.name, head, joints, fit, s, upright_torso(fit.rotation), float(distances(shaped, fit, s)[:468].mean())
-        )
+        _view(photo.name, head, joints, fit, s, upright_torso(fit.rotation), distances(shaped, fit, s))
         for photo, fit, s in zip(photos, fits, seen, strict=True)
     )
 
@@ -145,7 +151,6 @@ def drive_landmarks(person: Subject, photo: Photo) -> View:
     """Pose and expression of a known person in another photo of the same camera, by landmarks alone (10 ms)."""
     seen = _observe(photo, len(person.head.expression_names), person.focal * float(photo.size.max()))
     _, (fit,) = solve(person.landmarks, [seen], expression_sigma=DRIVE_SIGMA, fit_focal=False)
-    distance = distances(person.landmarks, fit, seen)
     # the camera of a clip stands still: the torso keeps the source's rotation
     torso = person.source.viewmat[:3, :3]
-    return _view(photo.name, person.head, person.joints, fit, seen, torso, float(distance[:468].mean()))
+    return _view(photo.name, person.head, person.joints, fit, seen, torso, distances(person.landmarks, fit, seen))

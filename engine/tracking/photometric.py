@@ -13,7 +13,7 @@ from engine.gaussians.binding import pose, triangle_frames
 from engine.gaussians.gaussians import BoundGaussians
 from engine.heads.parametric import ParametricHead
 from engine.heads.rig import Rig
-from engine.photos.crop import crop_matrix, crop_target
+from engine.photos.crop import FACE_LANDMARKS, crop_matrix, crop_target
 from engine.photos.photo import CROP, Photo
 from engine.splatting import rasterization
 from engine.ssim import ssim_map
@@ -99,7 +99,7 @@ def drive_photometric(
         decay.step()
         with torch.no_grad():
             view.expression.clamp_(0, 1)
-    return view.fixed(look.rig, float((off.detach().sqrt() * LANDMARK_NOISE)[:468].mean()))
+    return view.fixed(look.rig, float((off.detach().sqrt() * LANDMARK_NOISE)[:FACE_LANDMARKS].mean()))
 
 
 def _halve(image: torch.Tensor) -> torch.Tensor:

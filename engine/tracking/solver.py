@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from engine.heads.landmarks import EYE_RIMS
 from engine.heads.parametric import ParametricHead
+from engine.photos.crop import FACE_LANDMARKS
 
 STEPS = 14
 NOISE = 3.0  # px, one landmark's standard deviation in the window
@@ -96,8 +97,8 @@ def pose_landmarks(model: LandmarkModel, identity: np.ndarray, expression: np.nd
 def _initial(model: LandmarkModel, seen: Observation) -> Fit:
     """Perspective-n-point on the template (OpenCV's SQPnP)."""
     matrix = np.array([[seen.focal, 0, seen.center[0]], [0, seen.focal, seen.center[1]], [0, 0, 1.0]])
-    points = np.ascontiguousarray(model.positions[:468] @ TO_CAMERA.T)
-    pixels = np.ascontiguousarray(seen.landmarks[:468], dtype=np.float64)
+    points = np.ascontiguousarray(model.positions[:FACE_LANDMARKS] @ TO_CAMERA.T)
+    pixels = np.ascontiguousarray(seen.landmarks[:FACE_LANDMARKS], dtype=np.float64)
     _, turn, shift = cv2.solvePnP(points, pixels, matrix, None, flags=cv2.SOLVEPNP_SQPNP)
     return Fit(Rotation.from_rotvec(turn[:, 0]).as_matrix() @ TO_CAMERA, shift[:, 0], seen.scores.copy(), seen.focal)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from engine.photos.crop import FACE_LANDMARKS
 from engine.photos.photo import Photo, matted
 from engine.photos.resampling import warp
 
@@ -36,7 +37,7 @@ def head_box(photo: Photo) -> tuple[np.ndarray, np.ndarray]:
     The face's landmarks, widened to the matte (ours; the public code has a detector of its own, and was trained with
     boxes up to a fifth larger and smaller).
     """
-    face = photo.landmarks[:468, :2].astype(np.float64)
+    face = photo.landmarks[:FACE_LANDMARKS, :2].astype(np.float64)
     low, high = face.min(axis=0), face.max(axis=0)
     width, height = high - low
     solid = photo.alpha > SURE
