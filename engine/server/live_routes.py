@@ -15,13 +15,13 @@ from engine.arkit import ARKIT_NAMES
 from engine.live.filters import PARTS, Neutral, Settings, wanted
 from engine.live.sources import sources
 from engine.live.spec import LOOPBACK, Wish
-from engine.performance import write_take
+from engine.performance import take as takes, write_take
 from engine.server.errors import documented
 from engine.server.live import Moment
 from engine.server.services import Parts
 
 router = APIRouter(prefix="/live", responses=documented())
-JOINTS = ("head", "eyeLeft", "eyeRight")  # rows of a sample's turns
+JOINTS = tuple(takes.JOINTS.values())  # rows of a sample's turns
 LONGEST = 2.0  # s that a question may wait for an answer
 DIGITS = 7
 
