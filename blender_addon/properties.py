@@ -26,6 +26,14 @@ QUALITIES = (
     ("HIGH", "High", "300 000 Gaussians, fitted in 200 steps: for close-ups"),
 )
 QUALITY_NAMES = {"DRAFT": "draft", "STANDARD": "normal", "HIGH": "high"}  # the engine's
+NECK_SHARE = {  # the same for what is recorded and what is live
+    "name": "Neck's Share",
+    "description": "How much of the head's turn the neck does",
+    "default": 0.4,
+    "min": 0.0,
+    "max": 1.0,
+    "subtype": "FACTOR",
+}
 
 
 class Photo(bpy.types.PropertyGroup):
@@ -224,14 +232,7 @@ class LiveSettings(bpy.types.PropertyGroup):
         subtype="FACTOR",
     )
     mirror: BoolProperty(name="Mirror", description="Left for right, as in a mirror")
-    neck_share: FloatProperty(
-        name="Neck's Share",
-        description="How much of the head's turn the neck does",
-        default=0.4,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
+    neck_share: FloatProperty(**NECK_SHARE)
 
 
 class RenderSettings(bpy.types.PropertyGroup):

@@ -20,7 +20,7 @@ from ..rig.heads import Head
 from .curves import SAME_FRAME, curve_values, ensure_curve, is_driven, key_places, keys_between
 from .groups import across
 from .performance import in_parts
-from .poses import bone_values, channel_turns, channel_values, rotation_path
+from .poses import blended_turns, bone_values, channel_turns, rotation_curves, rotation_path
 from .punch import replace_between, shares
 from .reduction import reduce
 from .symmetry import accept, key_path
@@ -170,7 +170,7 @@ def _bone(head: Head, holder: Any, joint: str, span: tuple[float, float] | None,
     bone, from_bone = (head.armature.pose.bones.get(one) for one in (joint, source))
     if from_bone is None:
         return None
-    present = [_rotation_curves(holder, one) for one in (bone, from_bone)]
+    present = [rotation_curves(holder, one) for one in (bone, from_bone)]
     frames, ends = _frames([curve for curves in present for curve in curves], span)
     if not len(frames):
         return None
@@ -179,18 +179,11 @@ def _bone(head: Head, holder: Any, joint: str, span: tuple[float, float] | None,
     if cleaning.mirror or cleaning.gain != 1.0:
         share = shares(frames, cleaning.blend, *ends)
         turns = channel_turns(from_bone, bone_values(holder, from_bone, frames))
-        mixed = [
-            there.slerp(_stronger(_mirrored(turn) if cleaning.mirror else turn, cleaning.gain), part)
-            for there, turn, part in zip(channel_turns(bone, before), turns, share.tolist(), strict=True)
-        ]
-        values = np.where(share[:, None] > 0.0, channel_values(bone, mixed, before), before)
+        wanted = [_stronger(_mirrored(turn) if cleaning.mirror else turn, cleaning.gain) for turn in turns]
+        values = blended_turns(bone, before, wanted, share)
     paths = tuple((rotation_path(bone), index) for index in range(values.shape[1]))
     # A turn is off by no more than its channels together.
     return _Motion(holder, paths, joint, frames, values, cleaning.angle / values.shape[1])
-
-
-def _rotation_curves(holder: Any, bone: bpy.types.PoseBone) -> list[bpy.types.FCurve | None]:
-    return [holder.fcurves.find(rotation_path(bone), index=index) for index in range(4)]
 
 
 def _frames(

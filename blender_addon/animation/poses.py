@@ -95,10 +95,31 @@ def channel_turns(bone: bpy.types.PoseBone, rows: np.ndarray) -> list[Quaternion
 
 def bone_values(holder, bone: bpy.types.PoseBone, frames: np.ndarray) -> np.ndarray:
     """[T, 3 or 4] what the F-curves of a holder say of the bone's rotation channels; as it stands where they do not."""
-    path, present = rotation_path(bone), tuple(getattr(bone, rotation_channel(bone)))
-    curves = [holder.fcurves.find(path, index=index) for index in range(len(present))]
+    present = tuple(getattr(bone, rotation_channel(bone)))
+    curves = rotation_curves(holder, bone)
     columns = [curve_values(curve, frames, rest) for curve, rest in zip(curves, present, strict=True)]
     return np.column_stack(columns)
+
+
+def rotation_curves(holder, bone: bpy.types.PoseBone) -> list[bpy.types.FCurve | None]:
+    """A holder's F-curves of the bone's rotation channels; None for those that it has not."""
+    path, count = rotation_path(bone), _COMPONENTS[rotation_channel(bone)]
+    return [holder.fcurves.find(path, index=index) for index in range(count)]
+
+
+def blended_turns(
+    bone: bpy.types.PoseBone, before: np.ndarray, turns: Sequence[Quaternion], share: np.ndarray
+) -> np.ndarray:
+    """[T, 3 or 4] values of the bone's rotation channels that go over from some to others.
+
+    Args:
+        before: [T, 3 or 4] what shows where ``share`` [T] is 0. turns: T rotations that show where it is 1.
+    """
+    partly = np.flatnonzero(share < 1.0)
+    mixed = list(turns)
+    for row, there in zip(partly.tolist(), channel_turns(bone, before[partly]), strict=True):
+        mixed[row] = there.slerp(turns[row], share[row])
+    return np.where(share[:, None] > 0.0, channel_values(bone, mixed, before), before)
 
 
 def set_turn(bone: bpy.types.PoseBone, quaternion: Quaternion) -> None:
@@ -154,11 +175,6 @@ def punch_turns(
     holder, bone: bpy.types.PoseBone, frames: np.ndarray, turns: Sequence[Quaternion], share: np.ndarray
 ) -> None:
     """The same over what is there: ``share`` [T] of the turns shows, and nothing else of the animation changes."""
-    before = bone_values(holder, bone, frames)
-    partly = np.flatnonzero(share < 1.0)
-    mixed = list(turns)
-    for row, there in zip(partly.tolist(), channel_turns(bone, before[partly]), strict=True):
-        mixed[row] = there.slerp(turns[row], share[row])
-    values = np.where(share[:, None] > 0.0, channel_values(bone, mixed, before), before)
+    values = blended_turns(bone, bone_values(holder, bone, frames), turns, share)
     for index, column in enumerate(values.T):
         replace_between(ensure_curve(holder, rotation_path(bone), index, bone.name), frames, column)

@@ -13,6 +13,7 @@ from ..animation import bake, capture, performance, pose_assets, transfer
 from ..errors import AddonError
 from ..files import atomic_write
 from ..paths import resolve
+from ..properties import NECK_SHARE
 from ..rig.heads import Head
 from .on_head import OnHead, head_named
 from .pose import EVERY_JOINT, JOINT_ITEMS
@@ -68,14 +69,7 @@ class CaptureOptions(TakeOptions):
         default={"FACE", "HEAD"},
         options={"ENUM_FLAG"},
     )
-    neck_share: FloatProperty(
-        name="Neck's Share",
-        description="How much of the head's turn the neck does",
-        default=0.4,
-        min=0.0,
-        max=1.0,
-        subtype="FACTOR",
-    )
+    neck_share: FloatProperty(**NECK_SHARE)
     flip_turn: BoolProperty(
         name="Mirror Turns", description="Turn and tilt to the other side, for recordings that were mirrored"
     )

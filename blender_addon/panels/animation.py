@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import bpy
 
-from ..animation import performing, pose_assets
+from ..animation import pose_assets
 from ..rig.heads import active_head, all_heads
 from ..text import draw_text
 from .linked import draw_linked
-from .waiting import draw_job
+from .waiting import draw_take_on_its_way
 
 
 class GAUSSIAN_HEADS_MT_expression_assets(bpy.types.Menu):
@@ -56,7 +56,10 @@ class GAUSSIAN_HEADS_PT_animation(bpy.types.Panel):
         if active_head(context) is None:
             draw_text(layout, context, "Select a head to animate it.", "INFO")
             return
-        _draw_performance(layout, context)
+        if not draw_take_on_its_way(layout, context):
+            column = layout.column(align=True)
+            column.operator("gaussian_heads.animate_from_clip", icon="FILE_MOVIE")
+            column.operator("gaussian_heads.animate_from_voice", icon="SPEAKER")
         column = layout.column(align=True)
         column.operator("gaussian_heads.import_capture", icon="IMPORT")
         column.operator("gaussian_heads.export_capture", icon="EXPORT")
@@ -67,17 +70,6 @@ class GAUSSIAN_HEADS_PT_animation(bpy.types.Panel):
         column = layout.column(align=True)
         column.operator("gaussian_heads.create_expression_asset", icon="ASSET_MANAGER")
         column.menu(GAUSSIAN_HEADS_MT_expression_assets.bl_idname)
-
-
-def _draw_performance(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    job = performing.current()
-    if job is None:
-        column = layout.column(align=True)
-        column.operator("gaussian_heads.animate_from_clip", icon="FILE_MOVIE")
-        column.operator("gaussian_heads.animate_from_voice", icon="SPEAKER")
-        return
-    draw_job(layout, context, job.snapshot())
-    layout.operator("gaussian_heads.cancel_performance", icon="X")
 
 
 def _draw_in_asset_browser(menu: bpy.types.Menu, context: bpy.types.Context) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bpy
 
-from ..animation import performing
 from ..animation.groups import GROUPS, NAMES_OF, group_of
 from ..api import is_static
 from ..operators.expression import PRESET_ITEMS
@@ -12,7 +11,7 @@ from ..rig.heads import Head, active_head, require_head
 from ..rig.linked import is_local
 from ..text import draw_text
 from .linked import draw_linked
-from .waiting import draw_job
+from .waiting import draw_take_on_its_way
 
 PARENT = "GAUSSIAN_HEADS_PT_expression"
 
@@ -98,7 +97,8 @@ class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
         row.operator("gaussian_heads.key_expression", text="Key Changed", icon="KEYINGSET").only_changed = True
         row.operator("gaussian_heads.copy_expression", text="", icon="COPYDOWN")
         row.operator("gaussian_heads.paste_expression", text="", icon="PASTEDOWN")
-        _draw_photo_pose(layout, context)
+        if not draw_take_on_its_way(layout, context):
+            layout.operator("gaussian_heads.pose_from_photo", icon="IMAGE_DATA")
         row = layout.row(align=True)
         row.prop(settings, "search", text="", icon="VIEWZOOM")
         row.prop(settings, "symmetric", text="", icon="MOD_MIRROR", toggle=True)
@@ -109,15 +109,6 @@ class GAUSSIAN_HEADS_PT_expression(_InSidebar, bpy.types.Panel):
                 _draw_sliders(layout, found)
             else:
                 draw_text(layout, context, f"No slider is named “{settings.search}”.", "INFO")
-
-
-def _draw_photo_pose(layout: bpy.types.UILayout, context: bpy.types.Context) -> None:
-    job = performing.current()
-    if job is None:
-        layout.operator("gaussian_heads.pose_from_photo", icon="IMAGE_DATA")
-        return
-    draw_job(layout, context, job.snapshot())
-    layout.operator("gaussian_heads.cancel_performance", icon="X")
 
 
 class _GroupPanel(_InSidebar):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bpy
 
+from ..animation import performing
 from ..engine_client.engine import ENGINE
 from ..engine_client.jobs import JobSnapshot
 from ..engine_client.status import EngineStatus
@@ -26,6 +27,15 @@ def draw_job(layout: bpy.types.UILayout, context: bpy.types.Context, snapshot: J
     layout.progress(factor=snapshot.fraction, type="BAR", text=f"{snapshot.stage}  {snapshot.fraction:.0%}")
     if left := time_left(snapshot.eta_s):
         layout.label(text=left, icon="TIME")
+
+
+def draw_take_on_its_way(layout: bpy.types.UILayout, context: bpy.types.Context) -> bool:
+    """Draw how far the take is that is being made, with a way to stop it; nothing, and False, where there is none."""
+    job = performing.current()
+    if job is not None:
+        draw_job(layout, context, job.snapshot())
+        layout.operator("gaussian_heads.cancel_performance", icon="X")
+    return job is not None
 
 
 def draw_engine_on_its_way(layout: bpy.types.UILayout, context: bpy.types.Context, status: EngineStatus) -> bool:
